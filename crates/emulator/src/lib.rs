@@ -1,0 +1,3 @@
+//! Cosmos DB and Blob Storage endpoints on localhost.
+
+mod clock;

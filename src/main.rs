@@ -1,0 +1,2 @@
+//! cosmirror.
+fn main() {}
