@@ -1,1 +1,26 @@
-//! The formats.
+//! Everything cosmirror persists and everything it decodes, free of any SDK.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`partition_key`] | typed partition key values, their JSON and their definition |
+//! | [`blob_name`] | the path of a document, and of the mirror's own records |
+//! | [`version`] | the metadata that travels with every stored version |
+//! | [`feed_page`] | one entry of a change feed page, in every shape a service sends |
+//! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
+//! | [`records`] | the mirror's description of itself: container, ranges, gaps, dead letters |
+//!
+//! Nothing here does I/O or asks for the time, so a reader of a mirror can be built on this crate alone.
+
+pub mod blob_name;
+pub mod feed_page;
+mod json_scan;
+pub mod lease;
+pub mod partition_key;
+pub mod records;
+pub mod version;
+
+pub use blob_name::MirrorPaths;
+pub use feed_page::{Change, ChangeError, Operation};
+pub use lease::{EpkRange, Lease, LeaseError};
+pub use partition_key::{KeyDefinition, KeyValue, PartitionKey};
+pub use version::{Op, Version, VersionError};

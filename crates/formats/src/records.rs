@@ -1,0 +1,206 @@
+//! What the mirror says of itself: its container, its ranges, its gaps and its dead letters.
+//!
+//! Each is a JSON document with a `format` number. A reader needs nothing else: neither the source nor the leases nor
+//! the configuration that wrote the mirror. Times are seconds since 1970 of the source's service.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::lease::EpkRange;
+
+/// The `format` of every record here.
+pub const FORMAT: u32 = 1;
+
+/// `_mirror/container.json`: where the documents come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// 1.
+    pub format: u32,
+    /// The source's endpoint.
+    pub account: String,
+    /// The database's name.
+    pub database: String,
+    /// The container's name.
+    pub container: String,
+    /// Every life of the container, oldest first; the last is the present one.
+    pub generations: Vec<Generation>,
+}
+
+/// One life of the source container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its resource id.
+    pub rid: String,
+    /// When the mirror first saw it.
+    pub since: i64,
+    /// The feed modes it was followed in, oldest first.
+    pub modes: Vec<String>,
+    /// The paths of the partition key.
+    pub partition_key_paths: Vec<String>,
+    /// The container's properties as the service gave them.
+    pub settings: Value,
+}
+
+/// `_mirror/ranges/…`: how far one range is mirrored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RangeState {
+    /// 1.
+    pub format: u32,
+    /// The unbroken sequence of LSNs.
+    pub lineage: String,
+    /// Resource id of the container's generation.
+    pub rid: String,
+    /// The interval of effective partition keys.
+    pub range: EpkRange,
+    /// `all-versions-and-deletes` or `latest-version`.
+    pub mode: String,
+    /// When following began.
+    pub since: i64,
+    /// When what existed before was completely stored; none while that is going on, and for starts that leave it out.
+    pub backfilled: Option<i64>,
+    /// Latest-version mode: start of the last complete reconciliation.
+    pub reconciled: Option<i64>,
+    /// The instant up to which the range is completely mirrored.
+    pub watermark: Option<i64>,
+    /// The ranges that took over after a split or merge; a superseded range does not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded_by: Vec<EpkRange>,
+}
+
+/// The window in which every instant can be restored, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// First instant, seconds since 1970.
+    pub from: Option<i64>,
+    /// Last instant, seconds since 1970.
+    pub until: Option<i64>,
+}
+
+impl Window {
+    /// The window that range states give together. Both ends are none unless the ranges that count tile the key space and
+    /// `until` has reached `from`.
+    pub fn of(states: &[RangeState], latest_version: &str) -> Self {
+        let live: Vec<&RangeState> = states.iter().filter(|s| s.superseded_by.is_empty()).collect();
+        let ranges: Vec<EpkRange> = live.iter().map(|s| s.range.clone()).collect();
+        if !crate::lease::uncovered(&ranges).is_empty() {
+            return Self::default();
+        }
+        let from = live.iter().map(|s| s.backfilled).collect::<Option<Vec<_>>>().and_then(|v| v.into_iter().max());
+        let until = live.iter().map(|s| s.covered_until(latest_version)).collect::<Option<Vec<_>>>();
+        match (from, until.and_then(|v| v.into_iter().min())) {
+            (Some(from), Some(until)) if until >= from => Self { from: Some(from), until: Some(until) },
+            _ => Self::default(),
+        }
+    }
+}
+
+impl RangeState {
+    /// The last instant this range answers for. In latest-version mode deletes are known only up to the last
+    /// reconciliation.
+    fn covered_until(&self, latest_version: &str) -> Option<i64> {
+        match self.reconciled {
+            Some(reconciled) if self.mode == latest_version => self.watermark.map(|w| w.min(reconciled)),
+            _ => self.watermark,
+        }
+    }
+}
+
+/// `_mirror/gaps/…`: an interval for which history is known to be incomplete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// 1.
+    pub format: u32,
+    /// The interval of effective partition keys.
+    pub range: EpkRange,
+    /// First instant that may lack changes.
+    pub from: i64,
+    /// When history is complete again; none while it is not.
+    pub until: Option<i64>,
+    /// What happened.
+    pub reason: String,
+}
+
+/// `_mirror/dead-letters/…`: a change that could not be stored as a version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// 1.
+    pub format: u32,
+    /// Why.
+    pub reason: String,
+    /// The interval of effective partition keys it was read from.
+    pub range: EpkRange,
+    /// The sequence that `lsn` belongs to.
+    pub lineage: String,
+    /// The change's log sequence number, where it could be read; else that of its page.
+    pub lsn: u64,
+    /// The etag of the page it came in.
+    pub page: String,
+    /// The document's id, where it could be read.
+    pub id: Option<String>,
+    /// The partition key as a JSON array, where it could be read.
+    pub partition_key: Option<Value>,
+    /// The commit time, where it could be read.
+    pub ts: Option<i64>,
+    /// The entry's bytes in standard base64.
+    pub raw_base64: String,
+    /// Set by a replay, or by a later version of the document.
+    #[serde(default)]
+    pub resolved: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATEST: &str = "latest-version";
+
+    fn state(min: &str, max: &str, backfilled: Option<i64>, watermark: Option<i64>) -> RangeState {
+        RangeState {
+            format: FORMAT,
+            lineage: "l".to_owned(),
+            rid: "r".to_owned(),
+            range: EpkRange::new(min, max),
+            mode: "all-versions-and-deletes".to_owned(),
+            since: 1,
+            backfilled,
+            reconciled: None,
+            watermark,
+            superseded_by: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn golden_range_state() {
+        let text = serde_json::to_string(&state("", "FF", Some(5), Some(9))).unwrap();
+        let golden = r#"{"format":1,"lineage":"l","rid":"r","range":{"min":"","max":"FF"},"mode":"all-versions-and-deletes","since":1,"backfilled":5,"reconciled":null,"watermark":9}"#;
+        assert_eq!(text, golden);
+        assert_eq!(serde_json::from_str::<RangeState>(golden).unwrap(), state("", "FF", Some(5), Some(9)));
+    }
+
+    #[test]
+    fn the_window_is_what_every_range_covers() {
+        let states = [state("", "20", Some(5), Some(30)), state("20", "FF", Some(7), Some(20))];
+        assert_eq!(Window::of(&states, LATEST), Window { from: Some(7), until: Some(20) });
+    }
+
+    #[test]
+    fn a_hole_an_open_backfill_or_a_late_watermark_leaves_no_window() {
+        assert_eq!(Window::of(&[state("", "20", Some(5), Some(30))], LATEST), Window::default());
+        assert_eq!(Window::of(&[state("", "FF", None, Some(30))], LATEST), Window::default());
+        assert_eq!(Window::of(&[state("", "FF", Some(31), Some(30))], LATEST), Window::default());
+    }
+
+    #[test]
+    fn a_superseded_range_does_not_hold_the_window_back() {
+        let mut parent = state("", "FF", Some(5), Some(8));
+        parent.superseded_by = vec![EpkRange::new("", "20"), EpkRange::new("20", "FF")];
+        let states = [parent, state("", "20", Some(5), Some(30)), state("20", "FF", Some(7), Some(20))];
+        assert_eq!(Window::of(&states, LATEST).until, Some(20));
+    }
+
+    #[test]
+    fn in_latest_version_mode_deletes_are_known_up_to_the_last_reconciliation() {
+        let latest = RangeState { mode: LATEST.to_owned(), reconciled: Some(12), ..state("", "FF", Some(5), Some(30)) };
+        assert_eq!(Window::of(&[latest], LATEST).until, Some(12));
+    }
+}

@@ -1,0 +1,303 @@
+//! The metadata that rides with every version, in the same request as the bytes.
+//!
+//! Names are C# identifiers and values ASCII, as Azure asks of `x-ms-meta-*`; ids and partition keys are base64url
+//! because they may hold any character. Format number 1:
+//!
+//! | name | value |
+//! |---|---|
+//! | `format` | `1` |
+//! | `op` | `create`, `replace`, `delete`, `expire`, `backfill`, `reconcile` |
+//! | `ts` | the source's commit time, seconds since 1970 |
+//! | `lsn` | the change's log sequence number, where the feed told it |
+//! | `lineage` | the unbroken sequence that the LSN belongs to |
+//! | `etag` | the document's `_etag`, absent for deletes |
+//! | `rid` | the resource id of the source container: its generation |
+//! | `id` | base64url of the document's id |
+//! | `pk` | base64url of the partition key as a JSON array |
+//! | `prev` | identity of the version beneath, absent for the first |
+//! | `after` | latest-version mode: the range's watermark before the change was read, seconds since 1970 |
+//! | `sha256` | lower-case hex over the stored bytes |
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::blob_name::hex;
+use crate::partition_key::PartitionKey;
+
+/// The number that `format` holds.
+pub const FORMAT: &str = "1";
+
+/// What brought a version about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// The document did not exist before.
+    Create,
+    /// The document existed before.
+    Replace,
+    /// A tombstone: the document was deleted.
+    Delete,
+    /// A tombstone: the document's time to live ran out.
+    Expire,
+    /// Found by the first reading of what existed before following began.
+    Backfill,
+    /// Found by comparing store and mirror.
+    Reconcile,
+}
+
+impl Op {
+    /// The word used in metadata and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Expire => "expire",
+            Self::Backfill => "backfill",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Op {
+    type Err = ();
+
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let all = [Self::Create, Self::Replace, Self::Delete, Self::Expire, Self::Backfill, Self::Reconcile];
+        all.into_iter().find(|op| op.as_str() == s).ok_or(())
+    }
+}
+
+/// Metadata of one stored version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// What brought it about.
+    pub op: Op,
+    /// The source's commit time, seconds since 1970.
+    pub ts: i64,
+    /// Log sequence number, where the feed told it.
+    pub lsn: Option<u64>,
+    /// The unbroken sequence that `lsn` belongs to.
+    pub lineage: String,
+    /// The document's `_etag` with its quotes; none makes this version a tombstone.
+    pub etag: Option<String>,
+    /// Resource id of the source container.
+    pub rid: String,
+    /// The document's id.
+    pub id: String,
+    /// The document's partition key.
+    pub pk: PartitionKey,
+    /// Identity of the version beneath.
+    pub prev: Option<String>,
+    /// Latest-version mode: the range's watermark before the change was read, seconds since 1970.
+    pub after: Option<i64>,
+    /// Lower-case hex of the SHA-256 over the stored bytes.
+    pub sha256: String,
+}
+
+/// Why metadata could not be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VersionError {
+    /// A field that must be there is not.
+    #[error("metadata lacks `{0}`: this blob was not written by cosmirror, or its metadata was changed")]
+    Missing(&'static str),
+    /// A field holds something else than its format allows.
+    #[error("metadata field `{field}` holds {value:?}, which is not valid")]
+    Invalid {
+        /// The field's name.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// Written by a later program.
+    #[error("metadata has format {0}, this program reads format 1: use the release that wrote it")]
+    Format(String),
+    /// The blob's name and its metadata speak of different documents.
+    #[error("the blob {path:?} holds the document {id:?} of another path: its name collided or it was copied there")]
+    WrongPath {
+        /// The blob's name.
+        path: String,
+        /// The id in its metadata.
+        id: String,
+    },
+}
+
+impl Version {
+    /// What tells this version of its document from every other: the etag, or place in the log for a delete.
+    pub fn identity(&self) -> String {
+        match &self.etag {
+            Some(etag) => etag.clone(),
+            None => delete_identity(&self.lineage, self.lsn, self.ts),
+        }
+    }
+
+    /// Whether this version says that the document does not exist.
+    pub fn is_tombstone(&self) -> bool {
+        self.etag.is_none()
+    }
+
+    /// The fields as metadata.
+    pub fn to_metadata(&self) -> BTreeMap<String, String> {
+        let mut map = BTreeMap::new();
+        let mut set = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                map.insert(name.to_owned(), value);
+            }
+        };
+        set("format", Some(FORMAT.to_owned()));
+        set("op", Some(self.op.to_string()));
+        set("ts", Some(self.ts.to_string()));
+        set("lsn", self.lsn.map(|lsn| lsn.to_string()));
+        set("lineage", Some(self.lineage.clone()));
+        set("etag", self.etag.clone());
+        set("rid", Some(self.rid.clone()));
+        set("id", Some(URL_SAFE_NO_PAD.encode(&self.id)));
+        set("pk", Some(URL_SAFE_NO_PAD.encode(self.pk.to_string())));
+        set("prev", self.prev.clone());
+        set("after", self.after.map(|after| after.to_string()));
+        set("sha256", Some(self.sha256.clone()));
+        map
+    }
+
+    /// Reads metadata back. Names are compared without case: HTTP headers have none.
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, VersionError> {
+        let lower: BTreeMap<String, &str> =
+            metadata.iter().map(|(k, v)| (k.to_ascii_lowercase(), v.as_str())).collect();
+        let fields = Fields(&lower);
+        let format = fields.required("format")?;
+        if format != FORMAT {
+            return Err(VersionError::Format(format.to_owned()));
+        }
+        let op = fields.parsed::<Op>("op")?.ok_or(VersionError::Missing("op"))?;
+        let etag = fields.optional("etag").map(str::to_owned);
+        let pk = serde_json::from_str(&fields.decoded("pk")?).ok().and_then(|v| PartitionKey::from_json(&v));
+        Ok(Self {
+            op,
+            ts: fields.parsed("ts")?.ok_or(VersionError::Missing("ts"))?,
+            lsn: fields.parsed("lsn")?,
+            lineage: fields.required("lineage")?.to_owned(),
+            etag,
+            rid: fields.required("rid")?.to_owned(),
+            id: fields.decoded("id")?,
+            pk: pk.ok_or_else(|| fields.invalid("pk"))?,
+            prev: fields.optional("prev").map(str::to_owned),
+            after: fields.parsed("after")?,
+            sha256: fields.required("sha256")?.to_owned(),
+        })
+    }
+}
+
+/// The identity of a delete, which has no etag of its own.
+pub fn delete_identity(lineage: &str, lsn: Option<u64>, ts: i64) -> String {
+    match lsn {
+        Some(lsn) => format!("del:{lineage}:{lsn}"),
+        None => format!("del:{lineage}:ts{ts}"),
+    }
+}
+
+/// SHA-256 of stored bytes in lower-case hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+struct Fields<'a>(&'a BTreeMap<String, &'a str>);
+
+impl Fields<'_> {
+    fn optional(&self, name: &str) -> Option<&str> {
+        self.0.get(name).copied()
+    }
+
+    fn required(&self, name: &'static str) -> Result<&str, VersionError> {
+        self.optional(name).ok_or(VersionError::Missing(name))
+    }
+
+    fn invalid(&self, field: &'static str) -> VersionError {
+        VersionError::Invalid { field, value: self.optional(field).unwrap_or_default().to_owned() }
+    }
+
+    fn parsed<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, VersionError> {
+        self.optional(name).map(|text| text.parse().map_err(|_| self.invalid(name))).transpose()
+    }
+
+    fn decoded(&self, name: &'static str) -> Result<String, VersionError> {
+        let bytes = URL_SAFE_NO_PAD.decode(self.required(name)?).map_err(|_| self.invalid(name))?;
+        String::from_utf8(bytes).map_err(|_| self.invalid(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn version() -> Version {
+        Version {
+            op: Op::Replace,
+            ts: 1_700_000_000,
+            lsn: Some(42),
+            lineage: "TQxHAKF8vo8=..FF".to_owned(),
+            etag: Some("\"0100\"".to_owned()),
+            rid: "TQxHAKF8vo8=".to_owned(),
+            id: "☃ #%".to_owned(),
+            pk: PartitionKey::from_json(&json!(["a", 1, null, {}])).unwrap(),
+            prev: Some("\"00ff\"".to_owned()),
+            after: Some(1_699_999_990),
+            sha256: sha256_hex(b"{}"),
+        }
+    }
+
+    #[test]
+    fn golden_metadata() {
+        let text: Vec<String> = version().to_metadata().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let expected = [
+            "after=1699999990",
+            "etag=\"0100\"",
+            "format=1",
+            "id=4piDICMl",
+            "lineage=TQxHAKF8vo8=..FF",
+            "lsn=42",
+            "op=replace",
+            "pk=WyJhIiwxLG51bGwse31d",
+            "prev=\"00ff\"",
+            "rid=TQxHAKF8vo8=",
+            "sha256=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+            "ts=1700000000",
+        ];
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn metadata_reads_back_whatever_the_case_of_its_names() {
+        let upper = version().to_metadata().into_iter().map(|(k, v)| (k.to_uppercase(), v)).collect();
+        assert_eq!(Version::from_metadata(&upper).unwrap(), version());
+    }
+
+    #[test]
+    fn a_delete_is_known_by_its_place_in_the_log() {
+        let delete = Version { op: Op::Delete, etag: None, ..version() };
+        assert_eq!(delete.identity(), "del:TQxHAKF8vo8=..FF:42");
+        assert!(Version::from_metadata(&delete.to_metadata()).unwrap().is_tombstone());
+    }
+
+    #[test]
+    fn foreign_or_later_metadata_is_refused_by_name() {
+        assert_eq!(Version::from_metadata(&BTreeMap::new()), Err(VersionError::Missing("format")));
+        let mut later = version().to_metadata();
+        later.insert("format".to_owned(), "2".to_owned());
+        assert_eq!(Version::from_metadata(&later), Err(VersionError::Format("2".to_owned())));
+        let mut bad = version().to_metadata();
+        bad.insert("lsn".to_owned(), "x".to_owned());
+        assert!(matches!(Version::from_metadata(&bad), Err(VersionError::Invalid { field: "lsn", .. })));
+    }
+}

@@ -1,0 +1,307 @@
+//! Settings as data: what a run follows, where to, and how it is watched.
+//!
+//! Every setting comes from the file, overridden by the environment, overridden by a flag; `config/load.rs` does that and
+//! reports every unknown key. `config/validate.rs` reports every fault with its field. Defaults are the values of
+//! `config/cosmirror.toml`, which a test holds to this code.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+mod duration;
+mod load;
+mod secret;
+mod validate;
+
+pub use load::{ConfigError, Loaded, load};
+pub use secret::resolve_secret;
+
+/// Everything a process is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The Cosmos account.
+    pub source: Source,
+    /// The containers to follow.
+    pub containers: Vec<Container>,
+    /// Who follows what.
+    pub leases: Leases,
+    /// Where versions go.
+    pub target: Target,
+    /// Health and metrics.
+    pub admin: Admin,
+}
+
+/// The Cosmos account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// The account's endpoint.
+    pub endpoint: String,
+    /// How to prove who we are.
+    pub auth: SourceAuth,
+    /// Name of the environment variable that holds the key.
+    pub key_env: String,
+    /// File that holds the key; wins over `key_env`.
+    pub key_file: Option<PathBuf>,
+    /// Budget for reading; 0 is none.
+    pub request_units_per_second_max: u32,
+    /// Pause between polls after activity.
+    #[serde(with = "duration")]
+    pub poll_interval: Duration,
+    /// Pause between polls when nothing has changed for long.
+    #[serde(with = "duration")]
+    pub poll_interval_idle_max: Duration,
+    /// Replica lag allowed for in watermarks.
+    #[serde(with = "duration")]
+    pub staleness_margin: Duration,
+}
+
+/// How to prove who we are to Cosmos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are the settings' values")]
+pub enum SourceAuth {
+    Emulator,
+    Key,
+    ManagedIdentity,
+    WorkloadIdentity,
+    Developer,
+}
+
+/// One container to follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// The database's name.
+    pub database: String,
+    /// The container's name.
+    pub container: String,
+    /// Which feed.
+    #[serde(default)]
+    pub feed: FeedMode,
+    /// `beginning`, `now`, or an RFC 3339 instant (latest version only).
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// The two modes of the change feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeedMode {
+    /// Every version and every delete.
+    #[default]
+    AllVersionsAndDeletes,
+    /// The newest version at the time of reading; no deletes.
+    LatestVersion,
+}
+
+impl FeedMode {
+    /// The setting's word, which is also the one in the mirror's records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AllVersionsAndDeletes => "all-versions-and-deletes",
+            Self::LatestVersion => "latest-version",
+        }
+    }
+}
+
+/// Where following begins when there is no lease yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Start {
+    /// With everything that exists.
+    #[default]
+    Beginning,
+    /// With the next change.
+    Now,
+    /// At an instant.
+    Instant(jiff::Timestamp),
+}
+
+impl TryFrom<String> for Start {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "beginning" => Ok(Self::Beginning),
+            "now" => Ok(Self::Now),
+            other => other.parse().map(Self::Instant).map_err(|_| {
+                format!("{other:?} is neither \"beginning\" nor \"now\" nor an RFC 3339 instant such as \"2026-01-31T08:00:00Z\"")
+            }),
+        }
+    }
+}
+
+impl From<Start> for String {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Beginning => "beginning".to_owned(),
+            Start::Now => "now".to_owned(),
+            Start::Instant(at) => at.to_string(),
+        }
+    }
+}
+
+/// The container that holds the leases, and their timing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Leases {
+    /// Its database's name.
+    pub database: String,
+    /// Its name.
+    pub container: String,
+    /// The name under which replicas share the work.
+    pub processor: String,
+    /// Create the container where it is missing.
+    pub create: bool,
+    /// How often to look for leases to take.
+    #[serde(with = "duration")]
+    pub acquire_interval: Duration,
+    /// How often to renew a lease that is owned.
+    #[serde(with = "duration")]
+    pub renew_interval: Duration,
+    /// Age at which a lease that was not renewed is free.
+    #[serde(with = "duration")]
+    pub expiration: Duration,
+}
+
+/// Where versions go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Target {
+    /// Which kind of store.
+    pub kind: TargetKind,
+    /// Directory: its path.
+    pub path: Option<PathBuf>,
+    /// Azure: the blob service's endpoint.
+    pub endpoint: String,
+    /// Azure: the container.
+    pub container: String,
+    /// What every name begins with.
+    pub prefix: String,
+    /// Azure: how to prove who we are.
+    pub auth: TargetAuth,
+    /// Azure, shared key: the account's name; left out, it is taken from the endpoint.
+    pub account: Option<String>,
+    /// Azure, shared key: name of the environment variable that holds the key.
+    pub key_env: String,
+    /// Azure, shared key: file that holds the key; wins over `key_env`.
+    pub key_file: Option<PathBuf>,
+    /// Azure, SAS: name of the environment variable that holds the token.
+    pub sas_env: String,
+    /// Azure, SAS: file that holds the token; wins over `sas_env`.
+    pub sas_file: Option<PathBuf>,
+    /// What keeps history.
+    pub history: History,
+    /// Create the container where it is missing.
+    pub create: bool,
+}
+
+/// Which kind of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are the settings' values")]
+pub enum TargetKind {
+    Azure,
+    Directory,
+}
+
+/// How to prove who we are to Azure Storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are the settings' values")]
+pub enum TargetAuth {
+    Emulator,
+    SharedKey,
+    Sas,
+    ManagedIdentity,
+    WorkloadIdentity,
+    Developer,
+}
+
+/// What keeps history on Azure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum History {
+    /// Blob versions.
+    Versions,
+    /// Snapshots, for accounts without versions.
+    Snapshots,
+}
+
+/// Health and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// The address to listen on.
+    pub listen: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            source: Source::default(),
+            containers: Vec::new(),
+            leases: Leases::default(),
+            target: Target::default(),
+            admin: Admin::default(),
+        }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            endpoint: "http://127.0.0.1:8081/".to_owned(),
+            auth: SourceAuth::Emulator,
+            key_env: "COSMIRROR_SOURCE_KEY".to_owned(),
+            key_file: None,
+            request_units_per_second_max: 0,
+            poll_interval: Duration::from_secs(1),
+            poll_interval_idle_max: Duration::from_secs(30),
+            staleness_margin: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self {
+            database: "shop".to_owned(),
+            container: "leases".to_owned(),
+            processor: "cosmirror".to_owned(),
+            create: true,
+            acquire_interval: Duration::from_secs(13),
+            renew_interval: Duration::from_secs(17),
+            expiration: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self {
+            kind: TargetKind::Azure,
+            path: None,
+            endpoint: "http://127.0.0.1:10000/devstoreaccount1".to_owned(),
+            container: "mirror".to_owned(),
+            prefix: String::new(),
+            auth: TargetAuth::Emulator,
+            account: None,
+            key_env: "COSMIRROR_TARGET_KEY".to_owned(),
+            key_file: None,
+            sas_env: "COSMIRROR_TARGET_SAS".to_owned(),
+            sas_file: None,
+            history: History::Versions,
+            create: true,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}

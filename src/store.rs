@@ -1,0 +1,110 @@
+//! The contract of a version store: where the mirror's blobs live.
+//!
+//! A store keeps objects by name. Every put of a name makes a new version and leaves the earlier ones readable; nothing here
+//! deletes. The contract, held by one suite over every implementation:
+//!
+//! - **Durable**: when `put` has answered `Ok`, the version survives the loss of this process and of the store's.
+//! - **Conditional**: `Absent` stores only where no version is current, `Matches` only where the current version has that
+//!   etag; otherwise `Kind::Conflict` and nothing changed. Of several puts with the same condition one succeeds.
+//! - **Unknown, not undone**: a put that failed with `Kind::Transient` may have been done. The caller looks (`head`) before it
+//!   judges.
+//! - **Atomic**: a reader sees a version whole, bytes and metadata together, or not at all.
+//! - **Exact**: bytes and metadata values come back as they were put. Metadata names are compared without case.
+//! - **Ordered**: listings go by name (bytes ascending), then oldest version first.
+//! - **Cancellation**: dropping a future leaves the request's effect unknown, never half done.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::failure::Failure;
+
+pub mod azure;
+pub mod directory;
+
+/// What must hold for a put to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// No current version.
+    Absent,
+    /// The current version has this etag.
+    Matches(String),
+}
+
+/// A version to store.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// The object's name.
+    pub name: String,
+    /// The content.
+    pub body: Bytes,
+    /// The metadata that rides with it.
+    pub metadata: BTreeMap<String, String>,
+    /// When to do it.
+    pub condition: Condition,
+}
+
+/// What a successful put made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// For the next conditional put.
+    pub etag: String,
+    /// The store's name of the version.
+    pub version: String,
+}
+
+/// One version without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The object's name.
+    pub name: String,
+    /// The store's name of the version.
+    pub version: String,
+    /// For a conditional put on it.
+    pub etag: String,
+    /// Whether it is the newest one.
+    pub current: bool,
+    /// Length of the content in bytes.
+    pub length: u64,
+    /// The metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Which versions a listing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Only current ones.
+    Current,
+    /// Every one.
+    Versions,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Versions in order.
+    pub heads: Vec<Head>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<String>,
+}
+
+/// A place that keeps every version of every object.
+#[async_trait]
+pub trait VersionStore: Send + Sync + 'static {
+    /// Makes the store usable, creating its container if asked to, and proves that it keeps versions. Writes nothing but what
+    /// that proof takes. A store that would lose history answers `Kind::Misconfigured` with the remedy.
+    async fn prepare(&self, create: bool) -> Result<(), Failure>;
+
+    /// Stores a version if the condition holds.
+    async fn put(&self, put: Put) -> Result<Stored, Failure>;
+
+    /// The current version, if there is one.
+    async fn head(&self, name: &str) -> Result<Option<Head>, Failure>;
+
+    /// The content of the current version, or of the one named; none if there is no such name or version.
+    async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure>;
+
+    /// One page of the names that begin with `prefix`, from `next` of the page before.
+    async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure>;
+}
