@@ -12,13 +12,17 @@ use serde::{Deserialize, Serialize};
 mod duration;
 mod load;
 mod secret;
+mod sources;
+mod suggest;
 mod validate;
 
-pub use load::{ConfigError, Loaded, load};
+pub use duration::{format_duration, parse_duration};
+pub use load::{ConfigError, Loaded, load, load_from, settings};
 pub use secret::resolve_secret;
+pub use sources::{Fault, Origin, Override};
 
 /// Everything a process is told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The Cosmos account.
@@ -237,18 +241,6 @@ pub enum History {
 pub struct Admin {
     /// The address to listen on.
     pub listen: String,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            source: Source::default(),
-            containers: Vec::new(),
-            leases: Leases::default(),
-            target: Target::default(),
-            admin: Admin::default(),
-        }
-    }
 }
 
 impl Default for Source {

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use cosmirror_formats::PartitionKey;
+use futures::stream::BoxStream;
 
 use crate::failure::Failure;
 
@@ -18,15 +19,6 @@ pub struct Document {
     pub bytes: Bytes,
     /// Its `_etag` with quotes.
     pub etag: String,
-}
-
-/// One page of a query's results.
-#[derive(Debug, Clone, Default)]
-pub struct QueryPage {
-    /// The text of each result.
-    pub items: Vec<Bytes>,
-    /// Where the next page begins; none at the end.
-    pub next: Option<String>,
 }
 
 /// A container of documents.
@@ -44,6 +36,6 @@ pub trait Documents: Send + Sync + 'static {
     /// Deletes the document that has this etag; errors as in `replace`.
     async fn delete(&self, key: &PartitionKey, id: &str, etag: &str) -> Result<(), Failure>;
 
-    /// One page of the results of a query over all partitions, with named string parameters.
-    async fn query(&self, sql: &str, parameters: &[(&str, &str)], next: Option<String>) -> Result<QueryPage, Failure>;
+    /// The results of a query over all partitions, page by page, with named string parameters.
+    fn query<'a>(&'a self, sql: &str, parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>>;
 }

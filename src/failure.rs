@@ -53,6 +53,8 @@ pub enum Kind {
     Unauthorized,
     /// The configuration, or a setting of the account, makes the work impossible.
     Misconfigured,
+    /// A lease is held by another process.
+    Held,
     /// Bytes do not match their hash or their metadata.
     Integrity,
     /// A bug, or an answer no protocol allows.
@@ -86,6 +88,7 @@ impl Kind {
             | Self::NotFound
             | Self::Unauthorized
             | Self::Misconfigured
+            | Self::Held
             | Self::Integrity => Action::GiveUpRange,
             Self::Internal => Action::Stop,
         }
@@ -99,6 +102,7 @@ impl Kind {
             Self::Unauthorized => Exit::Unauthorized,
             Self::Misconfigured => Exit::Usage,
             Self::Integrity => Exit::Integrity,
+            Self::Held => Exit::Held,
             Self::TokenExpired => Exit::NotCovered,
             Self::Transient | Self::RangeGone | Self::Refused | Self::Internal => Exit::Failure,
         }

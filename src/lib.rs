@@ -1,1 +1,36 @@
-//! cosmirror.
+//! cosmirror: every version of every document of Azure Cosmos DB containers, kept in blobs, and brought back.
+//!
+//! **The way of a change** ([`mirror`]): [`leases`] say who follows which range and how far it is → [`feed`] gives a page →
+//! `mirror::plan` says, without I/O, which versions it holds → `mirror::write` stores them, conditionally and each document in
+//! order → `mirror::checkpoint` moves only over what is durable.
+//!
+//! **The way of a restored document** ([`restore`]): [`history`] reads which versions exist, from listings with metadata → `plan`
+//! says, without I/O, what a restore would do → `apply` does it, guarded by etags → `verify` reads back and compares.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`config`] | settings as data: file < environment < flag, every fault reported |
+//! | [`run`](mod@run) | the composition root, and the only spawner |
+//! | [`store`], [`documents`], [`feed`] | the contracts of the outside world, with their implementations |
+//! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
+//! | [`admin`] | health, readiness and metrics |
+//! | [`cli`] | one file per command |
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod cosmos;
+#[cfg(feature = "emulator")]
+pub mod demo;
+pub mod documents;
+pub mod failure;
+pub mod feed;
+pub mod history;
+pub mod leases;
+pub mod mirror;
+pub mod pace;
+pub mod restore;
+pub mod retry;
+pub mod run;
+pub mod store;
+pub mod time;

@@ -17,10 +17,7 @@ impl Clock {
     /// The service's present time.
     pub(crate) fn now(&self) -> Timestamp {
         let offset = SignedDuration::from_millis(self.offset_ms.load(Ordering::Relaxed));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the seam through which the host's time enters the emulator"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the seam through which the host's time enters the emulator")]
         let host = Timestamp::now();
         host.checked_add(offset).unwrap_or(host)
     }

@@ -38,8 +38,7 @@ impl AccountKey {
         let Ok(signature) = BASE64.decode(signature) else {
             return false;
         };
-        self.mac(text)
-            .is_some_and(|mac| mac.verify_slice(&signature).is_ok())
+        self.mac(text).is_some_and(|mac| mac.verify_slice(&signature).is_ok())
     }
 }
 
@@ -65,12 +64,9 @@ pub(super) fn authorize(
                 detail: "The emulator knows SharedKey, not SharedKeyLite.".to_owned(),
             }),
             "Bearer" => Err(Error::InvalidAuthenticationInfo {
-                reason: "the emulator knows no tokens; use the shared key or a shared access signature"
-                    .to_owned(),
+                reason: "the emulator knows no tokens; use the shared key or a shared access signature".to_owned(),
             }),
-            _ => Err(Error::InvalidAuthenticationInfo {
-                reason: "unknown authorization scheme".to_owned(),
-            }),
+            _ => Err(Error::InvalidAuthenticationInfo { reason: "unknown authorization scheme".to_owned() }),
         };
     }
     if call.query.get("sig").is_some() {

@@ -18,11 +18,7 @@ const fn table() -> [u64; 256] {
         let mut crc = byte as u64;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ POLYNOMIAL
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         table[byte] = crc;
@@ -42,9 +38,7 @@ pub(super) fn crc64(bytes: &[u8]) -> String {
 }
 
 fn crc64_value(bytes: &[u8]) -> u64 {
-    !bytes.iter().fold(u64::MAX, |crc, byte| {
-        TABLE[usize::from((crc as u8) ^ byte)] ^ (crc >> 8)
-    })
+    !bytes.iter().fold(u64::MAX, |crc, byte| TABLE[usize::from((crc as u8) ^ byte)] ^ (crc >> 8))
 }
 
 #[cfg(test)]

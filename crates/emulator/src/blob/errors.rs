@@ -57,11 +57,7 @@ pub(super) enum Error {
     #[error("The specified resource name length is not within the permissible limits.")]
     ResourceNameLength,
     #[error("Value for one of the query parameters specified in the request URI is invalid.")]
-    InvalidQuery {
-        name: &'static str,
-        value: String,
-        reason: &'static str,
-    },
+    InvalidQuery { name: &'static str, value: String, reason: &'static str },
     #[error("One of the query parameters specified in the request URI is outside the permissible range.")]
     OutOfRangeQuery { name: &'static str, value: String },
     #[error("The value for one of the HTTP headers is not in the correct format.")]
@@ -76,6 +72,14 @@ pub(super) enum Error {
     Md5Mismatch,
     #[error("The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.")]
     Crc64Mismatch,
+    #[error("XML specified is not syntactically valid.")]
+    InvalidXml,
+    #[error("The specified block list is invalid.")]
+    InvalidBlockList,
+    #[error("The specified blob or block content is invalid: all block ids of a blob have the same length.")]
+    InvalidBlobOrBlock,
+    #[error("The block count exceeds the maximum permissible limit ({limit}).")]
+    BlockCount { limit: usize },
     #[error("The request body is too large and exceeds the maximum permissible limit ({limit} bytes).")]
     BodyTooLarge { limit: usize },
     #[error("The resource doesn't support the specified HTTP verb.")]
@@ -127,6 +131,10 @@ impl Error {
             Self::MetadataTooLarge { .. } => (S::BAD_REQUEST, "MetadataTooLarge"),
             Self::Md5Mismatch => (S::BAD_REQUEST, "Md5Mismatch"),
             Self::Crc64Mismatch => (S::BAD_REQUEST, "Crc64Mismatch"),
+            Self::InvalidXml => (S::BAD_REQUEST, "InvalidXmlDocument"),
+            Self::InvalidBlockList => (S::BAD_REQUEST, "InvalidBlockList"),
+            Self::InvalidBlobOrBlock => (S::BAD_REQUEST, "InvalidBlobOrBlock"),
+            Self::BlockCount { .. } => (S::CONFLICT, "BlockCountExceedsLimit"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "RequestBodyTooLarge"),
             Self::UnsupportedVerb => (S::METHOD_NOT_ALLOWED, "UnsupportedHttpVerb"),
             Self::NotImplemented { .. } => (S::NOT_IMPLEMENTED, "NotImplemented"),
@@ -139,23 +147,15 @@ impl Error {
             Self::AuthenticationFailed { detail } => {
                 vec![("AuthenticationErrorDetail", detail.clone())]
             }
-            Self::InvalidQuery {
-                name,
-                value,
-                reason,
-            } => vec![
+            Self::InvalidQuery { name, value, reason } => vec![
                 ("QueryParameterName", (*name).to_owned()),
                 ("QueryParameterValue", value.clone()),
                 ("Reason", (*reason).to_owned()),
             ],
-            Self::OutOfRangeQuery { name, value } => vec![
-                ("QueryParameterName", (*name).to_owned()),
-                ("QueryParameterValue", value.clone()),
-            ],
-            Self::InvalidHeader { name, value } => vec![
-                ("HeaderName", name.clone()),
-                ("HeaderValue", value.clone()),
-            ],
+            Self::OutOfRangeQuery { name, value } => {
+                vec![("QueryParameterName", (*name).to_owned()), ("QueryParameterValue", value.clone())]
+            }
+            Self::InvalidHeader { name, value } => vec![("HeaderName", name.clone()), ("HeaderValue", value.clone())],
             Self::MissingHeader { name } => vec![("HeaderName", (*name).to_owned())],
             Self::InvalidMetadata { name } => vec![("HeaderName", name.clone())],
             _ => Vec::new(),

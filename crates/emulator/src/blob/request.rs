@@ -41,9 +41,7 @@ impl Query {
 
     /// The value of the first parameter with this lower-case name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find_map(|(key, value)| (key == name).then_some(value.as_str()))
+        self.0.iter().find_map(|(key, value)| (key == name).then_some(value.as_str()))
     }
 
     /// All parameters.
@@ -107,10 +105,7 @@ impl<'a> Call<'a> {
             None => Ok(false),
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-            Some(text) => Err(Error::InvalidHeader {
-                name: name.to_owned(),
-                value: text.to_owned(),
-            }),
+            Some(text) => Err(Error::InvalidHeader { name: name.to_owned(), value: text.to_owned() }),
         }
     }
 
@@ -142,17 +137,13 @@ pub(super) fn split(path: &str) -> (&str, &str, &str) {
 fn target(path: &str) -> Result<Target> {
     let (account, container, blob) = split(path);
     if account != crate::BLOB_ACCOUNT {
-        return Err(Error::AccountNotFound {
-            account: account.to_owned(),
-        });
+        return Err(Error::AccountNotFound { account: account.to_owned() });
     }
     let utf8 = |part: &str| {
         percent_decode_str(part)
             .decode_utf8()
             .map(std::borrow::Cow::into_owned)
-            .map_err(|_| Error::InvalidUri {
-                reason: "the path is not UTF-8".to_owned(),
-            })
+            .map_err(|_| Error::InvalidUri { reason: "the path is not UTF-8".to_owned() })
     };
     if container.is_empty() {
         return Ok(Target::Account);
@@ -166,9 +157,7 @@ fn target(path: &str) -> Result<Target> {
         return Err(Error::ResourceNameLength);
     }
     if name.split('/').count() > NAME_SEGMENTS_MAX {
-        return Err(Error::InvalidUri {
-            reason: format!("more than {NAME_SEGMENTS_MAX} path segments"),
-        });
+        return Err(Error::InvalidUri { reason: format!("more than {NAME_SEGMENTS_MAX} path segments") });
     }
     Ok(Target::Blob { container, name })
 }

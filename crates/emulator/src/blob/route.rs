@@ -26,6 +26,9 @@ pub(super) enum Operation {
     DeleteBlob,
     DeleteBlobVersion,
     UndeleteBlob,
+    PutBlock,
+    PutBlockList,
+    GetBlockList,
 }
 
 /// What a shared access signature must grant.
@@ -67,8 +70,8 @@ impl Operation {
             Self::ContainerAcl => return None,
             Self::DeleteContainer => ('c', "d"),
             Self::ListBlobs => ('c', "l"),
-            Self::PutBlob | Self::SnapshotBlob => ('o', "wc"),
-            Self::GetBlob | Self::BlobProperties => ('o', "r"),
+            Self::PutBlob | Self::PutBlock | Self::PutBlockList | Self::SnapshotBlob => ('o', "wc"),
+            Self::GetBlob | Self::BlobProperties | Self::GetBlockList => ('o', "r"),
             Self::SetBlobMetadata | Self::SetBlobProperties | Self::UndeleteBlob => ('o', "w"),
             Self::DeleteBlob => ('o', "d"),
             Self::DeleteBlobVersion => ('o', "x"),
@@ -126,8 +129,10 @@ fn blob(call: &Call<'_>, comp: Option<&str>) -> Result<Operation> {
         ("PUT", Some("properties")) => Ok(Operation::SetBlobProperties),
         ("PUT", Some("snapshot")) => Ok(Operation::SnapshotBlob),
         ("PUT", Some("undelete")) => Ok(Operation::UndeleteBlob),
-        (_, Some("block")) => Err(Error::lacks("Put Block")),
-        (_, Some("blocklist")) => Err(Error::lacks("Put Block List and Get Block List")),
+        ("PUT", Some("block")) if copies => Err(Error::lacks("Put Block From URL")),
+        ("PUT", Some("block")) => Ok(Operation::PutBlock),
+        ("PUT", Some("blocklist")) => Ok(Operation::PutBlockList),
+        ("GET", Some("blocklist")) => Ok(Operation::GetBlockList),
         (_, Some("tags")) => Err(Error::lacks("blob index tags")),
         (_, Some("lease")) => Err(Error::lacks("Lease Blob")),
         (_, Some("copy")) => Err(Error::lacks("Abort Copy Blob")),
@@ -138,7 +143,9 @@ fn blob(call: &Call<'_>, comp: Option<&str>) -> Result<Operation> {
         (_, Some("appendblock" | "seal")) => Err(Error::lacks("append blobs")),
         (_, Some("query")) => Err(Error::lacks("Query Blob Contents")),
         (_, Some("expiry")) => Err(Error::lacks("Set Blob Expiry")),
-        (_, Some(other)) if !matches!(other, "metadata" | "properties" | "snapshot" | "undelete") => {
+        (_, Some(other))
+            if !matches!(other, "metadata" | "properties" | "snapshot" | "undelete" | "block" | "blocklist") =>
+        {
             Err(bad_comp(other))
         }
         _ => Err(Error::UnsupportedVerb),
@@ -146,9 +153,5 @@ fn blob(call: &Call<'_>, comp: Option<&str>) -> Result<Operation> {
 }
 
 fn bad_comp(value: &str) -> Error {
-    Error::InvalidQuery {
-        name: "comp",
-        value: value.to_owned(),
-        reason: "Not a component of this resource.",
-    }
+    Error::InvalidQuery { name: "comp", value: value.to_owned(), reason: "Not a component of this resource." }
 }

@@ -72,9 +72,7 @@ impl Etag {
 /// An instant as HTTP headers and listings carry it: `Fri, 20 Nov 2026 20:25:42 GMT`.
 pub(super) fn http_date(instant: Timestamp) -> String {
     // Only years beyond 9999 cannot be written; no clock here reaches them.
-    DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&instant)
-        .unwrap_or_default()
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).unwrap_or_default()
 }
 
 /// Reads an HTTP date.

@@ -6,12 +6,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a name marked `Encoded="true"` keeps as it is.
-const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b'/');
+const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// An XML document under construction.
 #[derive(Debug)]
@@ -87,8 +82,7 @@ impl Xml {
             return self.element("Name", name);
         }
         self.open_with("Name", &[("Encoded", "true")]);
-        self.0
-            .extend(utf8_percent_encode(name, ENCODED_NAME));
+        self.0.extend(utf8_percent_encode(name, ENCODED_NAME));
         self.close("Name")
     }
 
@@ -132,10 +126,7 @@ mod tests {
 
     #[test]
     fn a_name_that_xml_cannot_carry_is_percent_encoded() {
-        assert_eq!(
-            name("a/\u{1}%\u{FFFE}é"),
-            "<Name Encoded=\"true\">a/%01%25%EF%BF%BE%C3%A9</Name>"
-        );
+        assert_eq!(name("a/\u{1}%\u{FFFE}é"), "<Name Encoded=\"true\">a/%01%25%EF%BF%BE%C3%A9</Name>");
     }
 
     #[test]

@@ -51,12 +51,8 @@ fn string_to_sign(call: &Call<'_>) -> Result<String> {
             _ => text.push_str(&value),
         }
     }
-    let mut names: Vec<&str> = call
-        .headers
-        .keys()
-        .map(http::HeaderName::as_str)
-        .filter(|name| name.starts_with("x-ms-"))
-        .collect();
+    let mut names: Vec<&str> =
+        call.headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-ms-")).collect();
     names.sort_by(|a, b| header_order(a, b));
     for name in names {
         text.push('\n');
@@ -106,10 +102,7 @@ fn push_query(text: &mut String, pairs: &[(String, String)]) {
 /// clients carry weight tables for the same reason.)
 fn header_order(a: &str, b: &str) -> Ordering {
     let weights = |name: &str| -> Vec<u8> {
-        name.bytes()
-            .filter(|byte| *byte != b'-')
-            .map(|byte| if byte == b'_' { b'!' } else { byte })
-            .collect()
+        name.bytes().filter(|byte| *byte != b'-').map(|byte| if byte == b'_' { b'!' } else { byte }).collect()
     };
     weights(a).cmp(&weights(b)).then_with(|| a.cmp(b))
 }
@@ -162,10 +155,7 @@ mod tests {
         let good = format!("devstoreaccount1:{signature}");
         assert_eq!(verify(&call, &good, &key), Ok(Access { overwrite: true }));
         for bad in ["devstoreaccount1:AAAA", "other:AAAA", "devstoreaccount1", ""] {
-            assert!(matches!(
-                verify(&call, bad, &key),
-                Err(Error::AuthenticationFailed { .. })
-            ));
+            assert!(matches!(verify(&call, bad, &key), Err(Error::AuthenticationFailed { .. })));
         }
     }
 
@@ -173,9 +163,6 @@ mod tests {
     fn an_empty_body_signs_no_content_length() {
         let parts = request("/devstoreaccount1/c/b", &[("content-length", "0")]);
         let call = Call::parse(&parts).unwrap();
-        assert_eq!(
-            string_to_sign(&call).unwrap(),
-            "PUT\n\n\n\n\n\n\n\n\n\n\n\n/devstoreaccount1/devstoreaccount1/c/b"
-        );
+        assert_eq!(string_to_sign(&call).unwrap(), "PUT\n\n\n\n\n\n\n\n\n\n\n\n/devstoreaccount1/devstoreaccount1/c/b");
     }
 }

@@ -1,0 +1,264 @@
+//! One blob: its current state and everything kept beneath it.
+//!
+//! This is the table "Overwrite and delete" of the service's documentation on versioning and soft delete as
+//! pure functions. Invariants: stamps are unique within an entry; `older` holds previous versions and snapshots
+//! only; a soft-deleted state stays until its retention has run out by the service's clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+
+use super::conditions::Validators;
+use super::content::{Block, Content};
+use super::errors::{Error, Result};
+use super::time::{Etag, Stamp};
+
+/// How long blocks wait for a block list, by the service's documentation.
+const STAGED_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How the account treats overwritten and deleted states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub(super) versioning: bool,
+    /// 0: soft delete is off.
+    pub(super) soft_delete_days: u32,
+}
+
+/// When a state was soft-deleted, and for how long it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deletion {
+    pub(super) at: Timestamp,
+    days: u32,
+}
+
+impl Deletion {
+    fn expires(self) -> Timestamp {
+        self.at.checked_add(SignedDuration::from_hours(i64::from(self.days) * 24)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whole days until the state vanishes.
+    pub(super) fn days_left(self, now: Timestamp) -> i64 {
+        self.expires().duration_since(now).as_hours().max(0) / 24
+    }
+}
+
+/// One state of a blob. Cloning it does not copy content.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    /// Names the state: its version id or snapshot.
+    pub(super) stamp: Stamp,
+    /// Whether the state was written with versioning on, so that it has a version id.
+    pub(super) versioned: bool,
+    pub(super) etag: Etag,
+    pub(super) created: Timestamp,
+    pub(super) last_modified: Timestamp,
+    pub(super) content: Arc<Content>,
+    pub(super) deleted: Option<Deletion>,
+}
+
+impl State {
+    /// What conditions compare with.
+    pub(super) fn validators(&self) -> Validators {
+        Validators { etag: self.etag, last_modified: self.last_modified }
+    }
+
+    /// The version id, if the state has one.
+    pub(super) fn version_id(&self) -> Option<String> {
+        self.versioned.then(|| self.stamp.id())
+    }
+
+    fn expired(&self, now: Timestamp) -> bool {
+        self.deleted.is_some_and(|deletion| deletion.expires() <= now)
+    }
+
+    fn soft_delete(&mut self, policy: Policy, now: Timestamp) -> bool {
+        if policy.soft_delete_days > 0 && self.deleted.is_none() {
+            self.deleted = Some(Deletion { at: now, days: policy.soft_delete_days });
+        }
+        policy.soft_delete_days > 0
+    }
+}
+
+/// What a state beneath the current one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Version,
+    Snapshot,
+}
+
+/// A blob with its history.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entry {
+    base: Option<State>,
+    older: BTreeMap<Stamp, (Kind, State)>,
+    /// Blocks that wait for a block list, by id, and when the last one came.
+    staged: BTreeMap<Vec<u8>, Bytes>,
+    staged_at: Timestamp,
+}
+
+impl Entry {
+    /// The current state.
+    pub(super) fn current(&self) -> Option<&State> {
+        self.base.as_ref().filter(|state| state.deleted.is_none())
+    }
+
+    /// The base blob, soft-deleted or not.
+    pub(super) fn base(&self, now: Timestamp) -> Option<&State> {
+        self.base.as_ref().filter(|state| !state.expired(now))
+    }
+
+    /// Previous versions and snapshots that came after `after`, oldest first, soft-deleted ones included.
+    pub(super) fn older(&self, after: Option<Stamp>, now: Timestamp) -> impl Iterator<Item = (Kind, &State)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.older
+            .range((from, std::ops::Bound::Unbounded))
+            .map(|(_, (kind, state))| (*kind, state))
+            .filter(move |(_, state)| !state.expired(now))
+    }
+
+    /// The version with this id, current or previous, and whether it is the current one.
+    pub(super) fn version(&self, id: Stamp) -> Option<(&State, bool)> {
+        if let Some(current) = self.current().filter(|state| state.versioned && state.stamp == id) {
+            return Some((current, true));
+        }
+        self.undeleted(id, Kind::Version).map(|state| (state, false))
+    }
+
+    /// The snapshot with this id.
+    pub(super) fn snapshot(&self, id: Stamp) -> Option<&State> {
+        self.undeleted(id, Kind::Snapshot)
+    }
+
+    fn undeleted(&self, id: Stamp, wanted: Kind) -> Option<&State> {
+        let (kind, state) = self.older.get(&id)?;
+        (*kind == wanted && state.deleted.is_none()).then_some(state)
+    }
+
+    /// Whether nothing at all is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.base.is_none() && self.older.is_empty() && self.staged.is_empty()
+    }
+
+    /// Drops what its retention no longer keeps.
+    pub(super) fn purge(&mut self, now: Timestamp) {
+        self.older.retain(|_, (_, state)| !state.expired(now));
+        if self.base.as_ref().is_some_and(|state| state.expired(now)) {
+            self.base = None;
+        }
+        if now.duration_since(self.staged_at) >= STAGED_MAX {
+            self.staged.clear();
+        }
+    }
+
+    /// Adds or replaces a block that waits for a block list.
+    pub(super) fn stage(&mut self, block: Block, blocks_max: usize, now: Timestamp) -> Result<()> {
+        // All that wait have the length of the first.
+        if self.staged.keys().next().is_some_and(|id| id.len() != block.id.len()) {
+            return Err(Error::InvalidBlobOrBlock);
+        }
+        if self.staged.len() >= blocks_max && !self.staged.contains_key(&block.id) {
+            return Err(Error::BlockCount { limit: blocks_max });
+        }
+        self.staged.insert(block.id, block.bytes);
+        self.staged_at = now;
+        Ok(())
+    }
+
+    /// The blocks that wait for a block list.
+    pub(super) fn staged(&self) -> &BTreeMap<Vec<u8>, Bytes> {
+        &self.staged
+    }
+
+    /// Makes `new` the current state of a blob that is written anew. Blocks that wait are dropped.
+    pub(super) fn overwrite(&mut self, new: State, policy: Policy, now: Timestamp) {
+        self.staged.clear();
+        if let Some(mut old) = self.base.replace(new) {
+            if old.deleted.is_some() {
+                self.older.insert(old.stamp, (Kind::Snapshot, old));
+            } else if policy.versioning || old.versioned {
+                self.keep_as_version(old);
+            } else if old.soft_delete(policy, now) {
+                self.older.insert(old.stamp, (Kind::Snapshot, old));
+            }
+        }
+    }
+
+    /// Makes `new` the current state after a change of metadata, which only versioning records.
+    pub(super) fn amend(&mut self, new: State, policy: Policy) {
+        if let Some(old) = self.base.replace(new)
+            && (policy.versioning || old.versioned)
+        {
+            self.keep_as_version(old);
+        }
+    }
+
+    /// Changes the current state in place: what neither versions nor snapshots record.
+    pub(super) fn current_mut(&mut self) -> Option<&mut State> {
+        self.base.as_mut().filter(|state| state.deleted.is_none())
+    }
+
+    /// Keeps a copy of the current state as a snapshot.
+    pub(super) fn add_snapshot(&mut self, snapshot: State) {
+        self.older.insert(snapshot.stamp, (Kind::Snapshot, snapshot));
+    }
+
+    /// Deletes the current state. Whether it remains, as a version or soft-deleted.
+    pub(super) fn delete_current(&mut self, policy: Policy, now: Timestamp) -> bool {
+        let Some(mut old) = self.base.take() else {
+            return false;
+        };
+        if policy.versioning || old.versioned {
+            self.keep_as_version(old);
+            return true;
+        }
+        let kept = old.soft_delete(policy, now);
+        if kept {
+            self.base = Some(old);
+        }
+        kept
+    }
+
+    /// Whether the blob has snapshots that are not deleted.
+    pub(super) fn has_snapshots(&self) -> bool {
+        self.older.values().any(|(kind, state)| *kind == Kind::Snapshot && state.deleted.is_none())
+    }
+
+    /// Deletes all snapshots.
+    pub(super) fn delete_snapshots(&mut self, policy: Policy, now: Timestamp) {
+        self.older.retain(|_, (kind, state)| {
+            *kind != Kind::Snapshot || state.deleted.is_some() || state.soft_delete(policy, now)
+        });
+    }
+
+    /// Deletes one previous version or snapshot. Whether it remains soft-deleted; `None` if there is none.
+    pub(super) fn delete_older(&mut self, id: Stamp, wanted: Kind, policy: Policy, now: Timestamp) -> Option<bool> {
+        self.undeleted(id, wanted)?;
+        let (_, state) = self.older.get_mut(&id)?;
+        let kept = state.soft_delete(policy, now);
+        if !kept {
+            self.older.remove(&id);
+        }
+        Some(kept)
+    }
+
+    /// Restores everything that is soft-deleted. It makes no version the current one.
+    pub(super) fn undelete(&mut self) {
+        for (_, state) in self.older.values_mut() {
+            state.deleted = None;
+        }
+        if let Some(base) = &mut self.base {
+            base.deleted = None;
+        }
+    }
+
+    /// A state from before versioning was on gets its version id when it is superseded.
+    fn keep_as_version(&mut self, mut old: State) {
+        old.versioned = true;
+        self.older.insert(old.stamp, (Kind::Version, old));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Queries: text to tree, tree over documents, pages with continuations, and the plans the SDKs ask for.
+
+mod ast;
+mod eval;
+mod lexer;
+mod page;
+mod parser;
+mod plan;
+mod value;
+
+use std::collections::HashMap;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Call;
+use super::errors::CosmosError;
+use super::feed::reach;
+use super::headers;
+use super::respond::{Position, Reply};
+use super::store::Container;
+use ast::Query;
+use page::{Cursor, Resume, Rows};
+
+pub(super) use plan::plan;
+
+/// Why a query cannot run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum QueryError {
+    Invalid(String),
+    /// Valid, but the emulator lacks it.
+    Unsupported(String),
+}
+
+impl QueryError {
+    fn syntax(text: &str, at: usize, reason: &str) -> Self {
+        let near: String = text.get(at..).unwrap_or_default().chars().take(24).collect();
+        Self::Invalid(format!("Syntax error at character {at}, near {near:?}: {reason}."))
+    }
+
+    fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported(what.into())
+    }
+}
+
+impl From<QueryError> for CosmosError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Invalid(message) => Self::bad_request(message),
+            QueryError::Unsupported(what) => Self::not_implemented(format!("In a query, {what}")),
+        }
+    }
+}
+
+/// The body of a query.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec<'a> {
+    query: String,
+    #[serde(default, borrow)]
+    parameters: Vec<Parameter<'a>>,
+    #[serde(default)]
+    resume_filter: Option<Resume>,
+}
+
+#[derive(Deserialize)]
+struct Parameter<'a> {
+    name: String,
+    /// Absent for an undefined value.
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+}
+
+/// `POST …/docs` with a query.
+pub(super) fn run(call: &Call<'_>, container: &Container) -> Result<Reply, CosmosError> {
+    let (query, resume) = parse(call)?;
+    serve(call, container, &query, resume)
+}
+
+/// `GET …/docs` without `A-IM`: all items.
+pub(super) fn read_all(call: &Call<'_>, container: &Container) -> Result<Reply, CosmosError> {
+    let query = parser::parse("SELECT * FROM c", &HashMap::new())?;
+    serve(call, container, &query, None)
+}
+
+/// Runs a query over descriptions of databases or containers.
+pub(super) fn run_over(
+    call: &Call<'_>,
+    feed: &str,
+    rid: &str,
+    descriptions: &[serde_json::Value],
+) -> Result<Reply, CosmosError> {
+    let (query, _) = parse(call)?;
+    let texts: Vec<String> = descriptions.iter().map(ToString::to_string).collect();
+    let rows = page::all_rows(&query, texts.iter().map(String::as_str));
+    Ok(reply(feed, rid, &rows))
+}
+
+fn parse(call: &Call<'_>) -> Result<(Query, Option<Resume>), CosmosError> {
+    let spec = spec(call)?;
+    Ok((parser::parse(&spec.query, &parameters(&spec))?, spec.resume_filter))
+}
+
+fn spec<'a>(call: &Call<'a>) -> Result<Spec<'a>, CosmosError> {
+    serde_json::from_slice(call.body)
+        .map_err(|error| CosmosError::bad_request(format!("The query's body is not valid: {error}.")))
+}
+
+fn parameters(spec: &Spec<'_>) -> HashMap<String, String> {
+    spec.parameters
+        .iter()
+        .filter_map(|parameter| Some((parameter.name.clone(), parameter.value?.get().to_owned())))
+        .collect()
+}
+
+fn serve(call: &Call<'_>, container: &Container, query: &Query, resume: Option<Resume>) -> Result<Reply, CosmosError> {
+    let items_max = headers::page_items(call.parts)?;
+    let cursor = headers::text(call.parts, headers::CONTINUATION).map(Cursor::decode).transpose()?;
+    let state = container.current(call.now);
+    let (partitions, scope) = reach(call.parts, &state)?;
+    let global =
+        !query.order_by.is_empty() || query.aggregates() || query.top.is_some() || query.offset_limit.is_some();
+    if partitions.len() > 1 && global {
+        return Err(CosmosError::needs_query_plan());
+    }
+    let rows = page::rows(query, &partitions, &scope, cursor, resume, items_max)?;
+    let reply = reply("Documents", &state.numbers.rid(), &rows)
+        .with_charge(2.0 + 0.5 * rows.texts.len() as f64)
+        .with_paths(container);
+    Ok(match partitions[..] {
+        [partition] => reply.at(&Position { range: partition.id.to_string(), lsn: partition.lsn(), item_lsn: None }),
+        _ => reply,
+    })
+}
+
+fn reply(feed: &str, rid: &str, rows: &Rows) -> Reply {
+    let count = rows.texts.len();
+    let body = format!("{{\"_rid\":\"{rid}\",\"{feed}\":[{}],\"_count\":{count}}}", rows.texts.join(","));
+    let reply = Reply::json(StatusCode::OK, body).with_count(count);
+    match &rows.next {
+        Some(cursor) => reply.with(headers::CONTINUATION, cursor.encode()),
+        None => reply,
+    }
+}

@@ -1,0 +1,16 @@
+//! The blob endpoint as Microsoft's Rust client sees it, over loopback.
+//!
+//! The client knows no shared key, so all of it is authorized by shared access signatures made here.
+
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
+
+#[path = "blob/client.rs"]
+mod client;
+#[path = "blob/listing.rs"]
+mod listing;
+#[path = "blob/reading.rs"]
+mod reading;
+#[path = "blob/refusals.rs"]
+mod refusals;
+#[path = "blob/writing.rs"]
+mod writing;

@@ -1,0 +1,319 @@
+//! The metrics, by the names that dashboards and alerts rely on.
+//!
+//! Every family has a child for every configured container from the start, at 0: an alert on a series that does not exist yet
+//! never fires. What depends on time (lag, ages, the window) is written just before each exposition, from [`Progress`].
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::progress::Progress;
+use crate::failure::Kind;
+
+// The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
+// the build.
+const PREFIX: &str = "cosmirror";
+const LAG_SECONDS: &str = "lag_seconds";
+const RESTORABLE_FROM: &str = "restorable_from_timestamp_seconds";
+const RESTORABLE_UNTIL: &str = "restorable_until_timestamp_seconds";
+const PENDING_CHANGES: &str = "pending_changes";
+const CHANGES_READ: &str = "changes_read";
+const VERSIONS_WRITTEN: &str = "versions_written";
+const DUPLICATES_SKIPPED: &str = "duplicates_skipped";
+const STALE_WRITES_REFUSED: &str = "stale_writes_refused";
+const LEASES_OWNED: &str = "leases_owned";
+const LEASES_LOST: &str = "leases_lost";
+const DEAD_LETTERS: &str = "dead_letters";
+const GAPS: &str = "gaps";
+const REQUEST_UNITS: &str = "request_units";
+const FEED_TOKEN_AGE_SECONDS: &str = "feed_token_age_seconds";
+const WRITE_FAILURES: &str = "write_failures";
+const BUILD: &str = "build";
+
+/// The media type of [`Metrics::render`].
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A gauge of seconds.
+type Seconds = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    database: String,
+    container: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    database: String,
+    container: String,
+    kind: &'static str,
+}
+
+/// All metrics of the process. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    registry: Registry,
+    lag_seconds: Family<Labels, Seconds>,
+    restorable_from: Family<Labels, Gauge>,
+    restorable_until: Family<Labels, Gauge>,
+    pending_changes: Family<Labels, Gauge>,
+    changes_read: Family<Labels, Counter>,
+    versions_written: Family<Labels, Counter>,
+    duplicates_skipped: Family<Labels, Counter>,
+    stale_writes_refused: Family<Labels, Counter>,
+    leases_owned: Family<Labels, Gauge>,
+    leases_lost: Family<Labels, Counter>,
+    dead_letters: Family<Labels, Gauge>,
+    gaps: Family<Labels, Gauge>,
+    request_units: Family<Labels, Counter<f64, AtomicU64>>,
+    feed_token_age_seconds: Family<Labels, Seconds>,
+    write_failures: Family<FailureLabels, Counter>,
+}
+
+/// The metrics of one container. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct ContainerMetrics {
+    /// How far the slowest range is behind the service; written at each exposition.
+    pub lag_seconds: Seconds,
+    /// The first instant that can be restored, 0 where none can; written at each exposition.
+    pub restorable_from: Gauge,
+    /// The last instant that can be restored, 0 where none can; written at each exposition.
+    pub restorable_until: Gauge,
+    /// Changes that the source holds and the mirror does not.
+    pub pending_changes: Gauge,
+    /// Changes that came from the feed, repeated ones included.
+    pub changes_read: Counter,
+    /// Versions that were stored, tombstones included.
+    pub versions_written: Counter,
+    /// Changes that were stored before and therefore not again.
+    pub duplicates_skipped: Counter,
+    /// Changes that were not stored because the mirror holds a newer version.
+    pub stale_writes_refused: Counter,
+    /// Leases this process owns.
+    pub leases_owned: Gauge,
+    /// Leases that were taken from this process.
+    pub leases_lost: Counter,
+    /// Dead letters that wait for replay.
+    pub dead_letters: Gauge,
+    /// Recorded gaps that are not repaired.
+    pub gaps: Gauge,
+    /// Request units that reading and writing the source took.
+    pub request_units: Counter<f64, AtomicU64>,
+    /// Age of the oldest feed position; written at each exposition once ranges report theirs.
+    pub feed_token_age_seconds: Seconds,
+    write_failures: Vec<(Kind, Counter)>,
+}
+
+/// A family that is registered under a name.
+fn family<L, M>(registry: &mut Registry, name: &str, help: &str) -> Family<L, M>
+where
+    L: Clone + std::hash::Hash + Eq + Send + Sync + std::fmt::Debug + 'static,
+    M: Default + Send + Sync + std::fmt::Debug + 'static,
+    fn() -> M: MetricConstructor<M>,
+    Family<L, M>: Metric,
+{
+    let family = Family::<L, M>::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+impl Metrics {
+    /// With a child at 0 for each of these (database, container) pairs.
+    pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>) -> Self {
+        let mut r = Registry::with_prefix(PREFIX);
+        r.register(BUILD, "The version of this program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let metrics = Self(Arc::new(Shared {
+            lag_seconds: family(&mut r, LAG_SECONDS, "Service time minus the watermark of the slowest range"),
+            restorable_from: family(&mut r, RESTORABLE_FROM, "First instant that can be restored, 0 if none"),
+            restorable_until: family(&mut r, RESTORABLE_UNTIL, "Last instant that can be restored, 0 if none"),
+            pending_changes: family(&mut r, PENDING_CHANGES, "Changes the source holds and the mirror does not"),
+            changes_read: family(&mut r, CHANGES_READ, "Changes read from the feed"),
+            versions_written: family(&mut r, VERSIONS_WRITTEN, "Versions stored, tombstones included"),
+            duplicates_skipped: family(&mut r, DUPLICATES_SKIPPED, "Changes that were already stored"),
+            stale_writes_refused: family(&mut r, STALE_WRITES_REFUSED, "Changes older than the stored version"),
+            leases_owned: family(&mut r, LEASES_OWNED, "Leases this process owns"),
+            leases_lost: family(&mut r, LEASES_LOST, "Leases taken from this process"),
+            dead_letters: family(&mut r, DEAD_LETTERS, "Dead letters waiting for replay"),
+            gaps: family(&mut r, GAPS, "Recorded gaps that are not repaired"),
+            request_units: family(&mut r, REQUEST_UNITS, "Request units used on the source"),
+            feed_token_age_seconds: family(&mut r, FEED_TOKEN_AGE_SECONDS, "Age of the oldest feed position"),
+            write_failures: family(
+                &mut r,
+                WRITE_FAILURES,
+                "Failed writes to the target by kind, retried ones included",
+            ),
+            registry: r,
+        }));
+        for (database, container) in containers {
+            metrics.container(&database.into(), &container.into());
+        }
+        metrics
+    }
+
+    /// The metrics of one container; one that was not named at first is added.
+    pub fn container(&self, database: &str, container: &str) -> ContainerMetrics {
+        let labels = &Labels { database: database.to_owned(), container: container.to_owned() };
+        let of_kind = |kind: Kind| {
+            let Labels { database, container } = labels.clone();
+            let labels = FailureLabels { database, container, kind: kind_name(kind) };
+            (kind, self.0.write_failures.get_or_create_owned(&labels))
+        };
+        ContainerMetrics {
+            lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
+            restorable_from: self.0.restorable_from.get_or_create_owned(labels),
+            restorable_until: self.0.restorable_until.get_or_create_owned(labels),
+            pending_changes: self.0.pending_changes.get_or_create_owned(labels),
+            changes_read: self.0.changes_read.get_or_create_owned(labels),
+            versions_written: self.0.versions_written.get_or_create_owned(labels),
+            duplicates_skipped: self.0.duplicates_skipped.get_or_create_owned(labels),
+            stale_writes_refused: self.0.stale_writes_refused.get_or_create_owned(labels),
+            leases_owned: self.0.leases_owned.get_or_create_owned(labels),
+            leases_lost: self.0.leases_lost.get_or_create_owned(labels),
+            dead_letters: self.0.dead_letters.get_or_create_owned(labels),
+            gaps: self.0.gaps.get_or_create_owned(labels),
+            request_units: self.0.request_units.get_or_create_owned(labels),
+            feed_token_age_seconds: self.0.feed_token_age_seconds.get_or_create_owned(labels),
+            write_failures: KINDS.map(of_kind).to_vec(),
+        }
+    }
+
+    /// All metrics as text, with what `progress` says at this instant.
+    pub fn render(&self, progress: &Progress) -> Result<String, std::fmt::Error> {
+        for ((database, container), progress) in progress.containers() {
+            let metrics = self.container(&database, &container);
+            let (from, until) = progress.window();
+            metrics.lag_seconds.set(progress.lag_seconds());
+            metrics.restorable_from.set(from.unwrap_or(0));
+            metrics.restorable_until.set(until.unwrap_or(0));
+            if let Some(age) = progress.token_age_seconds() {
+                metrics.feed_token_age_seconds.set(age);
+            }
+        }
+        let mut exposition = String::new();
+        text::encode(&mut exposition, &self.0.registry)?;
+        Ok(exposition)
+    }
+}
+
+impl ContainerMetrics {
+    /// Counts a write to the target that failed.
+    pub fn write_failed(&self, kind: Kind) {
+        if let Some((_, counter)) = self.write_failures.iter().find(|(known, _)| *known == kind) {
+            counter.inc();
+        }
+    }
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Transient,
+    Kind::Conflict,
+    Kind::TokenExpired,
+    Kind::RangeGone,
+    Kind::Refused,
+    Kind::NotFound,
+    Kind::Unauthorized,
+    Kind::Misconfigured,
+    Kind::Held,
+    Kind::Integrity,
+    Kind::Internal,
+];
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Transient => "transient",
+        Kind::Conflict => "conflict",
+        Kind::TokenExpired => "token_expired",
+        Kind::RangeGone => "range_gone",
+        Kind::Refused => "refused",
+        Kind::NotFound => "not_found",
+        Kind::Unauthorized => "unauthorized",
+        Kind::Misconfigured => "misconfigured",
+        Kind::Held => "held",
+        Kind::Integrity => "integrity",
+        Kind::Internal => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cosmirror_formats::EpkRange;
+
+    use super::*;
+
+    const ORDERS: &str = r#"{database="shop",container="orders"}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_family_has_every_container_at_zero_from_the_start() {
+        let containers = [("shop", "orders"), ("shop", "users")];
+        let text = Metrics::new(containers).render(&Progress::new(containers)).unwrap();
+        for name in [
+            "lag_seconds",
+            "restorable_from_timestamp_seconds",
+            "restorable_until_timestamp_seconds",
+            "pending_changes",
+            "changes_read_total",
+            "versions_written_total",
+            "duplicates_skipped_total",
+            "stale_writes_refused_total",
+            "leases_owned",
+            "leases_lost_total",
+            "dead_letters",
+            "gaps",
+            "request_units_total",
+            "feed_token_age_seconds",
+        ] {
+            for container in ["orders", "users"] {
+                let start = format!("cosmirror_{name}{{database=\"shop\",container=\"{container}\"}} ");
+                let line =
+                    text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{name}\n{text}"));
+                assert_eq!(line[start.len()..].parse::<f64>().unwrap(), 0.0, "{line}");
+            }
+        }
+        assert!(
+            text.contains(concat!("cosmirror_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n")),
+            "{text}"
+        );
+        assert!(
+            text.contains("write_failures_total{database=\"shop\",container=\"users\",kind=\"transient\"} 0\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_depends_on_time_is_computed_at_exposition() {
+        let metrics = Metrics::new([("shop", "orders")]);
+        let progress = Progress::new([("shop", "orders")]);
+        let container = progress.container("shop", "orders");
+        container.range_started(EpkRange::full());
+        container.service_time(1_000);
+        container.watermark(&EpkRange::full(), 990);
+        container.token_time(&EpkRange::full(), 998);
+        container.set_window(Some(500), Some(990));
+        metrics.container("shop", "orders").changes_read.inc_by(3);
+        metrics.container("shop", "orders").write_failed(Kind::Refused);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        let text = metrics.render(&progress).unwrap();
+        for line in [
+            format!("cosmirror_lag_seconds{ORDERS} 40.0"),
+            format!("cosmirror_feed_token_age_seconds{ORDERS} 32.0"),
+            format!("cosmirror_restorable_from_timestamp_seconds{ORDERS} 500"),
+            format!("cosmirror_restorable_until_timestamp_seconds{ORDERS} 990"),
+            format!("cosmirror_changes_read_total{ORDERS} 3"),
+            "cosmirror_write_failures_total{database=\"shop\",container=\"orders\",kind=\"refused\"} 1".to_owned(),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The command line: one file per command, and what they share.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `cli/args.rs` | the arguments of every command |
+//! | `cli/output.rs` | data on standard output, errors on standard error |
+//! | `cli/logging.rs` | logs on standard error |
+//! | `cli/<command>.rs` | the command: `run(args, context)` |
+//!
+//! Names, exit codes and JSON fields are a contract with scripts. A command ends with `Ok` and code 0, or with a
+//! [`CommandError`] that carries its code, one line, and the way out.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{self, Container, Loaded, Override};
+use crate::failure::{CommandError, Exit};
+
+pub mod args;
+mod config_show;
+#[cfg(feature = "emulator")]
+mod demo;
+#[cfg(feature = "emulator")]
+mod emulator;
+mod health;
+mod history;
+mod logging;
+pub mod output;
+mod restore;
+mod run;
+mod show;
+
+#[cfg(feature = "emulator")]
+use args::EmulatorArgs;
+use args::{ConfigCommand, HealthArgs};
+pub use output::{Format, Output};
+
+/// Follows the change feed of Azure Cosmos DB containers and keeps every version of every document in a blob.
+#[derive(Debug, Parser)]
+#[command(name = "cosmirror", version, propagate_version = false, max_term_width = 120)]
+pub struct Cli {
+    /// Configuration file (TOML); COSMIRROR_CONFIG names one too
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// One setting, stronger than file and environment, such as admin.listen=127.0.0.1:9465; repeats
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = args::setting)]
+    set: Vec<Override>,
+
+    /// Form of the data on standard output, and of errors
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+
+    /// Form of the logs on standard error
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: logging::LogFormat,
+
+    /// More logs; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    /// Only errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow the configured containers and keep every version of every document
+    Run(args::RunArgs),
+    /// Show the product at work: emulator, documents and daemon in one process
+    #[cfg(feature = "emulator")]
+    Demo(args::DemoArgs),
+    /// List the versions of a document, oldest first
+    History(args::HistoryArgs),
+    /// Print a document as it is, was at an instant, or in a version
+    Show(args::ShowArgs),
+    /// Put documents back as they were
+    Restore(args::RestoreArgs),
+    /// Run local Cosmos and Blob endpoints, in memory
+    #[cfg(feature = "emulator")]
+    Emulator(EmulatorArgs),
+    /// Ask a running daemon whether it is ready; for container health checks
+    Health(HealthArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+impl Command {
+    /// Whether the command works by the configuration. One that does not must not fail on a broken one.
+    fn reads_configuration(&self) -> bool {
+        match self {
+            #[cfg(feature = "emulator")]
+            Self::Emulator(_) | Self::Demo(_) => false,
+            Self::Run(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) => true,
+            Self::Health(health) => health.url.is_none(),
+            Self::Config(_) => true,
+        }
+    }
+
+    /// Long-running commands say what they do; the others speak when something is wrong.
+    fn is_service(&self) -> bool {
+        match self {
+            #[cfg(feature = "emulator")]
+            Self::Emulator(_) => true,
+            #[cfg(feature = "emulator")]
+            Self::Demo(_) => false,
+            Self::Run(_) => true,
+            Self::History(_) | Self::Show(_) | Self::Restore(_) | Self::Health(_) | Self::Config(_) => false,
+        }
+    }
+}
+
+/// What every command gets.
+#[derive(Debug)]
+pub struct Context {
+    /// The configuration; the defaults for commands that do not read it.
+    pub config: Loaded,
+    /// Where data goes.
+    pub output: Output,
+}
+
+impl Context {
+    /// The container that `--source DATABASE/CONTAINER` names; without it the only one.
+    pub fn source_container(&self, source: &Option<String>) -> Result<&Container, CommandError> {
+        match (source, self.configured()?) {
+            (Some(source), _) => self.named(source),
+            (None, [only]) => Ok(only),
+            (None, several) => Err(CommandError::new(
+                Exit::Usage,
+                format!("{} containers are configured", several.len()),
+                format!("choose one with --source: {}", choices(several)),
+            )),
+        }
+    }
+
+    /// The containers that `--source` names; without it all.
+    pub fn containers(&self, sources: &[String]) -> Result<Vec<&Container>, CommandError> {
+        let all = self.configured()?;
+        if sources.is_empty() {
+            return Ok(all.iter().collect());
+        }
+        let mut chosen: Vec<&Container> = Vec::new();
+        for source in sources {
+            let container = self.named(source)?;
+            if !chosen.contains(&container) {
+                chosen.push(container);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// All containers; an error where none is configured.
+    pub fn configured(&self) -> Result<&[Container], CommandError> {
+        if self.config.config.containers.is_empty() {
+            return Err(CommandError::new(
+                Exit::Usage,
+                "containers: none is configured",
+                "name a configuration file with -c or COSMIRROR_CONFIG, and a [[containers]] section in it",
+            ));
+        }
+        Ok(&self.config.config.containers)
+    }
+
+    fn named(&self, source: &str) -> Result<&Container, CommandError> {
+        let all = self.configured()?;
+        let found = all.iter().find(|c| source.split_once('/') == Some((&c.database, &c.container)));
+        found.ok_or_else(|| {
+            CommandError::new(
+                Exit::Usage,
+                format!("--source {source}: no such container is configured"),
+                format!("choose one of {}", choices(all)),
+            )
+        })
+    }
+}
+
+fn choices(containers: &[Container]) -> String {
+    let named: Vec<String> = containers.iter().map(|c| format!("{}/{}", c.database, c.container)).collect();
+    named.join(", ")
+}
+
+/// The command line as read, or the answer to give at once: help, a version, or what is wrong with it.
+pub fn parse(arguments: Vec<OsString>) -> Result<Cli, Box<clap::Error>> {
+    let command = Cli::command();
+    command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(Box::new)
+}
+
+impl Cli {
+    /// The form in which this command line wants its errors.
+    pub fn format(&self) -> Format {
+        self.output
+    }
+
+    /// Does what the command line asks for.
+    pub async fn execute(self) -> Result<(), CommandError> {
+        if self.output == Format::JsonPatch {
+            return Err(CommandError::new(Exit::Usage, "-o json-patch is for diff only", "use -o json"));
+        }
+        logging::start(self.log_format, self.verbose, self.quiet, self.command.is_service())?;
+        let config = if self.command.reads_configuration() {
+            config::load(self.config.as_deref(), &self.set)?
+        } else {
+            Loaded::default()
+        };
+        let context = Context { config, output: Output::new(self.output) };
+        match self.command {
+            #[cfg(feature = "emulator")]
+            Command::Emulator(args) => emulator::run(args, context).await,
+            #[cfg(feature = "emulator")]
+            Command::Demo(args) => demo::run(args).await,
+            Command::Run(args) => run::run(args, context).await,
+            Command::History(args) => history::run(&args, &context).await,
+            Command::Show(args) => show::run(&args, &context).await,
+            Command::Restore(args) => restore::run(&args, &context).await,
+            Command::Health(args) => health::run(args, context).await,
+            Command::Config(ConfigCommand::Show) => config_show::run(context).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, FeedMode, Start};
+
+    fn context(names: &[(&str, &str)]) -> Context {
+        let container = |(database, container): &(&str, &str)| Container {
+            database: (*database).to_owned(),
+            container: (*container).to_owned(),
+            feed: FeedMode::default(),
+            start: Start::default(),
+        };
+        let containers = names.iter().map(container).collect();
+        let config = Loaded { config: Config { containers, ..Config::default() }, ..Loaded::default() };
+        Context { config, output: Output::new(Format::Text) }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_only_container_needs_no_name() {
+        let context = context(&[("shop", "orders")]);
+        assert_eq!(context.source_container(&None).unwrap().container, "orders");
+        assert_eq!(context.source_container(&Some("shop/orders".to_owned())).unwrap().container, "orders");
+        assert_eq!(context.containers(&[]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn several_containers_ask_for_a_choice_and_list_it() {
+        let context = context(&[("shop", "orders"), ("shop", "users")]);
+        let error = context.source_container(&None).unwrap_err();
+        assert_eq!(
+            (error.exit, error.remedy.as_str()),
+            (Exit::Usage, "choose one with --source: shop/orders, shop/users")
+        );
+        let error = context.source_container(&Some("shop/carts".to_owned())).unwrap_err();
+        assert_eq!((error.exit, error.remedy.as_str()), (Exit::Usage, "choose one of shop/orders, shop/users"));
+        let twice = ["shop/users".to_owned(), "shop/users".to_owned()];
+        assert_eq!(context.containers(&twice).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn no_container_at_all_is_a_usage_error() {
+        assert_eq!(context(&[]).containers(&[]).unwrap_err().exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,245 @@
+//! The arguments of every command, and the readers of their values.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use cosmirror_formats::PartitionKey;
+use cosmirror_formats::partition_key::KeyValue;
+use jiff::Timestamp;
+
+use crate::config::{Override, parse_duration};
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// End with 0 when every range is at its end and everything is stored
+    #[arg(long)]
+    pub once: bool,
+    /// This process's name as an owner of leases; left out, one is made up
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Keep the mirror in this directory instead of the embedded blob endpoint
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Documents to load (JSON array or NDJSON) instead of made-up traffic
+    #[arg(long, value_name = "FILE", requires = "id", requires = "pk")]
+    pub documents: Option<PathBuf>,
+    /// Property of those documents that becomes their id
+    #[arg(long, value_name = "FIELD", requires = "documents")]
+    pub id: Option<String>,
+    /// Property of those documents that is their partition key
+    #[arg(long, value_name = "FIELD", requires = "documents")]
+    pub pk: Option<String>,
+    /// End after this many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+}
+
+/// Arguments of `emulator`.
+#[derive(Debug, Clone, Args)]
+pub struct EmulatorArgs {
+    /// Address of the Cosmos endpoint and of the control requests; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    pub cosmos: SocketAddr,
+    /// Address of the Blob endpoint; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10000")]
+    pub blob: SocketAddr,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// What to ask; left out, /readyz at the configured admin.listen
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// What `config` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting with where its value comes from; secrets stay hidden
+    Show,
+}
+
+/// A document's partition key, in either spelling.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct KeyArgs {
+    /// Partition key value, a string; repeats for hierarchical keys
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub pk: Vec<String>,
+    /// Partition key as JSON of any type; an array for hierarchical keys, {} for an undefined one
+    #[arg(long, value_name = "JSON", value_parser = key_from_json, conflicts_with = "pk", allow_hyphen_values = true)]
+    pub pk_json: Option<PartitionKey>,
+}
+
+impl KeyArgs {
+    /// The key, where one was given.
+    pub fn key(&self) -> Option<PartitionKey> {
+        if self.pk.is_empty() {
+            return self.pk_json.clone();
+        }
+        Some(PartitionKey(self.pk.iter().cloned().map(KeyValue::String).collect()))
+    }
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryArgs {
+    /// The document's id
+    pub id: String,
+    /// Its partition key
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The document's id
+    pub id: String,
+    /// Its partition key
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+    /// As it was at this instant: RFC 3339, or relative such as -2h
+    #[arg(long, value_name = "T", value_parser = instant, allow_hyphen_values = true)]
+    pub at: Option<Timestamp>,
+    /// This version, as `history` names it
+    #[arg(long, value_name = "V", conflicts_with = "at")]
+    pub version: Option<String>,
+    /// The stored bytes and nothing else
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["id", "pk", "pk_json", "all"])))]
+#[command(group(clap::ArgGroup::new("point").required(true).args(["at", "version"])))]
+pub struct RestoreArgs {
+    /// The document with this id
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub id: Option<String>,
+    /// Its partition key; without --id, every document of that key
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Every document
+    #[arg(long, conflicts_with_all = ["id", "pk", "pk_json", "version"])]
+    pub all: bool,
+    /// As they were at this instant: RFC 3339, or relative such as -2h
+    #[arg(long, value_name = "T", value_parser = instant, allow_hyphen_values = true)]
+    pub at: Option<Timestamp>,
+    /// This version of one document, as `history` names it
+    #[arg(long, value_name = "V", requires = "id")]
+    pub version: Option<String>,
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+    /// Say what would be done and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Delete documents that did not exist then
+    #[arg(long)]
+    pub delete_extra: bool,
+    /// When a document that exists may be replaced
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub overwrite: Overwrite,
+}
+
+/// When a document that exists may be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Overwrite {
+    /// Always.
+    Always,
+    /// If its content differs and it is still what the plan saw.
+    #[default]
+    IfChanged,
+    /// If the restored version is newer.
+    IfNewer,
+    /// Never.
+    Never,
+}
+
+/// Reads an instant: RFC 3339, or relative to now such as `-2h`.
+pub fn instant(text: &str) -> Result<Timestamp, String> {
+    let Some(before_now) = text.strip_prefix('-') else {
+        let shape = "neither an RFC 3339 instant such as 2026-01-31T08:00:00Z nor relative such as -2h";
+        return text.parse().map_err(|_| shape.to_owned());
+    };
+    let duration = parse_duration(before_now)?;
+    crate::time::now().checked_sub(duration).map_err(|error| error.to_string())
+}
+
+/// Reads `KEY=VALUE`.
+pub(super) fn setting(text: &str) -> Result<Override, String> {
+    let (key, value) = text.split_once('=').ok_or("not of the form KEY=VALUE")?;
+    Ok(Override { key: key.to_owned(), value: value.to_owned(), flag: "--set".to_owned() })
+}
+
+fn key_from_json(text: &str) -> Result<PartitionKey, String> {
+    let value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let key = PartitionKey::from_json(&value).filter(|key| !key.0.is_empty());
+    key.ok_or_else(|| "a component is a string, a number, true, false, null, or {} for undefined".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Restore {
+        #[command(flatten)]
+        args: RestoreArgs,
+    }
+
+    fn restore(arguments: &[&str]) -> Result<RestoreArgs, clap::Error> {
+        <Restore as clap::Parser>::try_parse_from([&["restore"], arguments].concat()).map(|restore| restore.args)
+    }
+
+    #[test]
+    fn instants_are_absolute_or_relative_to_now() {
+        assert_eq!(instant("2026-01-31T09:00:00+01:00").unwrap().to_string(), "2026-01-31T08:00:00Z");
+        let ago = crate::time::now().as_second() - instant("-2h").unwrap().as_second();
+        assert!((7_200..=7_260).contains(&ago), "{ago}");
+        assert!(instant("yesterday").unwrap_err().contains("RFC 3339"));
+        assert!(instant("-2").unwrap_err().contains("not a duration"));
+    }
+
+    #[test]
+    fn a_restore_needs_a_selection_and_a_point() {
+        for missing in
+            [&["--all"][..], &["--at", "-2h"], &["--all", "--version", "v"], &["--all", "--id", "a", "--at", "-2h"]]
+        {
+            assert!(restore(missing).is_err(), "{missing:?}");
+        }
+        assert!(restore(&["--id", "a", "--pk", "x", "--at", "-2h", "--version", "v"]).is_err());
+        let one = restore(&["--id", "a", "--pk", "x", "--pk", "-y", "--at", "-90s"]).unwrap();
+        assert_eq!(one.key.key().unwrap().to_json(), serde_json::json!(["x", "-y"]));
+        assert_eq!(one.overwrite, Overwrite::IfChanged);
+        assert!(restore(&["--pk-json", "7", "--at", "-1h"]).unwrap().key.key().is_some());
+        assert!(restore(&["--all", "--at", "-1h"]).unwrap().key.key().is_none());
+    }
+
+    #[test]
+    fn keys_are_of_any_type_in_json() {
+        assert_eq!(key_from_json("[1,null,{}]").unwrap().to_json(), serde_json::json!([1, null, {}]));
+        for text in ["[]", "[[1]]", r#"{"a":1}"#, "x"] {
+            assert!(key_from_json(text).is_err(), "{text}");
+        }
+    }
+}

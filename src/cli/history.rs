@@ -1,0 +1,149 @@
+//! `history`: the versions of one document, oldest first.
+
+use cosmirror_formats::{MirrorPaths, PartitionKey};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Context;
+use super::args::HistoryArgs;
+use super::output::Format;
+use crate::config::Container;
+use crate::failure::CommandError;
+use crate::history::{DocumentHistory, Entry, MirrorReader, Origins, instant, origins};
+use crate::run::open_store;
+
+/// The contract's form of a history.
+#[derive(Debug, Serialize)]
+struct View<'a> {
+    id: &'a str,
+    partition_key: Value,
+    versions: Vec<VersionView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct VersionView<'a> {
+    version: String,
+    op: &'static str,
+    ts: i64,
+    lsn: Option<u64>,
+    etag: Option<&'a str>,
+    bytes: u64,
+    sha256: &'a str,
+    current: bool,
+    origin: &'a str,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<(), CommandError> {
+    let mirror = open_mirror(context, context.source_container(&args.source)?).await?;
+    let key = key_or_only(&mirror, args.key.key(), &args.id).await?;
+    let history = mirror.history(&key, &args.id).await?;
+    if history.is_empty() {
+        return Err(mirror.not_found(&key, &args.id).await);
+    }
+    for letter in &history.unreadable {
+        tracing::warn!(name = letter.name, "a change of this document is a dead letter that cannot be parsed");
+    }
+    let origins = origins(mirror.store.as_ref(), &mirror.paths, &key, &args.id).await?;
+    let view = view(&history, &origins);
+    match context.output.format {
+        Format::Json => context.output.json(&view),
+        Format::Ndjson => view.versions.iter().try_for_each(|version| context.output.json(version)),
+        Format::Text | Format::JsonPatch => text(&view).iter().try_for_each(|line| context.output.line(line)),
+    }
+}
+
+/// One container's mirror in the configured target.
+pub(super) async fn open_mirror(context: &Context, container: &Container) -> Result<MirrorReader, CommandError> {
+    let target = &context.config.config.target;
+    let paths = MirrorPaths::new(&target.prefix, &container.database, &container.container);
+    Ok(MirrorReader::open(open_store(target)?, paths).await?)
+}
+
+/// The key that was given, or the only one under which the id occurs.
+pub(super) async fn key_or_only(
+    mirror: &MirrorReader,
+    key: Option<PartitionKey>,
+    id: &str,
+) -> Result<PartitionKey, CommandError> {
+    match key {
+        Some(key) => Ok(key),
+        None => mirror.only_key_of(id).await,
+    }
+}
+
+fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> View<'a> {
+    let version = |entry: &'a Entry| VersionView {
+        version: entry.place.version(),
+        op: entry.version.op.as_str(),
+        ts: entry.version.ts,
+        lsn: entry.version.lsn,
+        etag: entry.version.etag.as_deref(),
+        bytes: entry.length,
+        sha256: &entry.version.sha256,
+        current: entry.current,
+        origin: origins.of(entry),
+    };
+    View {
+        id: &history.id,
+        partition_key: history.key.to_json(),
+        versions: history.entries.iter().map(version).collect(),
+    }
+}
+
+fn text(view: &View<'_>) -> Vec<String> {
+    let width = view.versions.iter().map(|version| version.version.len()).max().unwrap_or_default().max(7);
+    let mut lines = vec![
+        format!("{} of partition key {}", view.id, view.partition_key),
+        format!("  {:<20}  {:<9}  {:>9}  {:<width$}  ORIGIN", "TIME", "OP", "BYTES", "VERSION"),
+    ];
+    lines.extend(view.versions.iter().map(|version| {
+        let mark = if version.current { '*' } else { ' ' };
+        format!(
+            "{mark} {:<20}  {:<9}  {:>9}  {:<width$}  {}",
+            instant(version.ts),
+            version.op,
+            version.bytes,
+            version.version,
+            version.origin
+        )
+    }));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use cosmirror_formats::Op;
+
+    use super::*;
+    use crate::history::memory::{entry, history};
+
+    #[test]
+    fn golden_json_of_a_history() {
+        let mut tombstone = entry("", 20, Some(2));
+        tombstone.version.etag = None;
+        tombstone.version.op = Op::Delete;
+        tombstone.current = true;
+        tombstone.version.sha256 = "00".to_owned();
+        let mut created = entry("\"e\"", 10, Some(1));
+        created.version.sha256 = "ff".to_owned();
+        created.length = 5;
+        let (history, origins) = (history(vec![created, tombstone]), Origins::default());
+        let golden = concat!(
+            r#"{"id":"d","partition_key":["p"],"versions":["#,
+            r#"{"version":"\"e\"","op":"replace","ts":10,"lsn":1,"etag":"\"e\"","bytes":5,"sha256":"ff","current":false,"origin":"feed"},"#,
+            r#"{"version":"","op":"delete","ts":20,"lsn":2,"etag":null,"bytes":0,"sha256":"00","current":true,"origin":"feed"}]}"#,
+        );
+        assert_eq!(serde_json::to_string(&view(&history, &origins)).unwrap(), golden);
+    }
+
+    #[test]
+    fn the_table_marks_the_current_version() {
+        let mut current = entry("v2", 20, Some(2));
+        current.current = true;
+        let history = history(vec![entry("v1", 10, Some(1)), current]);
+        let lines = text(&view(&history, &Origins::default()));
+        assert_eq!(lines[1], "  TIME                  OP             BYTES  VERSION  ORIGIN");
+        assert_eq!(lines[3], "* 1970-01-01T00:00:20Z  replace            0  v2       feed");
+    }
+}

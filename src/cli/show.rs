@@ -1,0 +1,158 @@
+//! `show`: one document, as it is in the mirror or as it was.
+
+use bytes::Bytes;
+
+use super::Context;
+use super::args::ShowArgs;
+use super::history::{key_or_only, open_mirror};
+use crate::failure::{CommandError, Exit};
+use crate::history::{Coverage, DocumentHistory, Entry, MirrorReader, State, expiry, instant};
+
+mod pretty;
+
+/// Which version to show.
+#[derive(Debug, Clone, Copy)]
+enum Which<'a> {
+    Newest,
+    At(i64),
+    Version(&'a str),
+}
+
+/// Runs the command.
+pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
+    let mirror = open_mirror(context, context.source_container(&args.source)?).await?;
+    let key = key_or_only(&mirror, args.key.key(), &args.id).await?;
+    let history = mirror.history(&key, &args.id).await?;
+    if history.is_empty() {
+        return Err(mirror.not_found(&key, &args.id).await);
+    }
+    let which = match (&args.version, &args.at) {
+        (Some(version), _) => Which::Version(version),
+        (None, Some(at)) => Which::At(at.as_second()),
+        (None, None) => Which::Newest,
+    };
+    let bytes = document(&mirror, &history, which).await?;
+    if args.raw {
+        return context.output.bytes(&bytes);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    if context.output.format.is_json() {
+        return context.output.line(pretty::compact(&text));
+    }
+    context.output.line(pretty::pretty(&text))
+}
+
+/// The stored bytes of the version that was asked for.
+async fn document(mirror: &MirrorReader, history: &DocumentHistory, which: Which<'_>) -> Result<Bytes, CommandError> {
+    let id = &history.id;
+    let not_covered =
+        |message: String| CommandError::new(Exit::NotCovered, message, "`cosmirror history` lists what there is");
+    if let Which::At(at) = which
+        && let Some(refusal) = Coverage::read(mirror.store.as_ref(), &mirror.paths).await?.refusal(at)
+    {
+        return Err(refusal);
+    }
+    let state = match which {
+        Which::Newest => history.state_at(i64::MAX),
+        Which::At(at) => history.state_at(at),
+        Which::Version(name) => match history.version(name) {
+            Some(entry) if entry.version.is_tombstone() => State::Deleted(entry),
+            Some(entry) => State::Present(entry),
+            None => {
+                let message = format!("document {id:?} has no version {name:?}");
+                return Err(CommandError::new(Exit::NotFound, message, "`cosmirror history` lists its versions"));
+            }
+        },
+    };
+    let entry = match state {
+        State::Present(entry) => entry,
+        State::Deleted(entry) => return Err(gone(id, "deleted", entry.version.ts)),
+        State::NotYet => {
+            let message = format!("document {id:?} did not exist yet");
+            return Err(CommandError::new(Exit::NotFound, message, "`cosmirror history` says since when it exists"));
+        }
+        State::Uncertain { after, until } => {
+            let (after, until) = (instant(after), instant(until));
+            return Err(not_covered(format!(
+                "document {id:?} changed between {after} and {until}, and latest-version mode cannot tell when"
+            )));
+        }
+        State::Unknown(why) => return Err(not_covered(format!("the state of document {id:?} is not known: {why}"))),
+    };
+    let bytes = mirror.body(entry).await?;
+    match expired(mirror, entry, &bytes, which) {
+        Some(expired) => Err(gone(id, "removed by its time to live", expired)),
+        None => Ok(bytes),
+    }
+}
+
+/// When the document's time to live had run out at the instant that was asked for.
+fn expired(mirror: &MirrorReader, entry: &Entry, bytes: &[u8], which: Which<'_>) -> Option<i64> {
+    let Which::At(at) = which else { return None };
+    expiry(mirror.settings()?, bytes, entry.version.ts).filter(|expired| *expired <= at)
+}
+
+fn gone(id: &str, how: &str, ts: i64) -> CommandError {
+    CommandError::new(
+        Exit::NotFound,
+        format!("document {id:?} was {how} at {}", instant(ts)),
+        format!("show it as it was before: --at {}", instant(ts - 1)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use cosmirror_formats::{Op, Version};
+    use serde_json::json;
+
+    use super::*;
+    use crate::history::memory::{covered_store, key, reader, version};
+
+    async fn shown(which: Which<'_>) -> Result<String, CommandError> {
+        let store = covered_store(&json!({"defaultTtl": -1}));
+        for (lsn, text) in [(1, r#"{"n":1.10}"#), (2, r#"{"n":2,"ttl":50}"#)] {
+            let ts = 1000 + i64::try_from(lsn).unwrap() * 100;
+            let op = if lsn == 1 { Op::Create } else { Op::Replace };
+            store.add_version(Version { op, ..version("d", &format!("e{lsn}"), ts, Some(lsn), b"") }, text);
+        }
+        let deleted = Version { op: Op::Delete, etag: None, ..version("d", "", 1300, Some(3), b"") };
+        store.add_version(deleted, "");
+        let mirror = reader(&store).await;
+        let history = mirror.history(&key("p"), "d").await.unwrap();
+        let bytes = document(&mirror, &history, which).await?;
+        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_instant_shows_the_bytes_of_that_time() {
+        assert_eq!(shown(Which::At(1199)).await.unwrap(), r#"{"n":1.10}"#);
+        assert_eq!(shown(Which::At(1200)).await.unwrap(), r#"{"n":2,"ttl":50}"#);
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_not_there_then_says_since_or_until_when() {
+        for (which, part) in [
+            (Which::At(1099), "did not exist yet"),
+            (Which::At(1250), "time to live at 1970-01-01T00:20:50Z"),
+            (Which::At(1300), "deleted at 1970-01-01T00:21:40Z"),
+            (Which::Newest, "deleted at 1970-01-01T00:21:40Z"),
+            (Which::Version("v9"), "no version"),
+        ] {
+            let error = shown(which).await.unwrap_err();
+            assert_eq!(error.exit, Exit::NotFound);
+            assert!(error.message.contains(part), "{}", error.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instant_outside_the_window_is_refused() {
+        assert_eq!(shown(Which::At(2001)).await.unwrap_err().exit, Exit::NotCovered);
+        assert_eq!(shown(Which::At(99)).await.unwrap_err().exit, Exit::NotCovered);
+    }
+
+    #[tokio::test]
+    async fn a_version_is_shown_by_the_name_that_the_history_gives() {
+        // The store's first two puts are the mirror's own records.
+        assert_eq!(shown(Which::Version("v3")).await.unwrap(), r#"{"n":1.10}"#);
+    }
+}

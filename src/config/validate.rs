@@ -1,0 +1,241 @@
+//! What the types cannot say about settings. A pure function from a configuration to its faults, each with its field.
+//!
+//! It does not ask whether containers are configured at all: not every command needs one. Messages never repeat a value that
+//! could hold a secret by mistake: an endpoint with a signature, a key where a variable's name belongs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::duration::format_duration;
+use super::sources::Fault;
+use super::{Config, Container, FeedMode, History, SourceAuth, Start, Target, TargetAuth, TargetKind};
+
+const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Cosmos accepts ids of databases and containers up to this length.
+const COSMOS_NAME_CHARS_MAX: usize = 255;
+/// With the longest encoded names behind it, a blob's name stays under Azure's 1,024 characters.
+const PREFIX_CHARS_MAX: usize = 200;
+
+/// All faults, in the order of the settings.
+pub(super) fn validate(config: &Config) -> Vec<Fault> {
+    let mut faults = Faults(Vec::new());
+    source(config, &mut faults);
+    containers(&config.containers, &mut faults);
+    leases(config, &mut faults);
+    match config.target.kind {
+        TargetKind::Azure => azure_target(&config.target, &mut faults),
+        TargetKind::Directory => match &config.target.path {
+            Some(path) if !path.as_os_str().is_empty() => {}
+            _ => faults.add("target.path", "missing: kind = \"directory\" needs the directory's path"),
+        },
+    }
+    prefix(&config.target.prefix, &mut faults);
+    if config.admin.listen.parse::<SocketAddr>().is_err() {
+        let message = format!("{:?} is not an address and port such as \"127.0.0.1:9464\"", config.admin.listen);
+        faults.add("admin.listen", message);
+    }
+    faults.0
+}
+
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Fault { field: field.into(), message: message.into() });
+    }
+
+    fn check(&mut self, field: impl Into<String>, result: Result<(), impl Into<String>>) {
+        if let Err(message) = result {
+            self.add(field, message);
+        }
+    }
+
+    fn at_least(&mut self, field: &str, value: Duration, least: Duration) {
+        if value < least {
+            self.add(field, format!("must be at least {}", format_duration(least)));
+        }
+    }
+}
+
+fn source(config: &Config, faults: &mut Faults) {
+    let source = &config.source;
+    let plain = matches!(source.auth, SourceAuth::Emulator | SourceAuth::Key);
+    let checked = endpoint(&source.endpoint, source.auth == SourceAuth::Emulator, plain).and_then(|url| {
+        if url.path() == "/" {
+            Ok(())
+        } else {
+            Err("must end with the host: an account's endpoint has no path".to_owned())
+        }
+    });
+    faults.check("source.endpoint", checked);
+    faults.check("source.key_env", variable(&source.key_env));
+    faults.at_least("source.poll_interval", source.poll_interval, POLL_INTERVAL_MIN);
+    faults.at_least("source.poll_interval_idle_max", source.poll_interval_idle_max, POLL_INTERVAL_MIN);
+    if source.poll_interval_idle_max < source.poll_interval {
+        let message = format!("must be at least source.poll_interval, {}", format_duration(source.poll_interval));
+        faults.add("source.poll_interval_idle_max", message);
+    }
+}
+
+fn containers(containers: &[Container], faults: &mut Faults) {
+    for (at, container) in containers.iter().enumerate() {
+        faults.check(format!("containers[{at}].database"), cosmos_name(&container.database));
+        faults.check(format!("containers[{at}].container"), cosmos_name(&container.container));
+        let same =
+            |other: &Container| (&other.database, &other.container) == (&container.database, &container.container);
+        if let Some(first) = containers[..at].iter().position(same) {
+            let Container { database, container, .. } = container;
+            faults.add(format!("containers[{at}]"), format!("{database}/{container} is already containers[{first}]"));
+        }
+        if matches!(container.start, Start::Instant(_)) && container.feed != FeedMode::LatestVersion {
+            let message = "an instant needs feed = \"latest-version\"; with all versions and deletes use \"beginning\" or \"now\"";
+            faults.add(format!("containers[{at}].start"), message);
+        }
+    }
+}
+
+fn leases(config: &Config, faults: &mut Faults) {
+    let leases = &config.leases;
+    faults.check("leases.database", cosmos_name(&leases.database));
+    faults.check("leases.container", cosmos_name(&leases.container));
+    faults.check("leases.processor", cosmos_name(&leases.processor));
+    let followed =
+        |followed: &Container| (&followed.database, &followed.container) == (&leases.database, &leases.container);
+    if let Some(at) = config.containers.iter().position(followed) {
+        let message = format!("is followed as containers[{at}]; leases need a container of their own");
+        faults.add("leases.container", message);
+    }
+    faults.at_least("leases.acquire_interval", leases.acquire_interval, LEASE_DURATION_MIN);
+    faults.at_least("leases.renew_interval", leases.renew_interval, LEASE_DURATION_MIN);
+    faults.at_least("leases.expiration", leases.expiration, LEASE_DURATION_MIN);
+    if leases.expiration < leases.renew_interval.saturating_mul(2) {
+        let least = format_duration(leases.renew_interval.saturating_mul(2));
+        faults.add("leases.expiration", format!("must be at least twice leases.renew_interval, {least}"));
+    }
+}
+
+fn azure_target(target: &Target, faults: &mut Faults) {
+    let emulator = target.auth == TargetAuth::Emulator;
+    let plain = matches!(target.auth, TargetAuth::Emulator | TargetAuth::SharedKey | TargetAuth::Sas);
+    let checked = endpoint(&target.endpoint, emulator, plain).and_then(|url| {
+        let nameless = target.auth == TargetAuth::SharedKey && target.account.is_none() && account_of(&url).is_none();
+        if nameless { Err("does not tell the account's name: set target.account".to_owned()) } else { Ok(()) }
+    });
+    faults.check("target.endpoint", checked);
+    faults.check("target.container", blob_container_name(&target.container));
+    if let Some(account) = &target.account {
+        let legal =
+            (3..=24).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !legal {
+            faults.add("target.account", "an account's name has 3 to 24 lower-case letters and digits");
+        }
+    }
+    faults.check("target.key_env", variable(&target.key_env));
+    faults.check("target.sas_env", variable(&target.sas_env));
+    if target.history == History::Snapshots {
+        faults.add(
+            "target.history",
+            "\"snapshots\" is not available in this version; use \"versions\" on an account that has them",
+        );
+    }
+}
+
+/// The account in `https://<account>.blob.…` or, where the host is an address, in the first segment of the path.
+fn account_of(url: &Url) -> Option<&str> {
+    let host = url.host_str()?;
+    let first_segment = || url.path_segments()?.next().filter(|segment| !segment.is_empty());
+    if is_address(host) || host == "localhost" {
+        first_segment()
+    } else {
+        host.split_once('.').map(|(account, _)| account)
+    }
+}
+
+fn is_address(host: &str) -> bool {
+    host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `plain` says that the credential may travel without TLS, to this very host at least.
+fn endpoint(text: &str, emulator: bool, plain: bool) -> Result<Url, String> {
+    let shape = "must be a URL such as \"https://name.documents.azure.com/\" or \"http://127.0.0.1:8081/\"";
+    let url = Url::parse(text).map_err(|error| format!("{shape}: {error}"))?;
+    let Some(host) = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")) else {
+        return Err(shape.to_owned());
+    };
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(
+            "must not hold credentials, a query or a fragment; secrets come from a variable or a file".to_owned()
+        );
+    }
+    if emulator && !is_loopback(host) {
+        return Err(format!(
+            "auth = \"emulator\" uses a published key, so it is for this machine only, not for {host}"
+        ));
+    }
+    if url.scheme() == "http" && !(plain && is_loopback(host)) {
+        return Err(if plain {
+            format!("must begin with https://, because {host} is another machine")
+        } else {
+            "must begin with https://, because this auth sends tokens".to_owned()
+        });
+    }
+    Ok(url)
+}
+
+/// Source of the rules: "Azure Cosmos DB service quotas" and the REST reference, which forbid `/ \ # ?` and a trailing space.
+fn cosmos_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    if name.chars().count() > COSMOS_NAME_CHARS_MAX {
+        return Err(format!("must have at most {COSMOS_NAME_CHARS_MAX} characters"));
+    }
+    let illegal = |c: char| matches!(c, '/' | '\\' | '#' | '?') || c.is_control();
+    if name.contains(illegal) || name.ends_with(' ') {
+        return Err("must not contain / \\ # ? or control characters, nor end with a space".to_owned());
+    }
+    Ok(())
+}
+
+/// Source: "Naming and referencing containers, blobs, and metadata" of the Azure Storage reference.
+fn blob_container_name(name: &str) -> Result<(), &'static str> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let legal = (3..=63).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    if legal { Ok(()) } else { Err("must have 3 to 63 lower-case letters, digits and single hyphens between them") }
+}
+
+fn prefix(prefix: &str, faults: &mut Faults) {
+    let inner = prefix.trim_matches('/');
+    let component = |part: &str| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        !part.is_empty() && part.bytes().all(legal) && !part.ends_with('.')
+    };
+    if prefix.len() > PREFIX_CHARS_MAX {
+        faults.add("target.prefix", format!("must have at most {PREFIX_CHARS_MAX} characters"));
+    } else if !inner.is_empty() && !inner.split('/').all(component) {
+        let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
+        faults.add("target.prefix", message);
+    }
+}
+
+/// Whoever writes a key where its variable's name belongs must not find it in a log.
+fn variable(name: &str) -> Result<(), &'static str> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let starts = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+    if starts && name.bytes().all(legal) {
+        Ok(())
+    } else {
+        Err("must be the name of an environment variable: letters, digits and _")
+    }
+}

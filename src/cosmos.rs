@@ -1,0 +1,274 @@
+//! The connection to one Cosmos account, shared by feeds, leases and restores.
+//!
+//! Everything goes through Microsoft's driver crate, which hands bodies over as bytes: the SDK above it re-serialises
+//! documents. Binary encoding is off for the same reason. The driver's own retries are short: the loops above
+//! retry by the failure table, count what they do, and can be cancelled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::{StatusCode, Url};
+use azure_data_cosmos_driver::driver::CosmosDriverRuntime;
+use azure_data_cosmos_driver::models::{
+    AccountReference, ContainerReference, CosmosOperation, DatabaseReference, PartitionKey as DriverKey,
+    PartitionKeyValue, ResponseBody,
+};
+use azure_data_cosmos_driver::options::{
+    BinaryEncodingOptions, OperationOptions, OperationOptionsBuilder, ThrottlingRetryOptionsBuilder,
+};
+use bytes::Bytes;
+use azure_data_cosmos_driver::{CosmosDriver, CosmosError, CosmosResponse, DriverOptions};
+use cosmirror_formats::partition_key::KeyValue;
+use cosmirror_formats::{KeyDefinition, PartitionKey};
+use secrecy::ExposeSecret as _;
+
+use crate::config::{self, SourceAuth};
+use crate::failure::{Failure, Kind};
+use crate::feed::SourceContainer;
+
+mod service_time;
+
+pub use service_time::ServiceClock;
+
+/// The public key of every Cosmos emulator; no secret.
+const EMULATOR_KEY: &str = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
+
+/// Longest time one operation may take, the driver's own retries included.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the driver may retry a throttled request before the failure table decides.
+const DRIVER_THROTTLE_RETRIES: u32 = 2;
+
+/// One Cosmos account.
+#[derive(Clone)]
+pub struct Account {
+    driver: Arc<CosmosDriver>,
+    reference: AccountReference,
+    endpoint: Url,
+    clock: Arc<ServiceClock>,
+}
+
+/// A container whose name was resolved.
+#[derive(Clone)]
+pub struct Resolved {
+    /// The driver's handle.
+    pub reference: ContainerReference,
+    /// What is known of it.
+    pub source: SourceContainer,
+}
+
+impl Account {
+    /// Connects by the configured credential. Makes no request yet.
+    pub async fn connect(settings: &config::Source) -> Result<Self, Failure> {
+        let endpoint: Url = settings.endpoint.parse().map_err(|e| {
+            Failure::new(Kind::Misconfigured, format!("source.endpoint {:?} is no URL: {e}", settings.endpoint))
+        })?;
+        let reference = account_reference(settings, endpoint.clone())?;
+        let runtime = CosmosDriverRuntime::builder().with_default_operation_options(operation_options());
+        let runtime = runtime.build().await.map_err(|e| failure(&e, "start the Cosmos driver"))?;
+        let options = DriverOptions::builder(reference.clone()).build();
+        let driver =
+            runtime.create_driver(options).await.map_err(|e| failure(&e, &format!("connect to {endpoint}")))?;
+        let clock = Arc::new(ServiceClock::new(endpoint.clone())?);
+        Ok(Self { driver, reference, endpoint, clock })
+    }
+
+    /// The account's endpoint.
+    pub fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    /// The driver behind it.
+    pub fn driver(&self) -> &CosmosDriver {
+        &self.driver
+    }
+
+    /// The service's clock.
+    pub fn clock(&self) -> &Arc<ServiceClock> {
+        &self.clock
+    }
+
+    /// Looks a container up; `Kind::NotFound` names it.
+    pub async fn resolve(&self, database: &str, container: &str) -> Result<Resolved, Failure> {
+        let what = format!("find the container {database}/{container} at {}", self.endpoint);
+        let database_reference = DatabaseReference::from_name(self.reference.clone(), database.to_owned());
+        let operation = CosmosOperation::read_container_by_name(database_reference, container.to_owned());
+        let response = self.execute(operation, &what).await?;
+        let bytes = response.into_body().single().map_err(|e| failure(&e, &what))?;
+        let settings: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::new(Kind::Internal, format!("could not {what}: the answer is no JSON ({e})")))?;
+        let paths: Vec<String> = settings["partitionKey"]["paths"]
+            .as_array()
+            .map(|paths| paths.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect())
+            .unwrap_or_default();
+        let reference = self.driver.resolve_container(database, container, operation_options()).await;
+        let reference = reference.map_err(|e| failure(&e, &what))?;
+        Ok(Resolved {
+            source: SourceContainer {
+                rid: reference.rid().to_owned(),
+                key: KeyDefinition::new(&paths),
+                key_paths: paths,
+                settings,
+            },
+            reference,
+        })
+    }
+
+    /// Creates a container and, where it is missing, its database. Existing ones are left as they are.
+    pub async fn create_container(&self, database: &str, properties: serde_json::Value) -> Result<(), Failure> {
+        let what = format!("create the container {database}/{}", properties["id"].as_str().unwrap_or_default());
+        let body = serde_json::json!({ "id": database }).to_string().into_bytes();
+        let create = CosmosOperation::create_database(self.reference.clone()).with_body(body);
+        self.unless_there(create, &format!("create the database {database}")).await?;
+        let reference = DatabaseReference::from_name(self.reference.clone(), database.to_owned());
+        let create = CosmosOperation::create_container(reference).with_body(properties.to_string().into_bytes());
+        self.unless_there(create, &what).await
+    }
+
+    async fn unless_there(&self, operation: CosmosOperation, what: &str) -> Result<(), Failure> {
+        match self.execute(operation, what).await {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.kind == Kind::Conflict => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Runs one operation that answers once.
+    pub async fn execute(&self, operation: CosmosOperation, what: &str) -> Result<CosmosResponse, Failure> {
+        let run = self.driver.execute_operation(operation, operation_options());
+        let answer = bounded(what, run).await?;
+        answer.ok_or_else(|| Failure::new(Kind::Internal, format!("could not {what}: the driver gave no answer")))
+    }
+}
+
+/// Runs a driver call with the bound every request has.
+pub(crate) async fn bounded<T>(what: &str, call: impl Future<Output = Result<T, CosmosError>>) -> Result<T, Failure> {
+    match tokio::time::timeout(OPERATION_TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(|e| failure(&e, what)),
+        Err(_) => {
+            let seconds = OPERATION_TIMEOUT.as_secs();
+            Err(Failure::new(Kind::Transient, format!("could not {what}: no answer within {seconds} s")))
+        }
+    }
+}
+
+/// The options of every operation.
+pub(crate) fn operation_options() -> OperationOptions {
+    let throttling = ThrottlingRetryOptionsBuilder::new().with_max_retry_count(DRIVER_THROTTLE_RETRIES).build();
+    OperationOptionsBuilder::new()
+        .with_binary_encoding(BinaryEncodingOptions::new().with_enabled(false))
+        .with_throttling_retry_options(throttling)
+        .with_end_to_end_latency_policy(OPERATION_TIMEOUT.into())
+        .build()
+}
+
+/// The items of a page, each as delivered, whether or not the driver has taken the page apart.
+pub(crate) fn items(body: ResponseBody, what: &str) -> Result<Vec<Bytes>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Page<'a> {
+        #[serde(borrow, rename = "Documents")]
+        documents: Vec<&'a serde_json::value::RawValue>,
+    }
+    match body {
+        ResponseBody::NoPayload => Ok(Vec::new()),
+        ResponseBody::Items(items) => Ok(items),
+        ResponseBody::Bytes(bytes) => {
+            let page: Page<'_> = serde_json::from_slice(&bytes)
+                .map_err(|e| Failure::new(Kind::Transient, format!("could not {what}: the page is not whole ({e})")))?;
+            Ok(page.documents.iter().map(|d| bytes.slice_ref(d.get().as_bytes())).collect())
+        }
+    }
+}
+
+fn account_reference(settings: &config::Source, endpoint: Url) -> Result<AccountReference, Failure> {
+    let identity = |error: azure_core::Error| {
+        Failure::new(Kind::Unauthorized, format!("could not set up source.auth: {error}"))
+            .remedy("run where this identity exists, or choose another source.auth")
+    };
+    Ok(match settings.auth {
+        SourceAuth::Emulator => AccountReference::with_account_key(endpoint, EMULATOR_KEY),
+        SourceAuth::Key => {
+            let key = config::resolve_secret(&settings.key_env, settings.key_file.as_deref());
+            let key = key.map_err(|message| {
+                Failure::new(Kind::Misconfigured, format!("source.auth is \"key\", but {message}"))
+                    .remedy("set the variable named by source.key_env or the file named by source.key_file")
+            })?;
+            AccountReference::with_account_key(endpoint, key.expose_secret().to_owned())
+        }
+        SourceAuth::ManagedIdentity => {
+            let credential = azure_identity::ManagedIdentityCredential::new(None).map_err(identity)?;
+            AccountReference::with_credential(endpoint, credential)
+        }
+        SourceAuth::WorkloadIdentity => {
+            let credential = azure_identity::WorkloadIdentityCredential::new(None).map_err(identity)?;
+            AccountReference::with_credential(endpoint, credential)
+        }
+        SourceAuth::Developer => {
+            let credential = azure_identity::DeveloperToolsCredential::new(None).map_err(identity)?;
+            AccountReference::with_credential(endpoint, credential)
+        }
+    })
+}
+
+/// A partition key as the driver wants it.
+pub(crate) fn driver_key(key: &PartitionKey) -> Result<DriverKey, Failure> {
+    let unusable = |e: CosmosError| Failure::new(Kind::Refused, format!("the partition key {key} is not usable: {e}"));
+    let component = |value: &KeyValue| match value {
+        KeyValue::String(s) => Ok(PartitionKeyValue::from(s.clone())),
+        KeyValue::Number(n) => PartitionKeyValue::try_from(*n).map_err(unusable),
+        KeyValue::Bool(b) => Ok(PartitionKeyValue::from(*b)),
+        KeyValue::Null => Ok(DriverKey::NULL),
+        KeyValue::Undefined => Ok(DriverKey::UNDEFINED),
+    };
+    let values = key.0.iter().map(component).collect::<Result<Vec<_>, _>>()?;
+    DriverKey::try_from(values).map_err(unusable)
+}
+
+/// The driver's error as one of ours. The text holds status and message, never a body.
+pub(crate) fn failure(error: &CosmosError, what: &str) -> Failure {
+    let status = error.status();
+    let kind = kind_of(status.status_code(), status.sub_status().map_or(0, |s| s.value()));
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let wait = error.response().and_then(|r| r.headers().retry_after_ms).map(Duration::from_millis);
+    let failure = Failure::new(kind, format!("could not {what}: {line}")).retry_after(wait);
+    match kind {
+        Kind::Unauthorized => failure.remedy(
+            "check source.auth and the key or identity: it needs to read and write items, read the change feed and read container settings",
+        ),
+        Kind::NotFound => failure.remedy("create it, or correct its name in the configuration"),
+        Kind::Transient => failure.remedy("check that the endpoint is right and reachable"),
+        _ => failure,
+    }
+}
+
+fn kind_of(status: StatusCode, sub_status: u16) -> Kind {
+    match (u16::from(status), sub_status) {
+        // 403/3 is a region that does not take writes at the moment, 404/1002 a session that has not arrived yet.
+        (403, 3 | 1008) | (404, 1002) => Kind::Transient,
+        (401 | 403, _) => Kind::Unauthorized,
+        (404, _) => Kind::NotFound,
+        (409 | 412, _) => Kind::Conflict,
+        (410, 1002 | 1007 | 1008) => Kind::RangeGone,
+        (400 | 413, _) => Kind::Refused,
+        (408 | 410 | 429 | 449, _) => Kind::Transient,
+        (code, _) if code >= 500 => Kind::Transient,
+        _ => Kind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_become_kinds() {
+        let kind = |status: u16, sub| kind_of(StatusCode::from(status), sub);
+        assert_eq!(kind(401, 0), Kind::Unauthorized);
+        assert_eq!(kind(404, 0), Kind::NotFound);
+        assert_eq!(kind(404, 1002), Kind::Transient);
+        assert_eq!(kind(410, 1002), Kind::RangeGone);
+        assert_eq!(kind(412, 0), Kind::Conflict);
+        assert_eq!(kind(429, 3200), Kind::Transient);
+        assert_eq!(kind(503, 0), Kind::Transient);
+    }
+}

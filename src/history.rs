@@ -1,0 +1,130 @@
+//! Reading a mirror: the versions of a document in source order, and its state at an instant.
+//!
+//! | step | file |
+//! |---|---|
+//! | list versions with their metadata, grouped by document | `history/groups.rs` |
+//! | add the dead letters whose document is known | `history/dead_letters.rs` |
+//! | put them in source order, each identity once | `history/order.rs` |
+//! | the state at an instant, and what cannot be known | `history/point.rs` |
+//! | the window in which instants can be asked for at all | `history/coverage.rs` |
+//! | the bytes, held against their hash | `history/reader.rs` |
+//! | which versions a restore wrote | `history/origin.rs` |
+//! | the partition keys under which an id occurs | `history/find.rs` |
+//!
+//! Nothing here writes. Reading needs neither the source nor the leases: the mirror describes itself. Versions of all
+//! generations of a container count as one history; the moment of a recreation is not yet taken into account.
+
+use bytes::Bytes;
+use cosmirror_formats::{PartitionKey, Version};
+use serde::{Deserialize, Serialize};
+
+mod coverage;
+mod dead_letters;
+mod find;
+mod groups;
+#[cfg(test)]
+pub(crate) mod memory;
+mod order;
+mod origin;
+mod point;
+mod reader;
+mod records;
+mod retry;
+
+pub use coverage::Coverage;
+pub(crate) use coverage::instant;
+pub(crate) use dead_letters::Letter;
+pub(crate) use groups::{document_of, groups};
+pub use origin::{Origins, origins};
+pub use point::{State, expiry};
+pub use reader::MirrorReader;
+pub(crate) use retry::persist;
+
+/// Where the bytes of a version are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In a version of the document's blob.
+    Version {
+        /// The blob's name.
+        name: String,
+        /// The store's name of the version.
+        version: String,
+    },
+    /// In a dead letter that was not replayed.
+    DeadLetter {
+        /// The record's name.
+        name: String,
+    },
+}
+
+impl Place {
+    /// What names this version on the command line: the store's version id, or `dead-letter:` and the record's name.
+    pub fn version(&self) -> String {
+        match self {
+            Self::Version { version, .. } => version.clone(),
+            Self::DeadLetter { name } => format!("dead-letter:{name}"),
+        }
+    }
+}
+
+/// One version of a document, without its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its metadata.
+    pub version: Version,
+    /// Where its bytes are.
+    pub place: Place,
+    /// How many bytes that are.
+    pub length: u64,
+    /// Whether it is the store's current version.
+    pub current: bool,
+}
+
+/// A change of a document that is known to exist but cannot be read: a dead letter that no parser understands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its commit time in seconds since 1970, where it is known.
+    pub ts: Option<i64>,
+    /// The dead letter's name.
+    pub name: String,
+}
+
+/// Everything the mirror holds of one document, without bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentHistory {
+    /// The document's partition key.
+    pub key: PartitionKey,
+    /// The document's id.
+    pub id: String,
+    /// Its versions in source order, oldest first, each identity once.
+    pub entries: Vec<Entry>,
+    /// Changes that cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl DocumentHistory {
+    /// Whether the mirror has never heard of the document.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// The version with this name (see [`Place::version`]).
+    pub fn version(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.place.version() == name)
+    }
+
+    /// The document's state at the end of second `at`.
+    pub fn state_at(&self, at: i64) -> State<'_> {
+        point::state_at(self, at)
+    }
+}
+
+/// A document's text without the service's properties, as a client would send it. The error names no content.
+pub(crate) fn client_text(document: &[u8], what: &str) -> Result<Bytes, crate::failure::Failure> {
+    let text = std::str::from_utf8(document).ok();
+    let stripped = text.and_then(|text| cosmirror_formats::feed_page::without_system_properties(text).ok());
+    stripped.map(Bytes::from).ok_or_else(|| {
+        crate::failure::Failure::new(crate::failure::Kind::Integrity, format!("{what} is not a JSON document"))
+    })
+}

@@ -1,0 +1,115 @@
+//! Which instants can be asked for: the window that the range states give, less the gaps.
+
+use cosmirror_formats::MirrorPaths;
+use cosmirror_formats::records::{Gap, RangeState, Window};
+
+use super::records::read_all;
+use crate::config::FeedMode;
+use crate::failure::{CommandError, Exit, Failure};
+use crate::store::VersionStore;
+
+/// Files read of each kind; physical partitions and gaps number in the hundreds at most.
+const RECORDS_MAX: usize = 100_000;
+
+/// What a mirror says of its own completeness.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coverage {
+    /// The window in which instants are covered.
+    pub window: Window,
+    /// Intervals inside it that are not.
+    pub gaps: Vec<Gap>,
+}
+
+impl Coverage {
+    /// Reads range states and gaps.
+    pub async fn read(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Self, Failure> {
+        let states: Vec<RangeState> =
+            read_all(store, &paths.range_states(), RECORDS_MAX, |_, state: RangeState| state).await?;
+        let gaps = read_all(store, &paths.gaps(), RECORDS_MAX, |_, gap: Gap| gap).await?;
+        Ok(Self { window: Window::of(&states, FeedMode::LatestVersion.as_str()), gaps })
+    }
+
+    /// Why the end of second `at` cannot be asked for, and what can; none if it is covered.
+    pub fn refusal(&self, at: i64) -> Option<CommandError> {
+        let (Some(from), Some(until)) = (self.window.from, self.window.until) else {
+            return Some(CommandError::new(
+                Exit::NotCovered,
+                "no instant is covered yet: the first backfill has not ended, or a range is not mirrored",
+                "`cosmirror status` says how far it is; `--version` works without a window",
+            ));
+        };
+        if at > until {
+            let message = format!("{} is not covered: the mirror is complete up to {}", instant(at), instant(until));
+            return Some(CommandError::new(
+                Exit::NotCovered,
+                message,
+                format!("ask for an instant from {} to {}, or let the mirror catch up", instant(from), instant(until)),
+            ));
+        }
+        if at < from {
+            let message = format!("{} is not covered: the mirror begins at {}", instant(at), instant(from));
+            let remedy = format!("ask for an instant from {} to {}", instant(from), instant(until));
+            return Some(CommandError::new(Exit::NotCovered, message, remedy));
+        }
+        let gap = self.gaps.iter().find(|gap| gap.from <= at && gap.until.is_none_or(|until| at < until))?;
+        let end = gap.until.map_or_else(|| "an end that is not reached yet".to_owned(), instant);
+        let message = format!(
+            "{} lies in a gap of range {} from {} to {end}: {}",
+            instant(at),
+            gap.range,
+            instant(gap.from),
+            gap.reason
+        );
+        let later = gap.until.map(|until| format!(", or {} or later", instant(until))).unwrap_or_default();
+        let remedy = format!("ask for an instant before {}{later}", instant(gap.from));
+        Some(CommandError::new(Exit::NotCovered, message, remedy))
+    }
+}
+
+/// Seconds since 1970 as RFC 3339.
+pub(crate) fn instant(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |instant| instant.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use cosmirror_formats::EpkRange;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn coverage(from: i64, until: i64, gaps: &[(i64, Option<i64>)]) -> Coverage {
+        let gap = |(from, until): &(i64, Option<i64>)| Gap {
+            format: 1,
+            range: EpkRange::full(),
+            from: *from,
+            until: *until,
+            reason: "the token had expired".to_owned(),
+        };
+        Coverage { window: Window { from: Some(from), until: Some(until) }, gaps: gaps.iter().map(gap).collect() }
+    }
+
+    #[test]
+    fn a_refusal_says_which_instants_could_be_asked_for() {
+        let refusal = |coverage: &Coverage, at| coverage.refusal(at).unwrap();
+        let covered = coverage(100, 200, &[(150, Some(160))]);
+        assert!(refusal(&covered, 201).remedy.contains("from 1970-01-01T00:01:40Z to 1970-01-01T00:03:20Z"));
+        assert!(refusal(&covered, 99).message.contains("begins at 1970-01-01T00:01:40Z"));
+        assert!(refusal(&covered, 155).remedy.contains("before 1970-01-01T00:02:30Z, or 1970-01-01T00:02:40Z"));
+        assert_eq!(refusal(&covered, 201).exit, Exit::NotCovered);
+        let none = Coverage { window: Window::default(), gaps: Vec::new() };
+        assert_eq!(refusal(&none, 150).exit, Exit::NotCovered);
+    }
+
+    proptest! {
+        #[test]
+        fn an_instant_is_refused_exactly_outside_the_window_and_inside_gaps(
+            from in 0i64..20, length in 0i64..20, gap in 0i64..40, gap_length in prop::option::of(1i64..10), at in -1i64..45,
+        ) {
+            let until = from + length;
+            let coverage = coverage(from, until, &[(gap, gap_length.map(|length| gap + length))]);
+            let in_gap = at >= gap && gap_length.is_none_or(|length| at < gap + length);
+            prop_assert_eq!(coverage.refusal(at).is_none(), (from..=until).contains(&at) && !in_gap);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A listing as a stream of documents: consecutive heads of one name, page by page.
+//!
+//! Memory holds one page and one document's heads. The store lists by name and then oldest first, so a document's versions
+//! are never torn apart.
+
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use cosmirror_formats::{MirrorPaths, Version};
+use futures::Stream;
+use futures::stream::try_unfold;
+
+use super::dead_letters::Letter;
+use super::order::source_order;
+use super::{DocumentHistory, Entry, Place, persist};
+use crate::failure::{Failure, Kind};
+use crate::store::{Head, Listing, VersionStore};
+
+/// The heads under `prefix`, one group per name.
+pub(crate) fn groups(
+    store: &dyn VersionStore,
+    prefix: String,
+    listing: Listing,
+) -> impl Stream<Item = Result<Vec<Head>, Failure>> {
+    let groups = Groups { store, prefix, listing, page: Vec::new().into_iter().peekable(), cursor: Cursor::Start };
+    try_unfold(groups, |mut groups| async move {
+        let group = groups.next_group().await?;
+        Ok(group.map(|group| (group, groups)))
+    })
+}
+
+enum Cursor {
+    Start,
+    At(String),
+    End,
+}
+
+struct Groups<'a> {
+    store: &'a dyn VersionStore,
+    prefix: String,
+    listing: Listing,
+    page: Peekable<IntoIter<Head>>,
+    cursor: Cursor,
+}
+
+impl Groups<'_> {
+    async fn next_group(&mut self) -> Result<Option<Vec<Head>>, Failure> {
+        let mut group: Vec<Head> = Vec::new();
+        loop {
+            while let Some(head) = self.page.next_if(|head| group.first().is_none_or(|first| first.name == head.name)) {
+                group.push(head);
+            }
+            if self.page.peek().is_some() || !self.fetch().await? {
+                return Ok((!group.is_empty()).then_some(group));
+            }
+        }
+    }
+
+    /// Fetches the next page; false at the end of the listing.
+    async fn fetch(&mut self) -> Result<bool, Failure> {
+        let next = match &self.cursor {
+            Cursor::Start => None,
+            Cursor::At(next) => Some(next.clone()),
+            Cursor::End => return Ok(false),
+        };
+        let page = persist(|| self.store.list(&self.prefix, self.listing, next.clone())).await?;
+        self.cursor = page.next.map_or(Cursor::End, Cursor::At);
+        self.page = page.heads.into_iter().peekable();
+        Ok(true)
+    }
+}
+
+/// One document's heads, in the store's order, as its history. The metadata must speak of the document that the name stands
+/// for, in every version; otherwise the names collided or a blob was copied, and nothing under that name can be trusted.
+pub(crate) fn document_of(
+    paths: &MirrorPaths,
+    heads: Vec<Head>,
+    letters: &[Letter],
+) -> Result<DocumentHistory, Failure> {
+    let mut entries: Vec<Entry> = heads.into_iter().map(entry).collect::<Result<_, _>>()?;
+    let first = entries.first().map(|entry| (entry.version.pk.clone(), entry.version.id.clone()));
+    let Some((key, id)) = first.or_else(|| letters.first().map(|l| (l.key.clone(), l.id.clone()))) else {
+        return Err(Failure::new(Kind::Internal, "a document's listing without versions"));
+    };
+    let name = paths.document(&key, &id);
+    for entry in &entries {
+        let same = entry.version.pk == key && entry.version.id == id;
+        if !same || !matches!(&entry.place, Place::Version { name: own, .. } if *own == name) {
+            return Err(wrong_document(entry));
+        }
+    }
+    entries.extend(letters.iter().filter_map(|letter| letter.entry.clone()));
+    let unreadable = letters.iter().filter_map(Letter::unreadable).collect();
+    Ok(DocumentHistory { key, id, entries: source_order(entries), unreadable })
+}
+
+fn entry(head: Head) -> Result<Entry, Failure> {
+    let version = Version::from_metadata(&head.metadata)
+        .map_err(|error| Failure::new(Kind::Integrity, format!("{} (version {}): {error}", head.name, head.version)))?;
+    let place = Place::Version { name: head.name, version: head.version };
+    Ok(Entry { version, place, length: head.length, current: head.current })
+}
+
+fn wrong_document(entry: &Entry) -> Failure {
+    let path = match &entry.place {
+        Place::Version { name, .. } | Place::DeadLetter { name } => name,
+    };
+    let error = cosmirror_formats::VersionError::WrongPath { path: path.clone(), id: entry.version.id.clone() };
+    Failure::new(Kind::Integrity, error.to_string())
+}

@@ -1,0 +1,232 @@
+//! A document's state at an instant, and the ways in which it cannot be known. Pure.
+//!
+//! The state at T is the last version in source order with a commit time of at most T. It is not known where
+//! - the version that follows is tied to a predecessor (`prev`) that the mirror no longer has: whatever was lost may have
+//!   been the state at T;
+//! - the version that follows says that nothing was lost only from its own time on (`after`, in latest-version mode): between
+//!   `after` and its time there may have been versions the feed never gave out, or the delete it stands for;
+//! - no version is early enough, and the first one does not say that the document was created by it;
+//! - a dead letter of that time cannot be parsed.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use cosmirror_formats::Op;
+
+use super::{DocumentHistory, Entry};
+
+/// What a document was at an instant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State<'a> {
+    /// It existed, with this version.
+    Present(&'a Entry),
+    /// It had been deleted by this version.
+    Deleted(&'a Entry),
+    /// It did not exist yet.
+    NotYet,
+    /// Something happened between these two instants (seconds since 1970), exclusive, and the mode cannot tell when.
+    Uncertain {
+        /// Up to here the earlier state held.
+        after: i64,
+        /// From here on the later state holds.
+        until: i64,
+    },
+    /// The mirror lacks what would answer this.
+    Unknown(&'static str),
+}
+
+const LOST: &str = "an earlier version that the mirror once had is gone, for instance by a lifecycle rule";
+const NEVER_HAD: &str = "its first version in the mirror is later, and the document existed before it";
+const UNREADABLE: &str = "a change of that time is a dead letter that cannot be read";
+
+pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
+    let entries = &history.entries;
+    let last = entries.iter().rposition(|entry| entry.version.ts <= at);
+    let decided = last.map(|last| entries[last].version.ts);
+    let open = |ts: i64| ts <= at && decided.is_none_or(|decided| decided <= ts);
+    if history.unreadable.iter().any(|letter| letter.ts.is_none_or(open)) {
+        return State::Unknown(UNREADABLE);
+    }
+    let next = entries.get(last.map_or(0, |last| last + 1));
+    if let Some(next) = next {
+        if let Some(after) = next.version.after.filter(|after| *after < at) {
+            return State::Uncertain { after, until: next.version.ts };
+        }
+        let beneath = next.version.prev.as_ref();
+        if beneath.is_some_and(|beneath| entries.iter().all(|entry| entry.version.identity() != *beneath)) {
+            return State::Unknown(LOST);
+        }
+    }
+    match (last.map(|last| &entries[last]), next) {
+        (Some(entry), _) if entry.version.is_tombstone() => State::Deleted(entry),
+        (Some(entry), _) => State::Present(entry),
+        // A watermark behind `at` says that nothing of this document was there.
+        (None, Some(first)) if first.version.op == Op::Create || first.version.after.is_some() => State::NotYet,
+        (None, Some(_)) => State::Unknown(NEVER_HAD),
+        (None, None) => State::NotYet,
+    }
+}
+
+/// The instant at which a document's time to live ran out, in seconds since 1970; none where it never does.
+///
+/// `settings` are the container's properties: without `defaultTtl` nothing expires, with -1 only documents whose own `ttl` says
+/// so. Source: "Time to Live (TTL) in Azure Cosmos DB".
+pub fn expiry(settings: &Value, document: &[u8], ts: i64) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Ttl<'a> {
+        #[serde(borrow)]
+        ttl: Option<&'a RawValue>,
+    }
+    let default = settings.get("defaultTtl").and_then(Value::as_i64)?;
+    let own: Option<i64> = serde_json::from_slice::<Ttl<'_>>(document).ok().and_then(|own| own.ttl?.get().parse().ok());
+    let seconds = own.unwrap_or(default);
+    (seconds > 0).then(|| ts.saturating_add(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::memory::{entry, history};
+    use super::super::{Unreadable, order::source_order};
+    use super::*;
+
+    fn created(name: &str, ts: i64) -> Entry {
+        let mut entry = entry(name, ts, Some(ts.unsigned_abs()));
+        entry.version.op = Op::Create;
+        entry
+    }
+
+    fn follows(mut entry: Entry, prev: &str) -> Entry {
+        entry.version.prev = Some(prev.to_owned());
+        entry
+    }
+
+    fn tombstone(ts: i64, after: Option<i64>, prev: &str) -> Entry {
+        let mut entry = follows(entry("", ts, None), prev);
+        entry.version.etag = None;
+        entry.version.op = if after.is_some() { Op::Reconcile } else { Op::Delete };
+        entry.version.after = after;
+        entry
+    }
+
+    #[test]
+    fn the_end_of_a_second_includes_everything_committed_in_it() {
+        let history = history(vec![created("a", 10), follows(entry("b", 10, Some(11)), "a")]);
+        assert!(matches!(history.state_at(10), State::Present(e) if e.version.identity() == "b"));
+        assert_eq!(history.state_at(9), State::NotYet);
+    }
+
+    #[test]
+    fn a_deleted_document_is_absent_until_it_is_created_again() {
+        let history =
+            history(vec![created("a", 10), tombstone(20, None, "a"), follows(created("b", 30), "del:l:ts20")]);
+        assert!(matches!(history.state_at(19), State::Present(_)));
+        assert!(matches!(history.state_at(29), State::Deleted(_)));
+        assert!(matches!(history.state_at(30), State::Present(_)));
+    }
+
+    #[test]
+    fn a_lost_predecessor_makes_the_past_unknown_never_absent() {
+        let first_lost = history(vec![follows(entry("b", 20, Some(2)), "a")]);
+        assert_eq!(first_lost.state_at(19), State::Unknown(LOST));
+        assert!(matches!(first_lost.state_at(20), State::Present(_)));
+        let middle_lost = history(vec![created("a", 10), follows(entry("c", 30, Some(30)), "b")]);
+        assert_eq!(middle_lost.state_at(15), State::Unknown(LOST));
+        assert!(matches!(middle_lost.state_at(30), State::Present(_)));
+    }
+
+    #[test]
+    fn a_first_version_that_replaced_something_does_not_prove_absence() {
+        assert_eq!(history(vec![entry("b", 20, Some(2))]).state_at(19), State::Unknown(NEVER_HAD));
+    }
+
+    #[test]
+    fn between_watermark_and_change_a_latest_version_feed_knows_nothing() {
+        let mut later = follows(entry("b", 40, Some(4)), "a");
+        later.version.after = Some(20);
+        let history = history(vec![created("a", 10), later]);
+        assert!(matches!(history.state_at(20), State::Present(e) if e.version.identity() == "a"));
+        assert_eq!(history.state_at(21), State::Uncertain { after: 20, until: 40 });
+        assert!(matches!(history.state_at(40), State::Present(e) if e.version.identity() == "b"));
+    }
+
+    #[test]
+    fn a_document_recreated_inside_a_reconciliations_interval_is_known_from_then_on() {
+        let order = source_order(vec![
+            created("a", 10),
+            tombstone(100, Some(50), "a"),
+            follows(entry("b", 90, Some(90)), "del:l:ts100"),
+        ]);
+        let history = history(order);
+        assert!(matches!(history.state_at(50), State::Present(e) if e.version.identity() == "a"));
+        assert_eq!(history.state_at(60), State::Uncertain { after: 50, until: 100 });
+        for at in [90, 100, 1000] {
+            assert!(matches!(history.state_at(at), State::Present(e) if e.version.identity() == "b"), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_watermark_proves_absence_in_latest_version_mode() {
+        let mut first = entry("a", 40, Some(4));
+        first.version.after = Some(30);
+        let history = history(vec![first]);
+        assert_eq!(history.state_at(30), State::NotYet);
+        assert_eq!(history.state_at(31), State::Uncertain { after: 30, until: 40 });
+    }
+
+    #[test]
+    fn an_unreadable_change_hides_the_state_until_something_later_is_known() {
+        let mut history = history(vec![created("a", 10), follows(entry("c", 30, Some(30)), "a")]);
+        history.unreadable = vec![Unreadable { ts: Some(20), name: "n".to_owned() }];
+        assert!(matches!(history.state_at(19), State::Present(_)));
+        assert_eq!(history.state_at(29), State::Unknown(UNREADABLE));
+        assert!(matches!(history.state_at(30), State::Present(_)));
+        history.unreadable[0].ts = None;
+        assert_eq!(history.state_at(30), State::Unknown(UNREADABLE));
+    }
+
+    #[test]
+    fn time_to_live_follows_the_container_then_the_document() {
+        let at = |settings: Value, document: &str| expiry(&settings, document.as_bytes(), 100);
+        assert_eq!(at(json!({}), r#"{"ttl":5}"#), None);
+        assert_eq!(at(json!({"defaultTtl": null}), r#"{"ttl":5}"#), None);
+        assert_eq!(at(json!({"defaultTtl": -1}), r#"{"ttl":5}"#), Some(105));
+        assert_eq!(at(json!({"defaultTtl": -1}), r#"{"id":"a"}"#), None);
+        assert_eq!(at(json!({"defaultTtl": 9}), r#"{"id":"a"}"#), Some(109));
+        assert_eq!(at(json!({"defaultTtl": 9}), r#"{"ttl":-1}"#), None);
+        assert_eq!(at(json!({"defaultTtl": 9}), r#"{"ttl":null}"#), Some(109));
+    }
+
+    proptest! {
+        /// The oracle walks a log of writes and deletes; the history that the mirror would hold must give the same answer.
+        #[test]
+        fn the_state_equals_what_the_source_held(
+            steps in prop::collection::vec((0i64..4, any::<bool>()), 1..15), at in 0i64..40,
+        ) {
+            let (mut now, mut present, mut prev) = (1, false, None::<String>);
+            let (mut entries, mut held) = (Vec::new(), None::<usize>);
+            for (wait, write) in steps {
+                now += wait;
+                if !write && !present { continue; }
+                let lsn = entries.len() as u64 + 1;
+                let mut entry = entry(&format!("e{lsn}"), now, Some(lsn));
+                entry.version.op = match (write, present) { (false, _) => Op::Delete, (_, true) => Op::Replace, _ => Op::Create };
+                if !write { entry.version.etag = None; }
+                entry.version.prev = prev.replace(entry.version.identity());
+                present = write;
+                if now <= at { held = Some(entries.len()); }
+                entries.push(entry);
+            }
+            let history = history(source_order(entries.clone()));
+            let expected = match held.map(|held| &entries[held]) {
+                None => State::NotYet,
+                Some(entry) if entry.version.is_tombstone() => State::Deleted(entry),
+                Some(entry) => State::Present(entry),
+            };
+            prop_assert_eq!(history.state_at(at), expected);
+        }
+    }
+}

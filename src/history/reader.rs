@@ -1,0 +1,112 @@
+//! One container's mirror, opened for reading.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cosmirror_formats::records::{ContainerRecord, DeadLetter, Generation};
+use cosmirror_formats::version::sha256_hex;
+use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
+use futures::TryStreamExt as _;
+
+use super::dead_letters::{self, Letters};
+use super::groups::document_of;
+use super::records::read;
+use super::{DocumentHistory, Entry, Place, groups, persist};
+use crate::failure::{Failure, Kind};
+use crate::store::{Listing, VersionStore};
+
+/// A mirror and what it says of itself.
+pub struct MirrorReader {
+    /// Where it is.
+    pub store: Arc<dyn VersionStore>,
+    /// Its names.
+    pub paths: MirrorPaths,
+    /// Its description of its container.
+    pub record: ContainerRecord,
+    pub(crate) letters: Letters,
+}
+
+impl MirrorReader {
+    /// Reads the mirror's description and its dead letters. Without a description there is no mirror.
+    pub async fn open(store: Arc<dyn VersionStore>, paths: MirrorPaths) -> Result<Self, Failure> {
+        let name = paths.container_record();
+        let Some(record) = read::<ContainerRecord>(store.as_ref(), &name).await? else {
+            return Err(Failure::new(
+                Kind::NotFound,
+                format!("there is no mirror of this container: {name} is missing"),
+            )
+            .remedy("check [target] and --source; `cosmirror run` makes the mirror"));
+        };
+        let definition = record.generations.last().map(key_definition);
+        let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
+        Ok(Self { store, paths, record, letters })
+    }
+
+    /// The properties of the source container, as the mirror last saw them.
+    pub fn settings(&self) -> Option<&serde_json::Value> {
+        self.record.generations.last().map(|generation| &generation.settings)
+    }
+
+    /// Everything the mirror holds of one document; empty if it never heard of it.
+    pub async fn history(&self, key: &PartitionKey, id: &str) -> Result<DocumentHistory, Failure> {
+        let name = self.paths.document(key, id);
+        let letters = self.letters.get(&name).map(Vec::as_slice).unwrap_or_default();
+        // The name is the least of those that begin with it, so it comes first or not at all.
+        let first = std::pin::pin!(groups(self.store.as_ref(), name.clone(), Listing::Versions)).try_next().await?;
+        let heads = first.filter(|heads| heads.first().is_some_and(|head| head.name == name)).unwrap_or_default();
+        if heads.is_empty() && letters.is_empty() {
+            return Ok(DocumentHistory {
+                key: key.clone(),
+                id: id.to_owned(),
+                entries: Vec::new(),
+                unreadable: Vec::new(),
+            });
+        }
+        let history = document_of(&self.paths, heads, letters)?;
+        if history.key != *key || history.id != id {
+            return Err(Failure::new(
+                Kind::Integrity,
+                format!("{name} holds another document than its name says: the names of two documents collide"),
+            ));
+        }
+        Ok(history)
+    }
+
+    /// The bytes of a version, held against its hash.
+    pub async fn body(&self, entry: &Entry) -> Result<Bytes, Failure> {
+        self.bytes(&entry.place, &entry.version.sha256).await
+    }
+
+    /// The bytes at `place`, which must have this hash.
+    pub(crate) async fn bytes(&self, place: &Place, sha256: &str) -> Result<Bytes, Failure> {
+        let (what, bytes) = match place {
+            Place::Version { name, version } => {
+                let what = format!("{name} (version {version})");
+                let found = persist(|| self.store.get(name, Some(version))).await?;
+                (what, found.map(|(_, bytes)| bytes))
+            }
+            Place::DeadLetter { name } => {
+                let definition = self.record.generations.last().map(key_definition);
+                let record = read::<DeadLetter>(self.store.as_ref(), name).await?;
+                let document = record
+                    .zip(definition)
+                    .map(|(record, definition)| dead_letters::document(name, &record, &definition))
+                    .transpose()?;
+                (name.clone(), document.map(Bytes::from))
+            }
+        };
+        let bytes = bytes.ok_or_else(|| {
+            Failure::new(Kind::NotFound, format!("{what} was listed but is gone"))
+                .remedy("a lifecycle rule or a person deleted it; undelete it where soft delete is on")
+        })?;
+        if sha256_hex(&bytes) == sha256 {
+            return Ok(bytes);
+        }
+        Err(Failure::new(Kind::Integrity, format!("the bytes of {what} do not match their SHA-256"))
+            .remedy("the blob was damaged or altered; nothing was written from it"))
+    }
+}
+
+fn key_definition(generation: &Generation) -> KeyDefinition {
+    KeyDefinition::new(&generation.partition_key_paths)
+}

@@ -1,0 +1,166 @@
+//! Who follows which range, and how far it is: lease documents in a Cosmos container.
+//!
+//! - [`bootstrap`] creates the leases of a container once, under a lock, so that together they tile the key space;
+//! - [`acquire`] takes leases that are free or whose owner has gone;
+//! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases.
+//!
+//! The documents are those of the .NET change feed processor. Every write is conditional on the etag of the last one; age is
+//! told by the service (`_ts` against its clock), never by a host's clock.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cosmirror_formats::partition_key::KeyValue;
+use cosmirror_formats::{EpkRange, Lease, PartitionKey, lease};
+use futures::TryStreamExt as _;
+
+use crate::documents::{Document, Documents};
+use crate::failure::{Failure, Kind};
+use crate::mirror::checkpoint::RangeProgress;
+
+pub mod acquire;
+pub mod bootstrap;
+pub mod keeper;
+
+/// A lease as it stands in the store.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The lease.
+    pub lease: Lease,
+    /// The etag of its document.
+    pub etag: String,
+    /// When the service wrote it, in seconds since 1970.
+    pub written: i64,
+}
+
+impl Standing {
+    /// Whether nobody owns it, or its owner has not renewed it in time.
+    pub fn is_free(&self, service_time: i64, expiration: std::time::Duration) -> bool {
+        let expiration = i64::try_from(expiration.as_secs()).unwrap_or(i64::MAX);
+        self.lease.owner.is_none() || self.written.saturating_add(expiration) < service_time
+    }
+}
+
+/// The leases of one processor on one container.
+pub struct LeaseStore {
+    documents: Arc<dyn Documents>,
+    prefix: String,
+    partition_key_is_id: bool,
+}
+
+impl LeaseStore {
+    /// `prefix` begins every id; the lease container is partitioned by `/id` or by `/partitionKey`.
+    pub fn new(documents: Arc<dyn Documents>, prefix: String, key_paths: &[String]) -> Result<Self, Failure> {
+        let partition_key_is_id = match key_paths {
+            [path] if path == "/id" => true,
+            [path] if path == "/partitionKey" => false,
+            other => {
+                let message = format!("the lease container is partitioned by {other:?}");
+                return Err(Failure::new(Kind::Misconfigured, message)
+                    .remedy("it must be partitioned by /id (or /partitionKey): name another one in leases.container"));
+            }
+        };
+        Ok(Self { documents, prefix, partition_key_is_id })
+    }
+
+    /// What every id of this processor begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Every lease, in the order of ids.
+    pub async fn list(&self) -> Result<Vec<Standing>, Failure> {
+        let prefix = format!("{}..", self.prefix);
+        let sql = "SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)";
+        let parameters = [("@prefix", prefix.as_str())];
+        let mut pages = self.documents.query(sql, &parameters);
+        let mut leases = Vec::new();
+        while let Some(page) = pages.try_next().await? {
+            for item in page {
+                leases.push(standing(&item)?);
+            }
+        }
+        leases.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
+        Ok(leases)
+    }
+
+    /// One lease, or none.
+    pub async fn read(&self, id: &str) -> Result<Option<Standing>, Failure> {
+        let document = self.documents.read(&key(id), id).await?;
+        document.map(|Document { bytes, .. }| standing(&bytes)).transpose()
+    }
+
+    /// Creates a lease; `Kind::Conflict` where it exists.
+    pub async fn create(&self, lease: &Lease) -> Result<String, Failure> {
+        self.documents.create(&key(&lease.id), &lease.id, self.body(lease)).await
+    }
+
+    /// Replaces the lease that has this etag.
+    pub async fn replace(&self, lease: &Lease, etag: &str) -> Result<String, Failure> {
+        self.documents.replace(&key(&lease.id), &lease.id, self.body(lease), etag).await
+    }
+
+    fn body(&self, lease: &Lease) -> Bytes {
+        if self.partition_key_is_id {
+            return Bytes::from(lease.to_json());
+        }
+        let mut lease = lease.clone();
+        lease.unknown.insert("partitionKey".to_owned(), lease.id.clone().into());
+        Bytes::from(lease.to_json())
+    }
+}
+
+fn key(id: &str) -> PartitionKey {
+    PartitionKey(vec![KeyValue::String(id.to_owned())])
+}
+
+fn standing(bytes: &[u8]) -> Result<Standing, Failure> {
+    let unreadable = |why: String| {
+        Failure::new(Kind::Misconfigured, why)
+            .remedy("remove that document, or set leases.processor to a name of this program's own")
+    };
+    let lease = Lease::from_json(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let text = std::str::from_utf8(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let system = cosmirror_formats::feed_page::SystemProperties::of(text).map_err(|e| unreadable(e.to_string()))?;
+    let lacks = |what: &str| unreadable(format!("the lease document {:?} has no {what}", lease.id));
+    let etag = system.etag.ok_or_else(|| lacks("_etag"))?;
+    let written = system.ts.ok_or_else(|| lacks("_ts"))?;
+    Ok(Standing { lease, etag, written })
+}
+
+/// The range a lease stands for: its own, or for leases of old processors the physical range its token names.
+pub fn range_of(lease: &Lease, physical: &[crate::feed::PhysicalRange]) -> Option<EpkRange> {
+    let named = || physical.iter().find(|p| p.id == lease.token).map(|p| p.range.clone());
+    lease.range.clone().or_else(named)
+}
+
+/// The lineage that is minted for a range of a container's generation.
+pub fn mint_lineage(rid: &str, range: &EpkRange) -> String {
+    format!("{rid}:{}", range.min)
+}
+
+/// A new lease for a physical range, free, at its start.
+pub fn new_lease(prefix: &str, physical: &crate::feed::PhysicalRange, mode: &str, progress: &RangeProgress) -> Lease {
+    let mut lease = Lease {
+        id: format!("{prefix}..{}", physical.id),
+        version: 0,
+        token: physical.id.clone(),
+        range: Some(physical.range.clone()),
+        owner: None,
+        continuation: None,
+        properties: std::collections::BTreeMap::new(),
+        timestamp: crate::time::now().to_string(),
+        mode: Some(mode.to_owned()),
+        unknown: serde_json::Map::new(),
+    };
+    progress.to_lease(&mut lease);
+    lease
+}
+
+/// The `Mode` field of a feed mode.
+pub fn mode_field(mode: crate::config::FeedMode) -> &'static str {
+    match mode {
+        crate::config::FeedMode::AllVersionsAndDeletes => lease::MODE_ALL_VERSIONS,
+        crate::config::FeedMode::LatestVersion => lease::MODE_LATEST_VERSION,
+    }
+}

@@ -1,0 +1,287 @@
+//! The way of a change: **feed** page → **plan** → **write** → **checkpoint**.
+//!
+//! One [`Follower`] follows one range while its lease is ours:
+//!
+//! 1. [`page`] reads the next page from the durable position, within the budget of memory and request units;
+//! 2. [`plan`] says, without I/O, which versions of which documents it holds;
+//! 3. [`write`](mod@write) stores them, many documents in parallel and each in order, every put conditional ([`order`] decides);
+//! 4. [`checkpoint`] moves the position, by a proof that only the writer can make; the lease's keeper persists it.
+//!
+//! The next page is read while this one is written. In all-versions mode a backfill of what existed before runs in turn with
+//! following. A crash anywhere repeats at most the pages since the last saved checkpoint, and what is stored is recognised by
+//! identity. [`guard`] stops writes when the lease may have run out; [`watermark`] says until when the range is complete;
+//! [`dead_letter`] keeps what cannot be stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cosmirror_formats::EpkRange;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub mod cache;
+pub mod checkpoint;
+pub mod dead_letter;
+pub mod describe;
+pub mod guard;
+pub mod order;
+pub mod page;
+pub mod plan;
+pub mod record;
+pub mod watermark;
+pub mod write;
+
+use crate::config::{FeedMode, Start};
+use crate::feed::Position;
+use checkpoint::{Backfill, RangeProgress, lsn_of};
+use guard::Guard;
+use page::{Read, Reader};
+use watermark::RangeStateFile;
+use write::{Halt, Terms, Writer};
+
+/// What following a range is told.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Pause after activity.
+    pub poll_interval: Duration,
+    /// Longest pause when nothing changes.
+    pub poll_interval_idle_max: Duration,
+    /// Replica lag allowed for, in seconds.
+    pub staleness_margin: i64,
+}
+
+/// Follows one range.
+pub struct Follower {
+    /// The range.
+    pub range: EpkRange,
+    /// Which feed.
+    pub mode: FeedMode,
+    /// Reads pages.
+    pub reader: Reader,
+    /// Writes them.
+    pub writer: Arc<Writer>,
+    /// What is the same for every page.
+    pub context: plan::Context,
+    /// When to poll.
+    pub pace: Pace,
+    /// How far the range is; watched by the lease's keeper.
+    pub progress: watch::Sender<RangeProgress>,
+    /// The range's state in the mirror.
+    pub state_file: RangeStateFile,
+    /// Open while the lease is ours.
+    pub guard: Arc<Guard>,
+    /// Cancelled when the process is to end.
+    pub drain: CancellationToken,
+    /// Told after every step.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Is told how far a range is. Must not block.
+pub trait Observer: Send + Sync {
+    /// After every step: `service_time` is the last known, `caught_up` says that nothing more was there to read and what existed before
+    /// is stored.
+    fn stepped(&self, range: &EpkRange, progress: &RangeProgress, service_time: Option<i64>, caught_up: bool);
+}
+
+/// The position of a stream and its page read ahead.
+struct Cursor {
+    position: Position,
+    ahead: Option<Read>,
+}
+
+impl Follower {
+    /// Follows until the process is to end, the lease is lost, or the failure table gives the range up. On the way out the range's
+    /// state is written once more if the lease is still ours.
+    pub async fn follow(mut self) -> Halt {
+        let halt = match self.run().await {
+            Ok(()) => Halt::Drained,
+            Err(halt) => halt,
+        };
+        if self.guard.is_open() && !matches!(halt, Halt::Fenced) {
+            let progress = self.progress.borrow().clone();
+            if let Err(failure) = self.state_file.write(&progress).await {
+                tracing::warn!(range = %self.range, error = %failure, "the range's state was not written at the end; the lease has it");
+            }
+        }
+        halt
+    }
+
+    async fn run(&mut self) -> Result<(), Halt> {
+        let start = self.progress.borrow().clone();
+        let mut followed = Cursor { position: self.start_position(&start), ahead: None };
+        let mut backfill = start
+            .backfill
+            .as_ref()
+            .map(|b| Cursor { position: b.token.clone().map_or(Position::Beginning, Position::Token), ahead: None });
+        let (mut idle, mut busy, mut last_poll) = (Duration::ZERO, true, None::<Instant>);
+        while !self.drain.is_cancelled() {
+            // While a backfill runs, following needs no more polls than it would have without.
+            let poll = backfill.is_none() || last_poll.is_none_or(|at| at.elapsed() >= self.pace.poll_interval);
+            let mut caught_up = false;
+            if poll {
+                caught_up = self.follow_page(&mut followed).await?;
+                last_poll = caught_up.then(Instant::now);
+            }
+            if let Some(cursor) = &mut backfill
+                && self.backfill_page(cursor).await?
+            {
+                backfill = None;
+            }
+            busy |= !caught_up;
+            self.report(caught_up && backfill.is_none());
+            self.keep_state(&mut busy).await?;
+            if caught_up && backfill.is_none() {
+                idle = (idle * 2).clamp(self.pace.poll_interval, self.pace.poll_interval_idle_max);
+                self.rest(idle).await?;
+            } else {
+                idle = Duration::ZERO;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_position(&self, progress: &RangeProgress) -> Position {
+        match (&progress.position, &progress.start) {
+            (Some(token), _) => Position::Token(token.clone()),
+            (None, Start::Beginning) => Position::Beginning,
+            (None, Start::Now) => Position::Now,
+            (None, Start::Instant(at)) => Position::Instant(at.as_second()),
+        }
+    }
+
+    /// One page of the followed feed; true if nothing more was there.
+    async fn follow_page(&mut self, cursor: &mut Cursor) -> Result<bool, Halt> {
+        let read = self.take(cursor, self.mode).await?;
+        if read.page.not_modified {
+            self.confirm_empty(&read);
+            cursor.position = Position::Token(read.page.token);
+            return Ok(true);
+        }
+        let mut context = self.context.clone();
+        if self.mode == FeedMode::LatestVersion {
+            context.after = self.progress.borrow().watermark;
+        }
+        let (newest, durable) = self.store(read, cursor, self.mode, &context).await?;
+        let margin = self.pace.staleness_margin;
+        self.progress.send_modify(|progress| {
+            progress.advance(durable);
+            if let Some(newest) = newest {
+                progress.raise_watermark(newest - 1 - margin);
+            }
+        });
+        Ok(false)
+    }
+
+    /// One page of the backfill; true when it has ended.
+    async fn backfill_page(&mut self, cursor: &mut Cursor) -> Result<bool, Halt> {
+        let Some(Backfill { now_lsn, .. }) = self.progress.borrow().backfill.clone() else { return Ok(true) };
+        let mode = FeedMode::LatestVersion;
+        let read = self.take(cursor, mode).await?;
+        if read.page.not_modified {
+            cursor.position = Position::Token(read.page.token.clone());
+            // A replica that lags behind the point where following began must not end the backfill.
+            let ended = lsn_of(&read.page.token).is_some_and(|lsn| lsn >= now_lsn);
+            if ended {
+                self.end_backfill().await?;
+            } else {
+                self.rest(self.pace.poll_interval).await?;
+            }
+            return Ok(ended);
+        }
+        let context = plan::Context { backfill_until: Some(now_lsn), ..self.context.clone() };
+        let (_, durable) = self.store(read, cursor, mode, &context).await?;
+        self.progress.send_modify(|progress| progress.advance_backfill(durable));
+        Ok(false)
+    }
+
+    /// Writes a page while the next one is read.
+    async fn store(
+        &self,
+        read: Read,
+        cursor: &mut Cursor,
+        mode: FeedMode,
+        context: &plan::Context,
+    ) -> Result<(Option<i64>, checkpoint::Durable), Halt> {
+        let plan = plan::plan(&read.page.entries, context);
+        let newest = plan.newest_ts;
+        self.reader.count(&read.page);
+        let terms = Terms { guard: &self.guard, drain: &self.drain, range: &self.range, lineage: &context.lineage };
+        cursor.position = Position::Token(read.page.token.clone());
+        let write = self.writer.write(plan, read.page.token.clone(), &terms);
+        let ahead = self.reader.read_ahead(&self.range, mode, &cursor.position);
+        let (durable, ahead) = tokio::join!(write, ahead);
+        cursor.ahead = ahead;
+        Ok((newest, durable?))
+    }
+
+    async fn take(&self, cursor: &mut Cursor, mode: FeedMode) -> Result<Read, Halt> {
+        match cursor.ahead.take() {
+            Some(read) => Ok(read),
+            None => self.reader.read(&self.range, mode, &cursor.position, &self.guard, &self.drain).await,
+        }
+    }
+
+    /// Nothing was there at an instant the service confirmed: everything committed before it is stored.
+    fn confirm_empty(&mut self, read: &Read) {
+        let latest_backfill = self.mode == FeedMode::LatestVersion
+            && self.progress.borrow().start == Start::Beginning
+            && self.progress.borrow().backfilled.is_none();
+        let margin = self.pace.staleness_margin;
+        let now = self.reader.service_time();
+        self.progress.send_modify(|progress| {
+            progress.position = Some(read.page.token.clone());
+            if let Some(asked_at) = read.asked_at {
+                progress.raise_watermark(asked_at - 1 - margin);
+            }
+            if let (true, Some(now)) = (latest_backfill, now) {
+                progress.backfilled = Some(upper_bound(now) + margin);
+            }
+        });
+    }
+
+    async fn end_backfill(&mut self) -> Result<(), Halt> {
+        let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
+        let end = upper_bound(now) + self.pace.staleness_margin;
+        self.progress.send_modify(|progress| {
+            progress.backfill = None;
+            progress.backfilled = Some(end);
+        });
+        tracing::info!(range = %self.range, "what existed before following began is mirrored");
+        Ok(())
+    }
+
+    async fn keep_state(&mut self, busy: &mut bool) -> Result<(), Halt> {
+        let progress = self.progress.borrow().clone();
+        if !self.guard.is_open() {
+            return Err(Halt::Fenced);
+        }
+        if self.state_file.is_due(&progress, *busy) {
+            // The lease holds the same; a target that does not take it now gets it with the next page.
+            match self.state_file.write(&progress).await {
+                Ok(()) => *busy = false,
+                Err(failure) => {
+                    tracing::warn!(range = %self.range, error = %failure, "the range's state was not written")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self, caught_up: bool) {
+        self.observer.stepped(&self.range, &self.progress.borrow(), self.reader.service_time(), caught_up);
+    }
+
+    async fn rest(&self, pause: Duration) -> Result<(), Halt> {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.drain.cancelled() => Ok(()),
+            () = self.guard.closed() => Err(Halt::Fenced),
+        }
+    }
+}
+
+/// The service's time is known as a lower bound in whole seconds, carried forward by whole seconds.
+fn upper_bound(lower: i64) -> i64 {
+    lower + 2
+}

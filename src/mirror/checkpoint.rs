@@ -1,0 +1,174 @@
+//! How far a range is, and the proof that it is that far.
+//!
+//! A position moves only by a [`Durable`], which only the writer can make, and only after every change of the page is
+//! stored as a version or a dead letter. The lease's keeper persists what stands here; a crash in between repeats a page,
+//! never skips one.
+
+use std::collections::BTreeMap;
+
+use cosmirror_formats::Lease;
+
+use crate::config::Start;
+
+const LINEAGE: &str = "cosmirror.lineage";
+const SINCE: &str = "cosmirror.since";
+const START: &str = "cosmirror.start";
+const BACKFILL_TOKEN: &str = "cosmirror.backfill.token";
+const BACKFILL_NOW: &str = "cosmirror.backfill.now";
+const BACKFILLED: &str = "cosmirror.backfilled";
+const WATERMARK: &str = "cosmirror.watermark";
+
+/// Proof that a page, up to and including this token, is durably stored.
+#[derive(Debug)]
+pub struct Durable {
+    token: String,
+}
+
+impl Durable {
+    /// Only the writer calls this, after the last change of the page was stored.
+    pub(in crate::mirror) fn after_storing(token: String) -> Self {
+        Self { token }
+    }
+}
+
+/// The reading of what existed before following began, in all-versions mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backfill {
+    /// Behind the last durable page; none before the first.
+    pub token: Option<String>,
+    /// The LSN at which following began.
+    pub now_lsn: u64,
+}
+
+/// How far one range is. It is what a lease carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeProgress {
+    /// The unbroken sequence that the range's LSNs belong to.
+    pub lineage: String,
+    /// When following began, in seconds since 1970 of the service.
+    pub since: i64,
+    /// Where following began.
+    pub start: Start,
+    /// Behind the last durable page; none before the first (latest version only).
+    pub position: Option<String>,
+    /// The backfill, while it is going on.
+    pub backfill: Option<Backfill>,
+    /// When what existed before was completely stored.
+    pub backfilled: Option<i64>,
+    /// The instant up to which the range is completely mirrored.
+    pub watermark: Option<i64>,
+}
+
+impl RangeProgress {
+    /// Moves the followed position behind a durable page.
+    pub fn advance(&mut self, durable: Durable) {
+        self.position = Some(durable.token);
+    }
+
+    /// Moves the backfill behind a durable page.
+    pub fn advance_backfill(&mut self, durable: Durable) {
+        if let Some(backfill) = &mut self.backfill {
+            backfill.token = Some(durable.token);
+        }
+    }
+
+    /// Moves the watermark; it never goes back.
+    pub fn raise_watermark(&mut self, seconds: i64) {
+        self.watermark = self.watermark.max(Some(seconds));
+    }
+
+    /// Reads it from a lease. A lease without our properties was left by another processor: its position is
+    /// continued, and what it had processed before was never mirrored.
+    pub fn from_lease(lease: &Lease, lineage: &str, service_time: i64) -> Self {
+        let text = |key: &str| lease.properties.get(key);
+        let number = |key: &str| text(key).and_then(|v| v.parse().ok());
+        let now_lsn = text(BACKFILL_NOW).and_then(|v| v.parse().ok());
+        Self {
+            lineage: text(LINEAGE).cloned().unwrap_or_else(|| lineage.to_owned()),
+            since: number(SINCE).unwrap_or(service_time),
+            start: text(START).and_then(|s| Start::try_from(s.clone()).ok()).unwrap_or(Start::Now),
+            position: lease.continuation.clone(),
+            backfill: now_lsn.map(|now_lsn| Backfill { token: text(BACKFILL_TOKEN).cloned(), now_lsn }),
+            backfilled: number(BACKFILLED),
+            watermark: number(WATERMARK),
+        }
+    }
+
+    /// Writes it into a lease; properties of others stay.
+    pub fn to_lease(&self, lease: &mut Lease) {
+        lease.continuation.clone_from(&self.position);
+        set(&mut lease.properties, LINEAGE, Some(self.lineage.clone()));
+        set(&mut lease.properties, SINCE, Some(self.since.to_string()));
+        set(&mut lease.properties, START, Some(self.start.clone().into()));
+        let backfill = self.backfill.as_ref();
+        set(&mut lease.properties, BACKFILL_TOKEN, backfill.and_then(|b| b.token.clone()));
+        set(&mut lease.properties, BACKFILL_NOW, backfill.map(|b| b.now_lsn.to_string()));
+        set(&mut lease.properties, BACKFILLED, self.backfilled.map(|at| at.to_string()));
+        set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
+    }
+}
+
+fn set(properties: &mut BTreeMap<String, String>, key: &str, value: Option<String>) {
+    match value {
+        Some(value) => properties.insert(key.to_owned(), value),
+        None => properties.remove(key),
+    };
+}
+
+/// The LSN within a position of the service: a quoted number.
+pub fn lsn_of(token: &str) -> Option<u64> {
+    token.trim_matches('"').parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress() -> RangeProgress {
+        RangeProgress {
+            lineage: "rid:".to_owned(),
+            since: 100,
+            start: Start::Beginning,
+            position: Some("\"7\"".to_owned()),
+            backfill: Some(Backfill { token: Some("\"3\"".to_owned()), now_lsn: 5 }),
+            backfilled: None,
+            watermark: Some(90),
+        }
+    }
+
+    fn lease() -> Lease {
+        Lease::from_json(br#"{"id":"a..0","LeaseToken":"0","properties":{"foreign":"kept"}}"#).unwrap()
+    }
+
+    #[test]
+    fn progress_survives_its_lease_and_foreign_properties_stay() {
+        let mut lease = lease();
+        progress().to_lease(&mut lease);
+        assert_eq!(RangeProgress::from_lease(&lease, "other", 0), progress());
+        assert_eq!(lease.properties["foreign"], "kept");
+    }
+
+    #[test]
+    fn a_foreign_lease_is_continued_without_claiming_what_lies_before() {
+        let mut lease = lease();
+        lease.continuation = Some("\"9\"".to_owned());
+        let progress = RangeProgress::from_lease(&lease, "minted", 55);
+        assert_eq!((progress.position.as_deref(), progress.backfilled, progress.since), (Some("\"9\""), None, 55));
+        assert_eq!((progress.lineage.as_str(), progress.start), ("minted", Start::Now));
+    }
+
+    #[test]
+    fn the_watermark_never_goes_back() {
+        let mut progress = progress();
+        progress.raise_watermark(80);
+        assert_eq!(progress.watermark, Some(90));
+        progress.raise_watermark(95);
+        assert_eq!(progress.watermark, Some(95));
+    }
+
+    #[test]
+    fn positions_hold_a_quoted_lsn() {
+        assert_eq!(lsn_of("\"175\""), Some(175));
+        assert_eq!(lsn_of("x"), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! Storing a planned page: many documents in parallel, each document in order, every put conditional.
+//!
+//! A put goes on top of what is known to be current (`If-Match`) or to be absent (`If-None-Match: *`). Knowledge comes from the
+//! cache or from a look; where neither has it, a create is tried first while creates have lately been right. A put
+//! that failed is unknown, not undone: the stored version is looked at before anything is judged. A crash leaves a prefix
+//! of each document's versions and no checkpoint, so the page comes again and what is stored is recognised.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cosmirror_formats::{EpkRange, MirrorPaths, Op, Operation, Version};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::Cache;
+use super::checkpoint::Durable;
+use super::dead_letter;
+use super::guard::Guard;
+use super::order::{Decision, Known, arrange, decide};
+use super::plan::{DocumentPlan, Incoming, PagePlan};
+use crate::admin::ContainerMetrics;
+use crate::failure::{Action, Failure, Kind};
+use crate::retry::Backoff;
+use crate::store::{Condition, Listing, Put, VersionStore};
+
+/// Documents of one page that are written at the same time.
+const DOCUMENTS_IN_PARALLEL: usize = 64;
+/// Versions of one document that are searched for an identity before the search is given up.
+const SEARCH_VERSIONS_MAX: usize = 50_000;
+
+/// Why writing ended before the page was durable.
+#[derive(Debug)]
+pub enum Halt {
+    /// The lease may have run out; another owner goes on.
+    Fenced,
+    /// The process is asked to end and the target does not take writes at the moment.
+    Drained,
+    /// The failure table gives the range up, or stops the process.
+    Failed(Failure),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Under which conditions a range writes.
+pub struct Terms<'a> {
+    /// Open while the lease is ours.
+    pub guard: &'a Guard,
+    /// Cancelled when the process is to end.
+    pub drain: &'a CancellationToken,
+    /// The range that is followed.
+    pub range: &'a EpkRange,
+    /// Its lineage.
+    pub lineage: &'a str,
+}
+
+/// Writes the pages of one container.
+pub struct Writer {
+    store: Arc<dyn VersionStore>,
+    paths: MirrorPaths,
+    metrics: ContainerMetrics,
+    requests: Arc<Semaphore>,
+    cache: Cache,
+    create_first: AtomicBool,
+}
+
+impl Writer {
+    /// A writer; `requests` bounds the requests in flight over all containers.
+    pub fn new(
+        store: Arc<dyn VersionStore>,
+        paths: MirrorPaths,
+        metrics: ContainerMetrics,
+        requests: Arc<Semaphore>,
+    ) -> Self {
+        let create_first = AtomicBool::new(true);
+        Self { store, paths, metrics, requests, cache: Cache::default(), create_first }
+    }
+
+    /// Stores every change of a page and proves it.
+    pub async fn write(&self, plan: PagePlan, token: String, terms: &Terms<'_>) -> Result<Durable, Halt> {
+        for unreadable in &plan.unreadable {
+            let letter = dead_letter::unreadable(unreadable, &token, terms);
+            self.store_dead_letter(letter, terms).await?;
+        }
+        let token_of_page = token.as_str();
+        stream::iter(plan.documents)
+            .map(|document| self.write_document(document, token_of_page, terms))
+            .buffer_unordered(DOCUMENTS_IN_PARALLEL)
+            .try_collect::<()>()
+            .await?;
+        Ok(Durable::after_storing(token))
+    }
+
+    async fn write_document(&self, mut document: DocumentPlan, page: &str, terms: &Terms<'_>) -> Result<(), Halt> {
+        let name = document.name.as_str();
+        let shares_lsn = document.changes.windows(2).any(|w| w[0].version.lsn == w[1].version.lsn);
+        let mut known = match self.cache.get(name) {
+            Some(known) => Some(known),
+            None if self.create_first.load(Ordering::Relaxed) && !shares_lsn => None,
+            None => {
+                let known = self.look(name, &document.changes[0].version, terms).await?;
+                self.create_first.store(known.is_none(), Ordering::Relaxed);
+                known
+            }
+        };
+        if shares_lsn {
+            arrange(known.as_ref().is_some_and(|k| k.exists), &mut document.changes, Incoming::shape);
+        }
+        for incoming in &document.changes {
+            self.write_version(name, &mut known, incoming, page, terms).await?;
+        }
+        if let Some(known) = known {
+            self.cache.put(name, known);
+        }
+        Ok(())
+    }
+
+    async fn write_version(
+        &self,
+        name: &str,
+        known: &mut Option<Known>,
+        incoming: &Incoming,
+        page: &str,
+        terms: &Terms<'_>,
+    ) -> Result<(), Halt> {
+        let mut backoff = Backoff::default();
+        let mut overtaken = false;
+        loop {
+            match decide(known.as_ref(), &incoming.version) {
+                Decision::Stored => return self.skipped(false),
+                Decision::Older => return self.skipped(overtaken),
+                Decision::Open if self.is_stored(name, &incoming.version.identity(), terms).await? => {
+                    return self.skipped(false);
+                }
+                Decision::Open | Decision::Put => {}
+            }
+            if !terms.guard.is_open() {
+                return Err(Halt::Fenced);
+            }
+            let (put, version) = put_on(name, known.as_ref(), incoming);
+            let result = {
+                let _permit = self.requests.acquire().await;
+                self.store.put(put).await
+            };
+            match result {
+                Ok(stored) => {
+                    *known = Some(Known::new(stored.etag, &version));
+                    self.metrics.versions_written.inc();
+                    return Ok(());
+                }
+                Err(failure) => {
+                    let action = failure.kind.action();
+                    if action == Action::DeadLetter {
+                        let letter = dead_letter::refused(incoming, &failure, page, terms);
+                        return self.store_dead_letter(letter, terms).await;
+                    }
+                    overtaken |= action == Action::Look && known.is_some();
+                    if action == Action::Look && known.is_none() {
+                        self.create_first.store(false, Ordering::Relaxed);
+                    }
+                    self.recover(failure, &mut backoff, terms).await?;
+                    *known = self.look(name, &incoming.version, terms).await?;
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it ends a function that returns this type")]
+    fn skipped(&self, overtaken: bool) -> Result<(), Halt> {
+        if overtaken {
+            self.metrics.stale_writes_refused.inc();
+        } else {
+            self.metrics.duplicates_skipped.inc();
+        }
+        Ok(())
+    }
+
+    /// The current version of a document, which must be that document's.
+    async fn look(&self, name: &str, expected: &Version, terms: &Terms<'_>) -> Result<Option<Known>, Halt> {
+        let mut backoff = Backoff::default();
+        loop {
+            let result = {
+                let _permit = self.requests.acquire().await;
+                self.store.head(name).await
+            };
+            let head = match result {
+                Ok(None) => return Ok(None),
+                Ok(Some(head)) => head,
+                Err(failure) => {
+                    self.recover(failure, &mut backoff, terms).await?;
+                    continue;
+                }
+            };
+            let stored = Version::from_metadata(&head.metadata)
+                .map_err(|e| Failure::new(Kind::Integrity, format!("the blob {name:?} is not usable: {e}")))?;
+            if stored.id != expected.id || stored.pk != expected.pk {
+                let message = format!("the blob {name:?} holds another document than its name says");
+                return Err(Failure::new(Kind::Integrity, message).into());
+            }
+            return Ok(Some(Known::new(head.etag, &stored)));
+        }
+    }
+
+    /// Whether one of a document's versions has this identity.
+    async fn is_stored(&self, name: &str, identity: &str, terms: &Terms<'_>) -> Result<bool, Halt> {
+        let mut backoff = Backoff::default();
+        let (mut next, mut seen) = (None, 0);
+        loop {
+            let page = match self.store.list(name, Listing::Versions, next.clone()).await {
+                Ok(page) => page,
+                Err(failure) => {
+                    self.recover(failure, &mut backoff, terms).await?;
+                    continue;
+                }
+            };
+            let mut versions = page.heads.iter().filter(|head| head.name == name);
+            if versions.any(|head| Version::from_metadata(&head.metadata).is_ok_and(|v| v.identity() == identity)) {
+                return Ok(true);
+            }
+            seen += page.heads.len();
+            next = page.next;
+            if next.is_none() || seen >= SEARCH_VERSIONS_MAX {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms<'_>) -> Result<(), Halt> {
+        let mut backoff = Backoff::default();
+        loop {
+            if !terms.guard.is_open() {
+                return Err(Halt::Fenced);
+            }
+            match self.store.put(letter.put(&self.paths, terms.range)).await {
+                Ok(_) => {
+                    self.metrics.dead_letters.inc();
+                    tracing::error!(range = %terms.range, reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
+                    return Ok(());
+                }
+                Err(failure) if failure.kind == Kind::Conflict => return Ok(()),
+                // What cannot even be kept as a dead letter stops the range: going on would lose it.
+                Err(failure) if failure.kind.action() == Action::DeadLetter => return Err(failure.into()),
+                Err(failure) => self.recover(failure, &mut backoff, terms).await?,
+            }
+        }
+    }
+
+    /// Waits before the next attempt where the failure table says so; otherwise ends the page.
+    async fn recover(&self, failure: Failure, backoff: &mut Backoff, terms: &Terms<'_>) -> Result<(), Halt> {
+        self.metrics.write_failed(failure.kind);
+        match failure.kind.action() {
+            Action::Look => Ok(()),
+            Action::Retry => {
+                let pause = backoff.next(failure.retry_after);
+                tracing::warn!(error = %failure, pause_ms = pause.as_millis(), "the target did not take a request; trying again");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = terms.guard.closed() => return Err(Halt::Fenced),
+                    () = terms.drain.cancelled() => return Err(Halt::Drained),
+                }
+                if terms.drain.is_cancelled() { Err(Halt::Drained) } else { Ok(()) }
+            }
+            Action::DeadLetter | Action::GiveUpRange | Action::Stop => Err(failure.into()),
+        }
+    }
+}
+
+/// The conditional put of an incoming version on what is known, and the version as it will be stored.
+fn put_on(name: &str, known: Option<&Known>, incoming: &Incoming) -> (Put, Version) {
+    let mut version = incoming.version.clone();
+    version.prev = known.map(|k| k.identity.clone());
+    if incoming.operation == Operation::Write && version.op != Op::Backfill && !known.is_some_and(|k| k.exists) {
+        version.op = Op::Create;
+    }
+    let put = Put {
+        name: name.to_owned(),
+        body: incoming.body.clone(),
+        metadata: version.to_metadata(),
+        condition: known.map_or(Condition::Absent, |k| Condition::Matches(k.etag.clone())),
+    };
+    (put, version)
+}

@@ -1,0 +1,142 @@
+//! Bringing documents back: the selected documents become what the source held at the end of a second.
+//!
+//! | step | file |
+//! |---|---|
+//! | which documents | `restore/select.rs` |
+//! | which versions of them exist, from listings alone | `restore/catalog.rs` |
+//! | what the container holds that the mirror has not read yet | `restore/unseen.rs` |
+//! | what the container holds now, beside what it should hold | `restore/compare.rs` |
+//! | what to do about it (pure) | `restore/plan.rs` |
+//! | do it, guarded by the etags that the plan saw | `restore/apply.rs` |
+//! | read back and compare | `restore/verify.rs` |
+//! | say in the mirror what was written | `restore/record.rs` |
+//! | how it ended, and with which exit code | `restore/report.rs` |
+//!
+//! Nothing is overwritten that changed after the plan was made: such a document is a conflict and stays as it is. A document
+//! whose state at the instant is not known is refused and counted, never guessed. Documents that did not exist then are
+//! kept and counted as extra unless their removal is asked for.
+//!
+//! A crash leaves some documents restored and others not, and a record that says which were written, up to the last few
+//! thousand. Running the same restore again finds the restored ones unchanged and does the rest. Memory does not grow with
+//! the number of documents: what is to be done waits in an unnamed temporary file.
+
+use futures::StreamExt as _;
+use indicatif::ProgressBar;
+use tokio_util::sync::CancellationToken;
+
+use crate::documents::Documents;
+use crate::failure::{CommandError, Exit};
+use crate::history::{Coverage, MirrorReader};
+
+mod apply;
+mod catalog;
+mod compare;
+mod plan;
+mod record;
+mod report;
+mod select;
+mod spool;
+#[cfg(test)]
+mod tests;
+mod unseen;
+mod verify;
+
+pub use plan::{Counts, Plan};
+pub use record::new_id;
+pub use report::{Applied, Report};
+pub use select::Selection;
+
+/// Documents that are compared, written or read back at the same time.
+const DOCUMENTS_AT_ONCE: usize = 16;
+/// Reasons kept for the person who reads the result; beyond it documents are only counted.
+const NOTES_MAX: usize = 20;
+
+/// Which state to bring back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Point {
+    /// The end of this second, counted from 1970.
+    At(i64),
+    /// One version of one document.
+    Version(String),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Which documents.
+    pub selection: Selection,
+    /// Which state.
+    pub point: Point,
+    /// Remove documents that did not exist then.
+    pub delete_extra: bool,
+}
+
+/// A restore of one container.
+pub struct Restore<'a> {
+    /// The mirror to restore from.
+    pub mirror: &'a MirrorReader,
+    /// The container to restore into.
+    pub documents: &'a dyn Documents,
+    /// What is asked for.
+    pub request: &'a Request,
+    /// Where progress is shown.
+    pub progress: ProgressBar,
+}
+
+impl Restore<'_> {
+    /// Decides what to do, and writes nothing. An instant that the mirror does not cover is refused.
+    pub async fn plan(&self) -> Result<Plan, CommandError> {
+        if let Point::At(at) = self.request.point {
+            let coverage = Coverage::read(self.mirror.store.as_ref(), &self.mirror.paths).await?;
+            if let Some(refusal) = coverage.refusal(at) {
+                return Err(refusal);
+            }
+        }
+        let catalog = catalog::candidates(self.mirror, &self.request.selection);
+        let plan = compare::plan(self, catalog.chain(unseen::candidates(self)).boxed()).await?;
+        if plan.is_empty() {
+            return Err(self.nothing_selected().await);
+        }
+        Ok(plan)
+    }
+
+    /// Does what the plan says, verifies it, and records it under `id`. Documents fail one by one; only what makes every
+    /// further write pointless ends the work early. `cancel` ends it behind the writes that are under way.
+    pub async fn run(&self, mut plan: Plan, id: &str, cancel: &CancellationToken) -> Report {
+        let mut report = Report::of(&plan);
+        if plan.steps.is_empty() {
+            return report;
+        }
+        let mut recorder = match record::Recorder::begin(self, id).await {
+            Ok(recorder) => recorder,
+            Err(failure) => {
+                report.fatal = Some(failure);
+                return report;
+            }
+        };
+        report.restore = Some(id.to_owned());
+        let done = apply::apply(self, &mut plan.steps, &mut recorder, &mut report, cancel).await;
+        if let Err(failure) = recorder.finish().await {
+            report.fatal.get_or_insert(failure);
+        }
+        let verified = match done {
+            Ok(mut done) => verify::verify(self, &mut done, &mut report).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = verified {
+            report.fatal.get_or_insert(failure);
+        }
+        report
+    }
+
+    async fn nothing_selected(&self) -> CommandError {
+        match &self.request.selection {
+            Selection::Document { key, id } => self.mirror.not_found(key, id).await,
+            selection => CommandError::new(
+                Exit::NotFound,
+                format!("there is nothing to restore: the mirror does not know of {selection}"),
+                "check the selection; documents appear once the daemon has read them",
+            ),
+        }
+    }
+}

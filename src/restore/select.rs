@@ -1,0 +1,61 @@
+//! Which documents a restore is about.
+
+use std::fmt;
+
+use cosmirror_formats::PartitionKey;
+use cosmirror_formats::blob_name::{COMPONENT_CHARS_MAX, NAME_CHARS_MAX};
+
+use crate::history::{DocumentHistory, MirrorReader};
+
+/// A choice of documents.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    /// One.
+    Document {
+        /// Its partition key.
+        key: PartitionKey,
+        /// Its id.
+        id: String,
+    },
+    /// All of a partition key, or of the first components of a hierarchical one.
+    Key(PartitionKey),
+    /// All.
+    All,
+}
+
+impl Selection {
+    /// A prefix of the names of all documents in it; other documents may share it.
+    pub(super) fn prefix(&self, mirror: &MirrorReader) -> String {
+        match self {
+            Self::Document { key, id } => mirror.paths.document(key, id),
+            Self::Key(key) => {
+                let prefix = mirror.paths.documents_of_key(key);
+                let levels = mirror.record.generations.last().map_or(1, |life| life.partition_key_paths.len());
+                let components = levels.saturating_sub(key.0.len()) + 1;
+                let longest = prefix.len() + components * (COMPONENT_CHARS_MAX + 1) + ".json".len();
+                // Names over the limit are made of hashes alone, so such documents are elsewhere.
+                if longest > NAME_CHARS_MAX { mirror.paths.documents() } else { prefix }
+            }
+            Self::All => mirror.paths.documents(),
+        }
+    }
+
+    /// Whether a document is in it.
+    pub(super) fn contains(&self, document: &DocumentHistory) -> bool {
+        match self {
+            Self::Document { key, id } => document.key == *key && document.id == *id,
+            Self::Key(key) => document.key.0.starts_with(&key.0),
+            Self::All => true,
+        }
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Document { key, id } => write!(f, "document {id:?} of partition key {key}"),
+            Self::Key(key) => write!(f, "all documents of partition key {key}"),
+            Self::All => f.write_str("all documents"),
+        }
+    }
+}

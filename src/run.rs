@@ -1,0 +1,246 @@
+//! The composition root: the only place where concrete parts meet, and the only spawner.
+//!
+//! Start-up reads before it writes: the admin port, every source container and the target are proved usable before the
+//! first lease or record is written. On SIGTERM or SIGINT every range finishes or abandons its page, its checkpoint and
+//! state are saved and its lease is released; draining has a deadline, and what it cuts off is repeated at the next start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin, Metrics, Progress};
+use crate::config::{self, Config, TargetKind};
+use crate::cosmos::Account;
+use crate::documents::Documents;
+use crate::documents::cosmos::CosmosDocuments;
+use crate::failure::{CommandError, Exit, Failure, Kind};
+use crate::pace::RequestUnits;
+use crate::store::VersionStore;
+use crate::store::azure::{AzureAuth, AzureStore};
+use crate::store::directory::DirectoryStore;
+
+mod board;
+mod container;
+mod range;
+mod signal;
+
+use container::{Container, Shared};
+pub use signal::termination;
+
+/// Memory for pages in flight, over all ranges.
+const PAGES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// The service's limit for one page, which is a page's share of that memory.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Requests to the target in flight, over all ranges.
+const REQUESTS_MAX: usize = 64;
+/// How long draining may take.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
+
+/// How to run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Stop when every range has caught up and all is durable.
+    pub once: bool,
+    /// The name that marks leases as ours; left out, one is made that no other process has.
+    pub instance: Option<String>,
+}
+
+/// Runs the daemon until it is told to end, or with `once` until it has caught up.
+pub async fn run(config: Config, options: RunOptions) -> Result<(), CommandError> {
+    let stop = CancellationToken::new();
+    let signalled = stop.clone();
+    let signal = termination()?;
+    let watch = async {
+        tracing::info!(signal = signal.await, "draining");
+        signalled.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        result = run_until(config, options, stop) => result,
+        () = watch => Ok(()),
+    }
+}
+
+/// Runs the daemon until `stop` is cancelled.
+pub async fn run_until(config: Config, options: RunOptions, stop: CancellationToken) -> Result<(), CommandError> {
+    let listener = admin::bind(&config.admin.listen).await?;
+    let names: Vec<(String, String)> =
+        config.containers.iter().map(|c| (c.database.clone(), c.container.clone())).collect();
+    let admin = Admin { metrics: Metrics::new(names.clone()), progress: Progress::new(names) };
+    let tracker = TaskTracker::new();
+    let server_stop = CancellationToken::new();
+    let server = tracker.spawn(admin::serve(listener, admin.clone(), server_stop.clone()));
+    let started = tokio::select! {
+        started = start(&config, &options, &admin, &stop, &tracker) => started.map(Some),
+        () = stop.cancelled() => Ok(None),
+    };
+    let result = match started {
+        Ok(Some(containers)) => follow(containers, &options, &admin, &stop, &tracker).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    server_stop.cancel();
+    // The server ends by the cancellation above, within its own deadline; it has nothing to report by then.
+    let _ = server.await;
+    result
+}
+
+/// Builds every container's parts. Everything is read and proved before the first thing is written.
+async fn start(
+    config: &Config,
+    options: &RunOptions,
+    admin: &Admin,
+    stop: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Result<Vec<Container>, CommandError> {
+    if config.containers.is_empty() {
+        let remedy = "name the containers to follow in [[containers]], or pass a configuration file with -c";
+        return Err(CommandError::new(Exit::Usage, "no containers are configured", remedy));
+    }
+    let account = Account::connect(&config.source).await?;
+    let mut sources = Vec::new();
+    for settings in &config.containers {
+        sources.push((settings, account.resolve(&settings.database, &settings.container).await?));
+    }
+    let leases = match account.resolve(&config.leases.database, &config.leases.container).await {
+        Ok(resolved) => Some(resolved),
+        Err(failure) if failure.kind == Kind::NotFound && config.leases.create => None,
+        Err(failure) => return Err(failure.into()),
+    };
+    let store = open_store(&config.target)?;
+    store.prepare(config.target.create).await?;
+    let leases = match leases {
+        Some(resolved) => resolved,
+        None => {
+            let properties = serde_json::json!({
+                "id": config.leases.container,
+                "partitionKey": { "paths": ["/id"], "kind": "Hash", "version": 2 },
+                "defaultTtl": -1,
+            });
+            account.create_container(&config.leases.database, properties).await?;
+            account.resolve(&config.leases.database, &config.leases.container).await?
+        }
+    };
+    let shared = Shared {
+        lease_documents: Arc::new(documents(
+            &account,
+            leases.clone(),
+            &config.leases.database,
+            &config.leases.container,
+        )),
+        lease_key_paths: leases.source.key_paths,
+        account,
+        store,
+        prefix: config.target.prefix.clone(),
+        source: config.source.clone(),
+        leases: config.leases.clone(),
+        instance: options.instance.clone().unwrap_or_else(unique_instance),
+        once: options.once,
+        pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX / PAGE_BYTES_MAX)),
+        requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
+        admin: admin.clone(),
+        drain: stop.child_token(),
+        tracker: tracker.clone(),
+    };
+    let shared = Arc::new(shared);
+    let mut containers = Vec::new();
+    for (settings, resolved) in sources {
+        containers.push(Container::prepare(Arc::clone(&shared), settings.clone(), resolved).await?);
+    }
+    admin.progress.started();
+    Ok(containers)
+}
+
+/// Follows every container until told to end, all have caught up (`once`), or one cannot go on.
+async fn follow(
+    containers: Vec<Container>,
+    options: &RunOptions,
+    admin: &Admin,
+    stop: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Result<(), CommandError> {
+    let drain = containers.first().map_or_else(|| stop.clone(), |c| c.shared().drain.clone());
+    let boards: Vec<_> = containers.iter().map(Container::board).collect();
+    let mut running: FuturesUnordered<_> = containers.into_iter().map(|c| tracker.spawn(c.supervise())).collect();
+    let all_caught_up = async {
+        for board in &boards {
+            board.caught_up().await;
+        }
+        if !options.once {
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut result = tokio::select! {
+        () = drain.cancelled() => Ok(()),
+        () = all_caught_up => Ok(()),
+        Some(ended) = running.next() => supervision(ended),
+    };
+    drain.cancel();
+    admin.progress.not_ready("process", "draining");
+    let rest = async {
+        while let Some(ended) = running.next().await {
+            if let Err(error) = supervision(ended)
+                && result.is_ok()
+            {
+                result = Err(error);
+            }
+        }
+        result
+    };
+    tokio::time::timeout(DRAIN_DEADLINE, rest).await.unwrap_or_else(|_| {
+        let message = format!("draining was not complete after {} s", DRAIN_DEADLINE.as_secs());
+        let remedy = "nothing is lost: what was not checkpointed is read again at the next start";
+        Err(CommandError::new(Exit::Failure, message, remedy))
+    })
+}
+
+fn supervision(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), CommandError> {
+    match ended {
+        Ok(result) => Ok(result?),
+        Err(error) => {
+            let remedy = "nothing is lost, by the checkpoints; please report it with the log";
+            Err(CommandError::new(Exit::Failure, format!("a task of the mirror ended by a bug: {error}"), remedy))
+        }
+    }
+}
+
+/// The configured version store; makes no request.
+pub fn open_store(target: &config::Target) -> Result<Arc<dyn VersionStore>, Failure> {
+    match target.kind {
+        TargetKind::Azure => Ok(Arc::new(AzureStore::new(target, AzureAuth::resolve(target)?)?)),
+        TargetKind::Directory => {
+            let path = target.path.clone().ok_or_else(|| {
+                Failure::new(Kind::Misconfigured, "target.path is missing").remedy("name the directory of the mirror")
+            })?;
+            Ok(Arc::new(DirectoryStore::new(path)))
+        }
+    }
+}
+
+/// The documents of a source container.
+pub async fn open_documents(
+    source: &config::Source,
+    database: &str,
+    container: &str,
+) -> Result<Arc<dyn Documents>, Failure> {
+    let account = Account::connect(source).await?;
+    let resolved = account.resolve(database, container).await?;
+    Ok(Arc::new(documents(&account, resolved, database, container)))
+}
+
+fn documents(account: &Account, resolved: crate::cosmos::Resolved, database: &str, container: &str) -> CosmosDocuments {
+    CosmosDocuments::new(account.clone(), resolved, format!("{database}/{container}"))
+}
+
+/// A name that no other process has, so that two daemons on one host never take each other's leases for their own.
+fn unique_instance() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "cosmirror" } else { host };
+    format!("{host}-{:08x}", rand::random::<u32>())
+}

@@ -1,0 +1,122 @@
+//! What the ranges of one container report, gathered for health, metrics and `--once`.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use cosmirror_formats::EpkRange;
+use cosmirror_formats::records::{FORMAT, RangeState, Window};
+use tokio::sync::watch;
+
+use crate::admin::ContainerProgress;
+use crate::config::FeedMode;
+use crate::mirror::Observer;
+use crate::mirror::checkpoint::RangeProgress;
+
+/// The reports of one container's ranges.
+pub struct Board {
+    progress: ContainerProgress,
+    mode: FeedMode,
+    ranges: Mutex<BTreeMap<EpkRange, Report>>,
+    expected: Mutex<Option<usize>>,
+    caught_up: watch::Sender<bool>,
+    window: watch::Sender<Window>,
+}
+
+struct Report {
+    state: RangeState,
+    caught_up: bool,
+}
+
+impl Board {
+    /// A board without reports.
+    pub fn new(progress: ContainerProgress, mode: FeedMode) -> Self {
+        Self {
+            progress,
+            mode,
+            ranges: Mutex::default(),
+            expected: Mutex::default(),
+            caught_up: watch::Sender::new(false),
+            window: watch::Sender::new(Window::default()),
+        }
+    }
+
+    /// How many ranges must catch up; none while another replica holds some.
+    pub fn expect(&self, ranges: Option<usize>) {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = ranges;
+        self.settle();
+    }
+
+    /// A range begins to be followed here.
+    pub fn started(&self, range: &EpkRange) {
+        self.progress.range_started(range.clone());
+    }
+
+    /// A range is not followed here any more.
+    pub fn stopped(&self, range: &EpkRange) {
+        self.progress.range_stopped(range);
+        self.ranges.lock().unwrap_or_else(PoisonError::into_inner).remove(range);
+    }
+
+    /// Waits until every range has caught up and what the backfill found can be restored.
+    pub async fn caught_up(&self) {
+        // The sender lives as long as this board, so waiting cannot fail.
+        let _ = self.caught_up.subscribe().wait_for(|all| *all).await;
+    }
+
+    /// Tells of every change of the restorable window.
+    pub fn window(&self) -> watch::Receiver<Window> {
+        self.window.subscribe()
+    }
+
+    fn settle(&self) {
+        let ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = *self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = expected == Some(ranges.len()) && ranges.values().all(|r| r.caught_up);
+        let states: Vec<RangeState> = ranges.values().map(|r| r.state.clone()).collect();
+        drop(ranges);
+        let window = Window::of(&states, FeedMode::LatestVersion.as_str());
+        self.progress.set_window(window.from, window.until);
+        self.window.send_if_modified(|current| {
+            let changed = *current != window;
+            *current = window;
+            changed
+        });
+        if all {
+            self.caught_up.send_replace(true);
+        }
+    }
+}
+
+impl Observer for Board {
+    fn stepped(&self, range: &EpkRange, progress: &RangeProgress, service_time: Option<i64>, caught_up: bool) {
+        if let Some(watermark) = progress.watermark {
+            self.progress.watermark(range, watermark);
+        }
+        if let Some(seconds) = service_time {
+            self.progress.service_time(seconds);
+        }
+        let state = RangeState {
+            format: FORMAT,
+            lineage: progress.lineage.clone(),
+            rid: String::new(),
+            range: range.clone(),
+            mode: self.mode.as_str().to_owned(),
+            since: progress.since,
+            backfilled: progress.backfilled,
+            reconciled: None,
+            watermark: progress.watermark,
+            superseded_by: Vec::new(),
+        };
+        // A window that has not opened yet would make a restore right after the backfill impossible.
+        let open = progress.backfilled.is_none_or(|from| progress.watermark.is_some_and(|until| until >= from));
+        let report = Report { state, caught_up: caught_up && open };
+        let changed = {
+            let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = ranges.insert(range.clone(), report);
+            before.is_none_or(|b| b.caught_up != (caught_up && open) || b.state.watermark != progress.watermark)
+        };
+        if changed {
+            self.settle();
+        }
+    }
+}

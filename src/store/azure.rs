@@ -1,0 +1,216 @@
+//! Azure Blob Storage as version store: every object is a block blob, every version one of the account's blob versions.
+//!
+//! Each operation is one request (an empty blob's content takes two): the SDK's retries are off, because the mirror's own
+//! loop retries and must see each answer at once. Every request ends within [`REQUEST_TIMEOUT`], a put within
+//! [`PUT_TIMEOUT`].
+//!
+//! **Versioning** is a setting of the account that the data plane does not tell. Its only sign is the version id in the
+//! answer to a write, so [`prepare`](VersionStore::prepare) writes a small blob (`azure/prepare.rs`), and a put whose answer
+//! lacks the id fails, although it was done: the next overwrite would lose it.
+//!
+//! **A blob without version id** was stored while versioning was off. Its version's name is empty, and
+//! [`get`](VersionStore::get) takes the empty name for the current version; so also where a service leaves the id out of a
+//! listing of current versions.
+//!
+//! Keys, tokens and SAS never reach an error or a log line from here: messages name the blob, the status and the
+//! service's error code, never the URL.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZero;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::http::headers::Headers;
+use azure_storage_blob::models::{
+    BlobClientDownloadOptions, BlobContainerClientListBlobsOptions, BlockBlobClientUploadOptions, ListBlobsIncludeItem,
+};
+use azure_storage_blob::{BlobClient, BlobContainerClient};
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+
+use self::errors::{Attempt, Operation};
+use super::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
+use crate::config::Target;
+use crate::failure::Failure;
+
+mod auth;
+mod client;
+mod errors;
+mod heads;
+mod prepare;
+mod shared_key;
+
+pub use auth::AzureAuth;
+
+/// Time to find and greet the service. Storage answers in milliseconds; a firewall that drops packets never does.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time in which at least one byte must arrive.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for a whole request; a full page of a listing is several megabytes.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for a put. Whoever owns a lease counts on it: a put begun before the lease runs out ends soon after.
+pub const PUT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Most items Azure puts on one page of a listing.
+const PAGE_ITEMS_MAX: u16 = 5_000;
+/// Largest Put Blob of the service. Below it the SDK never splits a body into blocks, which would be several requests.
+const PUT_BYTES_MAX: NonZero<u64> = NonZero::new(5_000 * 1024 * 1024).expect("not zero");
+/// Bytes asked for by one Get Blob, far above any version; what is longer takes several requests.
+const GET_BYTES_MAX: NonZero<usize> = NonZero::new(256 * 1024 * 1024).expect("not zero");
+/// The content type of every version.
+const CONTENT_TYPE: &str = "application/json";
+
+/// The store; holds one pool of connections.
+pub struct AzureStore {
+    container: BlobContainerClient,
+    container_name: String,
+    prefix: String,
+    page_items_max: u16,
+}
+
+/// The client's own form shows its URL, and with it a SAS.
+impl fmt::Debug for AzureStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AzureStore").field("container", &self.container_name).finish_non_exhaustive()
+    }
+}
+
+impl AzureStore {
+    /// A store in the container that `settings` name.
+    ///
+    /// # Errors
+    ///
+    /// `Kind::Misconfigured` where the settings make no usable URL or ask for what is not supported.
+    pub fn new(settings: &Target, credentials: AzureAuth) -> Result<Self, Failure> {
+        Ok(Self {
+            container: client::container_client(settings, credentials)?,
+            container_name: settings.container.clone(),
+            prefix: settings.prefix.trim_matches('/').to_owned(),
+            page_items_max: PAGE_ITEMS_MAX,
+        })
+    }
+
+    /// The same with shorter pages of listings.
+    #[must_use]
+    pub fn with_page_items_max(mut self, items: u16) -> Self {
+        self.page_items_max = items.clamp(1, PAGE_ITEMS_MAX);
+        self
+    }
+
+    fn attempt<'a>(&'a self, operation: Operation, name: &'a str) -> Attempt<'a> {
+        Attempt { operation, name, container: &self.container_name }
+    }
+
+    fn blob(&self, name: &str) -> BlobClient {
+        self.container.blob_client(name)
+    }
+
+    /// One Put Blob. The version id is none where the account keeps no versions.
+    async fn upload(
+        &self,
+        attempt: Attempt<'_>,
+        body: Bytes,
+        options: BlockBlobClientUploadOptions<'_>,
+    ) -> Result<(String, Option<String>), Failure> {
+        let options = BlockBlobClientUploadOptions {
+            blob_content_type: Some(CONTENT_TYPE.to_owned()),
+            parallel: Some(NonZero::<usize>::MIN),
+            partition_size: Some(PUT_BYTES_MAX),
+            ..options
+        };
+        let client = self.blob(attempt.name);
+        let done = tokio::time::timeout(PUT_TIMEOUT, client.upload(body.into(), Some(options)))
+            .await
+            .map_err(|_| attempt.timed_out(PUT_TIMEOUT))?
+            .map_err(|error| attempt.failure(&error))?;
+        let etag = done.etag.ok_or_else(|| attempt.malformed("it has no etag"))?;
+        Ok((heads::quoted(etag.as_ref()), done.version_id.filter(|id| !id.is_empty())))
+    }
+
+    async fn download(&self, name: &str, version: Option<&str>) -> azure_core::Result<(Headers, Bytes)> {
+        let options = BlobClientDownloadOptions {
+            version_id: version.map(str::to_owned),
+            parallel: Some(NonZero::<usize>::MIN),
+            partition_size: Some(GET_BYTES_MAX),
+            ..BlobClientDownloadOptions::default()
+        };
+        let answer = self.blob(name).download(Some(options)).await?;
+        let body = answer.body.collect().await?;
+        Ok((answer.headers, body))
+    }
+}
+
+#[async_trait]
+impl VersionStore for AzureStore {
+    async fn prepare(&self, create: bool) -> Result<(), Failure> {
+        self.prove(create).await
+    }
+
+    async fn put(&self, put: Put) -> Result<Stored, Failure> {
+        let attempt = self.attempt(Operation::Put, &put.name);
+        heads::check_name(&attempt)?;
+        let (if_match, if_none_match) = match put.condition {
+            Condition::Absent => (None, Some("*".into())),
+            Condition::Matches(etag) => (Some(etag.into()), None),
+        };
+        let options = BlockBlobClientUploadOptions {
+            metadata: Some(heads::checked_metadata(&attempt, put.metadata)?),
+            if_match,
+            if_none_match,
+            ..BlockBlobClientUploadOptions::default()
+        };
+        let (etag, version) = self.upload(attempt, put.body, options).await?;
+        let version = version.ok_or_else(|| prepare::versioning_is_off(&self.container_name))?;
+        Ok(Stored { etag, version })
+    }
+
+    async fn head(&self, name: &str) -> Result<Option<Head>, Failure> {
+        let attempt = self.attempt(Operation::Read, name);
+        heads::check_name(&attempt)?;
+        match self.blob(name).get_properties(None).await {
+            Ok(answer) => heads::from_headers(&attempt, answer.headers(), None, None).map(Some),
+            Err(error) if errors::is_missing_blob(&error) => Ok(None),
+            Err(error) => Err(attempt.failure(&error)),
+        }
+    }
+
+    async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {
+        let attempt = self.attempt(Operation::Read, name);
+        heads::check_name(&attempt)?;
+        let version = version.filter(|version| !version.is_empty());
+        match self.download(name, version).await {
+            Ok((headers, body)) => {
+                let head = heads::from_headers(&attempt, &headers, version, Some(body.len() as u64))?;
+                Ok(Some((head, body)))
+            }
+            Err(error) if errors::is_missing_blob(&error) => Ok(None),
+            Err(error) if version.is_some() && errors::is_malformed_version(&error) => Ok(None),
+            Err(error) => Err(attempt.failure(&error)),
+        }
+    }
+
+    async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
+        let attempt = self.attempt(Operation::List, prefix);
+        let mut include = vec![ListBlobsIncludeItem::Metadata];
+        if listing == Listing::Versions {
+            include.push(ListBlobsIncludeItem::Versions);
+        }
+        let options = BlobContainerClientListBlobsOptions {
+            include: Some(include),
+            marker: next,
+            maxresults: Some(self.page_items_max.into()),
+            prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
+            ..BlobContainerClientListBlobsOptions::default()
+        };
+        let failed = |error: azure_core::Error| attempt.failure(&error);
+        let mut pages = self.container.list_blobs(Some(options)).map_err(failed)?.into_pages();
+        let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
+        let page = page.into_model().map_err(failed)?;
+        let heads = page.blob_items.into_iter().map(|item| heads::from_item(&attempt, listing, item));
+        Ok(Page { heads: heads.collect::<Result<_, _>>()?, next: page.next_marker.filter(|next| !next.is_empty()) })
+    }
+}
+
+/// Metadata as the SDK takes it.
+type Metadata = HashMap<String, String>;

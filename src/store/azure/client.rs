@@ -1,0 +1,116 @@
+//! Making the SDK's client: URL, connections, signing.
+
+use std::sync::Arc;
+
+use azure_core::http::{ClientOptions, RetryOptions, Transport, Url};
+use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
+use secrecy::ExposeSecret as _;
+
+use super::shared_key::SharedKeyPolicy;
+use super::{AzureAuth, CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
+use crate::config::{History, Target};
+use crate::failure::{Failure, Kind};
+
+/// The configured endpoint as a URL.
+pub(super) fn endpoint(settings: &Target) -> Result<Url, Failure> {
+    let fault = |what: &str| {
+        Failure::new(Kind::Misconfigured, format!("target.endpoint {what}"))
+            .remedy("set it to the blob service's URL, such as https://ACCOUNT.blob.core.windows.net/")
+    };
+    let url = Url::parse(&settings.endpoint).map_err(|error| fault(&format!("is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(fault("is not an http or https URL"));
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err(fault("holds more than a place: a token belongs into the variable named by target.sas_env"));
+    }
+    Ok(url)
+}
+
+/// The client of the configured container.
+pub(super) fn container_client(settings: &Target, credentials: AzureAuth) -> Result<BlobContainerClient, Failure> {
+    if settings.history == History::Snapshots {
+        return Err(Failure::new(Kind::Misconfigured, "target.history = \"snapshots\" is not supported yet")
+            .remedy("use an account with blob versioning and target.history = \"versions\""));
+    }
+    let mut url = endpoint(settings)?;
+    if settings.container.is_empty() || settings.container.contains('/') {
+        return Err(Failure::new(Kind::Misconfigured, "target.container is not a container's name"));
+    }
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push(&settings.container);
+    }
+    let mut options = ClientOptions {
+        retry: RetryOptions::none(),
+        transport: Some(Transport::new(Arc::new(http_client()?))),
+        ..ClientOptions::default()
+    };
+    let mut token = None;
+    match credentials {
+        AzureAuth::SharedKey { account, key } => {
+            options.per_try_policies.push(Arc::new(SharedKeyPolicy::new(account, &key)?));
+        }
+        AzureAuth::Sas(sas) => url.set_query(Some(sas.expose_secret().trim().trim_start_matches('?'))),
+        AzureAuth::Token(credential) if url.scheme() == "https" => token = Some(credential),
+        AzureAuth::Token(_) => {
+            return Err(Failure::new(
+                Kind::Misconfigured,
+                "target.endpoint is plain http, and tokens are sent over https only",
+            )
+            .remedy("use the endpoint's https URL"));
+        }
+    }
+    let options = BlobContainerClientOptions { client_options: options, ..BlobContainerClientOptions::default() };
+    // The SDK's message may show the URL with its token.
+    BlobContainerClient::new(url, token, Some(options)).map_err(|_| {
+        Failure::new(Kind::Misconfigured, "the SDK does not take target.endpoint").remedy("check target.endpoint")
+    })
+}
+
+/// Blob Storage speaks HTTP/1.1 and sends no redirects; bytes are wanted as they are stored.
+fn http_client() -> Result<reqwest::Client, Failure> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .http1_only()
+        .no_gzip()
+        .no_deflate()
+        .build()
+        .map_err(|error| {
+            Failure::new(Kind::Misconfigured, format!("no HTTP client for the target: {error}"))
+                .remedy("check the system's certificates and proxy settings")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(endpoint: &str) -> Target {
+        Target { endpoint: endpoint.to_owned(), ..Target::default() }
+    }
+
+    #[test]
+    fn the_containers_url_keeps_the_endpoints_path_and_takes_the_token() {
+        for endpoint in ["http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10000/devstoreaccount1/"] {
+            let sas = AzureAuth::Sas("?sv=2025&sig=a%2Bb%3D".into());
+            let client = container_client(&settings(endpoint), sas).unwrap();
+            assert_eq!(client.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/mirror?sv=2025&sig=a%2Bb%3D");
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_with_the_remedy() {
+        let sas = || AzureAuth::Sas("sig=x".into());
+        let snapshots = Target { history: History::Snapshots, ..Target::default() };
+        let nested = Target { container: "a/b".to_owned(), ..Target::default() };
+        let faulty = ["", "mirror", "ftp://x/", "https://x/?sig=secret", "https://user:secret@x/"].map(settings);
+        for settings in faulty.into_iter().chain([snapshots, nested]) {
+            let failure = container_client(&settings, sas()).err().unwrap();
+            assert_eq!(failure.kind, Kind::Misconfigured, "{failure:?}");
+            assert!(!failure.to_string().contains("secret"), "{failure}");
+        }
+    }
+}

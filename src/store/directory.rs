@@ -1,0 +1,112 @@
+//! A local directory as version store: every object is a directory, every version one immutable file in it.
+//!
+//! `<root>/<the object's name>/<sequence number, 20 digits>`; the file's form is in `directory/file.rs`. A version's name
+//! is its sequence number, and so is its etag, because a version never changes. Sequence numbers are claimed by
+//! `hard_link`, which fails where the name exists: of two writers one wins, also across processes.
+//!
+//! **Durability**: the bytes are synced before the link, the directories after it, and an answer comes only then. Whoever
+//! reports a version it found ([`head`](VersionStore::head), a conflict) syncs its directories first: the writer may have
+//! died between link and sync, and the caller will build on what it was told.
+//!
+//! **After a crash** a file may be left in `<root>/.staging`. It is never listed, and [`prepare`](VersionStore::prepare)
+//! removes those older than a day; a process otherwise removes only its own. Nothing here removes a version.
+//!
+//! The file system must tell upper from lower case and have hard links. Anyone who can write to the directory can change
+//! history: files are for their owner only (0600, directories 0700).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Head, Listing, Page, Put, Stored, VersionStore};
+use crate::failure::{Failure, Kind};
+
+mod durable;
+mod errors;
+mod file;
+mod names;
+mod prepare;
+mod put;
+mod read;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+/// Most versions on one page of a listing.
+const PAGE_ITEMS_MAX: usize = 5_000;
+
+/// The store; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DirectoryStore {
+    shared: Arc<Shared>,
+}
+
+/// What the blocking calls work on.
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    page_items_max: usize,
+    synced: durable::Synced,
+    staging: put::Staging,
+}
+
+impl DirectoryStore {
+    /// A store in `root`, which [`prepare`](VersionStore::prepare) makes or checks.
+    pub fn new(root: PathBuf) -> Self {
+        Self::with_page_items_max(root, PAGE_ITEMS_MAX)
+    }
+
+    /// The same with shorter pages of listings.
+    pub fn with_page_items_max(root: PathBuf, items: usize) -> Self {
+        let staging = put::Staging::new(&root);
+        let synced = durable::Synced::new(&root);
+        Self { shared: Arc::new(Shared { root, page_items_max: items.clamp(1, PAGE_ITEMS_MAX), synced, staging }) }
+    }
+
+    /// File systems know no asynchronous calls: each operation runs on the runtime's threads for blocking work. Dropping
+    /// the future lets it finish there, unseen.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(|error| {
+            Failure::new(Kind::Internal, format!("work on the target directory ended early: {error}"))
+        })?
+    }
+}
+
+#[async_trait]
+impl VersionStore for DirectoryStore {
+    async fn prepare(&self, create: bool) -> Result<(), Failure> {
+        self.blocking(move |shared| shared.prepare(create)).await
+    }
+
+    async fn put(&self, put: Put) -> Result<Stored, Failure> {
+        self.blocking(move |shared| shared.put(put)).await
+    }
+
+    async fn head(&self, name: &str) -> Result<Option<Head>, Failure> {
+        let name = name.to_owned();
+        self.blocking(move |shared| shared.head(&name)).await
+    }
+
+    async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        self.blocking(move |shared| shared.get(&name, version.as_deref())).await
+    }
+
+    async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |shared| shared.list(&prefix, listing, next.as_deref())).await
+    }
+}
+
+/// A version's head from what its place and its file's first line say.
+fn head_of(name: &str, sequence: u64, current: bool, length: u64, metadata: BTreeMap<String, String>) -> Head {
+    Head { name: name.to_owned(), version: sequence.to_string(), etag: sequence.to_string(), current, length, metadata }
+}

@@ -1,0 +1,10 @@
+//! What the program promises at its seams and as a whole; one binary, so that it is linked once.
+
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
+
+mod suite {
+    mod admin_server;
+    mod command_line;
+    mod configuration;
+    mod store_contract;
+}

@@ -1,0 +1,158 @@
+//! The real binary: exit codes, and one clear line about what went wrong.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use cosmirror::admin::{Admin, Metrics, Progress, serve};
+use tokio_util::sync::CancellationToken;
+
+/// The binary with nothing of this process's environment.
+fn cosmirror(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    command.args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap()
+}
+
+fn code_and_error(output: &Output) -> (i32, String) {
+    (output.status.code().unwrap(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+const ORDERS: [(&str, &str); 2] =
+    [("COSMIRROR__CONTAINERS__0__DATABASE", "shop"), ("COSMIRROR__CONTAINERS__0__CONTAINER", "orders")];
+
+#[test]
+fn a_bad_configuration_ends_with_2_and_one_line_for_each_fault() {
+    let environment = [("COSMIRROR__ADMIN__LISTEN", "9464"), ("COSMIRROR__LEASES__EXPIRATION", "1s")];
+    let output = cosmirror(&["config", "show"], &environment);
+    let expected = "\
+        error: admin.listen: \"9464\" is not an address and port such as \"127.0.0.1:9464\"\n\
+        error: leases.expiration: must be at least twice leases.renew_interval, 34s; remedy: correct the configuration\n";
+    assert_eq!(code_and_error(&output), (2, expected.to_owned()));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn an_unknown_setting_ends_with_2_in_every_form() {
+    let output = cosmirror(&["-o", "json", "--set", "source.endpiont=x", "config", "show"], &[]);
+    let (code, error) = code_and_error(&output);
+    let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((code, &error["error"]["exit"], &error["error"]["code"]), (2, &2.into(), &"usage".into()));
+    assert_eq!(error["error"]["message"], "source.endpiont: unknown setting; did you mean source.endpoint?");
+    assert_eq!(error["error"]["remedy"], "correct the configuration");
+}
+
+#[test]
+fn usage_errors_end_with_2_in_every_form() {
+    for arguments in
+        [&["frobnicate"][..], &[], &["-v", "-q", "config", "show"], &["-o", "json-patch", "config", "show"]]
+    {
+        assert_eq!(cosmirror(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+    let (code, error) = code_and_error(&cosmirror(&["-o", "json", "frobnicate"], &[]));
+    let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((code, error["error"]["code"].as_str()), (2, Some("usage")));
+}
+
+#[test]
+fn help_names_only_commands_that_exist() {
+    let output = cosmirror(&["--help"], &[]);
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    for command in commands.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        assert!(cosmirror(&[command, "--help"], &[]).status.success(), "{command}");
+    }
+}
+
+#[test]
+fn without_a_container_there_is_nothing_to_run() {
+    let (code, error) = code_and_error(&cosmirror(&["run", "--once"], &[]));
+    assert_eq!(code, 2);
+    assert!(error.starts_with("error: containers: none is configured; remedy: "), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn the_daemon_whose_admin_port_is_taken_ends_with_2_and_the_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let environment = [ORDERS.as_slice(), &[("COSMIRROR__ADMIN__LISTEN", address.as_str())]].concat();
+    let (code, error) = code_and_error(&cosmirror(&["-q", "run", "--once"], &environment));
+    let expected = format!(
+        "error: admin.listen: the port of {address} is taken by another process; \
+         remedy: end that process, or set admin.listen to a free port\n"
+    );
+    assert_eq!((code, error), (2, expected));
+}
+
+#[cfg(feature = "emulator")]
+#[test]
+fn the_emulator_whose_port_is_taken_ends_with_2_and_the_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = cosmirror(&["emulator", "--cosmos", &address, "--blob", "127.0.0.1:0"], &[]);
+    let expected = format!(
+        "error: the cosmos port of {address} is taken by another process; \
+         remedy: end that process, or choose another address with --cosmos\n"
+    );
+    assert_eq!(code_and_error(&output), (2, expected));
+}
+
+#[test]
+fn the_effective_configuration_shows_origins_and_no_secret() {
+    let environment = [
+        ("COSMIRROR__SOURCE__AUTH", "key"),
+        ("COSMIRROR__SOURCE__ENDPOINT", "https://account.documents.azure.com/"),
+        ("COSMIRROR_SOURCE_KEY", "dmVyeS1zZWNyZXQ="),
+    ];
+    let output = cosmirror(&["config", "show", "--set", "target.prefix=backup"], &environment);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "source.auth = \"key\"  # environment variable COSMIRROR__SOURCE__AUTH",
+        "source.key = ***  # environment variable COSMIRROR_SOURCE_KEY",
+        "source.poll_interval = \"1s\"  # default",
+        "target.prefix = \"backup\"  # flag --set",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("dmVyeS1zZWNyZXQ="), "{text}");
+    let output = cosmirror(&["-o", "json", "config", "show"], &environment);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["secrets"][0]["key"], "source.key");
+    assert_eq!(json["secrets"][0]["available"], true);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    let output = command.args(["config", "show"]).env_clear().stdout(writer).output().unwrap();
+    assert_eq!(code_and_error(&output), (0, String::new()));
+}
+
+async fn health(url: String) -> Output {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    command.args(["health", "--url", &url]).env_clear().output().await.unwrap()
+}
+
+#[tokio::test]
+async fn health_is_0_when_ready_and_1_with_the_reasons_when_not() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+    let names = [("shop", "orders")];
+    let admin = Admin { metrics: Metrics::new(names), progress: Progress::new(names) };
+    let stop = CancellationToken::new();
+    let asking = async {
+        let starting = health(url.clone()).await;
+        assert_eq!(code_and_error(&starting), (1, "error: not ready (503): start-up: not complete\n".to_owned()));
+        admin.progress.started();
+        let ready = health(url.clone()).await;
+        assert_eq!((ready.status.code(), ready.stdout.as_slice()), (Some(0), b"ready\n".as_slice()));
+        stop.cancel();
+    };
+    let (served, ()) = tokio::join!(serve(listener, admin.clone(), stop.clone()), asking);
+    served.unwrap();
+    let (code, error) = code_and_error(&health(url).await);
+    assert!(code == 1 && error.starts_with("error: nothing answers at "), "{code} {error}");
+}
