@@ -16,8 +16,8 @@ use azure_data_cosmos_driver::models::{
 use azure_data_cosmos_driver::options::{
     BinaryEncodingOptions, OperationOptions, OperationOptionsBuilder, ThrottlingRetryOptionsBuilder,
 };
-use bytes::Bytes;
 use azure_data_cosmos_driver::{CosmosDriver, CosmosError, CosmosResponse, DriverOptions};
+use bytes::Bytes;
 use cosmirror_formats::partition_key::KeyValue;
 use cosmirror_formats::{KeyDefinition, PartitionKey};
 use secrecy::ExposeSecret as _;

@@ -54,7 +54,8 @@ pub async fn run(demo: Demo) -> Result<(), CommandError> {
 
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
-    let serving = tracker.spawn(emulator.serve(stop.clone()));
+    let emulator_stop = CancellationToken::new();
+    let serving = tracker.spawn(emulator.serve(emulator_stop.clone()));
     let show = async {
         let account = Account::connect(&config.source).await?;
         let properties = serde_json::json!({
@@ -63,7 +64,8 @@ pub async fn run(demo: Demo) -> Result<(), CommandError> {
         });
         account.create_container(DATABASE, properties).await?;
         let resolved = account.resolve(DATABASE, container).await?;
-        let store: Arc<dyn Documents> = Arc::new(CosmosDocuments::new(account, resolved, format!("{DATABASE}/{container}")));
+        let store: Arc<dyn Documents> =
+            Arc::new(CosmosDocuments::new(account, resolved, format!("{DATABASE}/{container}")));
         let example = match documents {
             Some(documents) => load::load(store.as_ref(), documents).await?,
             None => traffic::first(store.as_ref()).await?,
@@ -76,8 +78,8 @@ pub async fn run(demo: Demo) -> Result<(), CommandError> {
         }
     };
     let result = until_told(show, demo.limit, &stop).await;
-    stop.cancel();
-    // The emulator ends by the cancellation; what it served is gone with it.
+    // The daemon has drained by now; what the emulator served is gone with it.
+    emulator_stop.cancel();
     let _ = serving.await;
     result
 }
@@ -187,10 +189,10 @@ fn announce(config: &Config, file: &Path, example: &Example) {
     println!("Blob endpoint       {}", config.target.endpoint);
     println!("Health and metrics  http://{}/metrics", config.admin.listen);
     println!("Configuration       {}", file.display());
-    println!("\nTry in another terminal:");
+    println!("\nTry in another terminal, once it has run for half a minute:");
     println!("  {command} history {id:?} --pk {key:?}");
-    println!("  {command} show {id:?} --pk {key:?} --at -5s");
-    println!("  {command} restore --all --at -5s --dry-run");
+    println!("  {command} show {id:?} --pk {key:?} --at -10s");
+    println!("  {command} restore --all --at -10s --dry-run");
     println!("  curl -s http://{}/metrics", config.admin.listen);
     println!("\nCtrl-C ends it.");
 }

@@ -21,6 +21,7 @@ use crate::mirror::checkpoint::RangeProgress;
 pub mod acquire;
 pub mod bootstrap;
 pub mod keeper;
+pub mod live;
 
 /// A lease as it stands in the store.
 #[derive(Debug, Clone)]

@@ -87,10 +87,7 @@ impl Restore<'_> {
     /// Decides what to do, and writes nothing. An instant that the mirror does not cover is refused.
     pub async fn plan(&self) -> Result<Plan, CommandError> {
         if let Point::At(at) = self.request.point {
-            let coverage = Coverage::read(self.mirror.store.as_ref(), &self.mirror.paths).await?;
-            if let Some(refusal) = coverage.refusal(at) {
-                return Err(refusal);
-            }
+            Coverage::require(self.mirror, at).await?;
         }
         let catalog = catalog::candidates(self.mirror, &self.request.selection);
         let plan = compare::plan(self, catalog.chain(unseen::candidates(self)).boxed()).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,8 +18,9 @@ use crate::config::{self, Config, TargetKind};
 use crate::cosmos::Account;
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
-use crate::failure::{CommandError, Exit, Failure, Kind};
+use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::pace::RequestUnits;
+use crate::retry::Backoff;
 use crate::store::VersionStore;
 use crate::store::azure::{AzureAuth, AzureStore};
 use crate::store::directory::DirectoryStore;
@@ -37,6 +39,8 @@ const PAGES_BYTES_MAX: usize = 128 * 1024 * 1024;
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Requests to the target in flight, over all ranges.
 const REQUESTS_MAX: usize = 64;
+/// How long start-up is tried again while a service does not answer.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long draining may take.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 
@@ -75,7 +79,7 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     let server_stop = CancellationToken::new();
     let server = tracker.spawn(admin::serve(listener, admin.clone(), server_stop.clone()));
     let started = tokio::select! {
-        started = start(&config, &options, &admin, &stop, &tracker) => started.map(Some),
+        started = start_patiently(&config, &options, &admin, &stop, &tracker) => started.map(Some),
         () = stop.cancelled() => Ok(None),
     };
     let result = match started {
@@ -89,8 +93,8 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     result
 }
 
-/// Builds every container's parts. Everything is read and proved before the first thing is written.
-async fn start(
+/// Starts, and tries again for a while where a service does not answer; a wrong address should not look like patience.
+async fn start_patiently(
     config: &Config,
     options: &RunOptions,
     admin: &Admin,
@@ -101,6 +105,31 @@ async fn start(
         let remedy = "name the containers to follow in [[containers]], or pass a configuration file with -c";
         return Err(CommandError::new(Exit::Usage, "no containers are configured", remedy));
     }
+    let (mut backoff, begun) = (Backoff::default(), Instant::now());
+    loop {
+        match start(config, options, admin, stop, tracker).await {
+            Err(failure) if failure.kind.action() == Action::Retry && begun.elapsed() < START_PATIENCE => {
+                let pause = backoff.next(failure.retry_after);
+                tracing::warn!(error = %failure, pause_ms = pause.as_millis(), "start-up failed; trying again");
+                admin.progress.not_ready("start-up", failure.to_string());
+                tokio::time::sleep(pause).await;
+            }
+            started => {
+                admin.progress.ready("start-up");
+                return Ok(started?);
+            }
+        }
+    }
+}
+
+/// Builds every container's parts. Everything is read and proved before the first thing is written.
+async fn start(
+    config: &Config,
+    options: &RunOptions,
+    admin: &Admin,
+    stop: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Result<Vec<Container>, Failure> {
     let account = Account::connect(&config.source).await?;
     let mut sources = Vec::new();
     for settings in &config.containers {
@@ -109,7 +138,7 @@ async fn start(
     let leases = match account.resolve(&config.leases.database, &config.leases.container).await {
         Ok(resolved) => Some(resolved),
         Err(failure) if failure.kind == Kind::NotFound && config.leases.create => None,
-        Err(failure) => return Err(failure.into()),
+        Err(failure) => return Err(failure),
     };
     let store = open_store(&config.target)?;
     store.prepare(config.target.create).await?;

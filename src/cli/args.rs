@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::partition_key::KeyValue;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub struct RunArgs {
 /// Arguments of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
-    /// Keep the mirror in this directory instead of the embedded blob endpoint
+    /// Where to write the configuration file; left out, a new temporary directory
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Documents to load (JSON array or NDJSON) instead of made-up traffic
@@ -156,23 +156,6 @@ pub struct RestoreArgs {
     /// Delete documents that did not exist then
     #[arg(long)]
     pub delete_extra: bool,
-    /// When a document that exists may be replaced
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    pub overwrite: Overwrite,
-}
-
-/// When a document that exists may be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Overwrite {
-    /// Always.
-    Always,
-    /// If its content differs and it is still what the plan saw.
-    #[default]
-    IfChanged,
-    /// If the restored version is newer.
-    IfNewer,
-    /// Never.
-    Never,
 }
 
 /// Reads an instant: RFC 3339, or relative to now such as `-2h`.
@@ -230,7 +213,6 @@ mod tests {
         assert!(restore(&["--id", "a", "--pk", "x", "--at", "-2h", "--version", "v"]).is_err());
         let one = restore(&["--id", "a", "--pk", "x", "--pk", "-y", "--at", "-90s"]).unwrap();
         assert_eq!(one.key.key().unwrap().to_json(), serde_json::json!(["x", "-y"]));
-        assert_eq!(one.overwrite, Overwrite::IfChanged);
         assert!(restore(&["--pk-json", "7", "--at", "-1h"]).unwrap().key.key().is_some());
         assert!(restore(&["--all", "--at", "-1h"]).unwrap().key.key().is_none());
     }

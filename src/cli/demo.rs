@@ -7,7 +7,7 @@ use crate::demo::{Demo, Loading, run as demonstrate};
 use crate::failure::CommandError;
 
 /// Shows the product at work.
-pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
+pub(super) async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let loading = match (args.documents, args.id, args.pk) {
         (Some(file), Some(id_field), Some(key_field)) => Some(Loading { file, id_field, key_field }),
         _ => None,

@@ -57,7 +57,9 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<(), Com
 pub(super) async fn open_mirror(context: &Context, container: &Container) -> Result<MirrorReader, CommandError> {
     let target = &context.config.config.target;
     let paths = MirrorPaths::new(&target.prefix, &container.database, &container.container);
-    Ok(MirrorReader::open(open_store(target)?, paths).await?)
+    let mut mirror = MirrorReader::open(open_store(target)?, paths).await?;
+    mirror.source = Some((context.config.config.clone(), container.clone()));
+    Ok(mirror)
 }
 
 /// The key that was given, or the only one under which the id occurs.

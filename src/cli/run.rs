@@ -6,7 +6,7 @@ use crate::failure::CommandError;
 use crate::run::{self, RunOptions};
 
 /// Follows the configured containers.
-pub async fn run(args: RunArgs, context: Context) -> Result<(), CommandError> {
+pub(super) async fn run(args: RunArgs, context: Context) -> Result<(), CommandError> {
     context.configured()?;
     run::run(context.config.config, RunOptions { once: args.once, instance: args.instance }).await
 }

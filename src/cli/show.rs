@@ -47,10 +47,8 @@ async fn document(mirror: &MirrorReader, history: &DocumentHistory, which: Which
     let id = &history.id;
     let not_covered =
         |message: String| CommandError::new(Exit::NotCovered, message, "`cosmirror history` lists what there is");
-    if let Which::At(at) = which
-        && let Some(refusal) = Coverage::read(mirror.store.as_ref(), &mirror.paths).await?.refusal(at)
-    {
-        return Err(refusal);
+    if let Which::At(at) = which {
+        Coverage::require(mirror, at).await?;
     }
     let state = match which {
         Which::Newest => history.state_at(i64::MAX),

@@ -59,7 +59,7 @@ async fn change(store: &dyn Documents, order: u32, step: usize) -> Result<(), Fa
     let (key, id) = (key(order), format!("order-{order}"));
     match store.read(&key, &id).await? {
         None => store.create(&key, &id, body(order, 0)).await.map(drop),
-        Some(document) if step % 10 == 0 => store.delete(&key, &id, &document.etag).await,
+        Some(document) if step.is_multiple_of(10) => store.delete(&key, &id, &document.etag).await,
         Some(document) => store.replace(&key, &id, body(order, step), &document.etag).await.map(drop),
     }
 }

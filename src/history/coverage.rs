@@ -1,15 +1,22 @@
 //! Which instants can be asked for: the window that the range states give, less the gaps.
 
+use std::time::Duration;
+
 use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::records::{Gap, RangeState, Window};
 
+use super::MirrorReader;
 use super::records::read_all;
 use crate::config::FeedMode;
 use crate::failure::{CommandError, Exit, Failure};
+use crate::leases::live;
 use crate::store::VersionStore;
 
 /// Files read of each kind; physical partitions and gaps number in the hundreds at most.
 const RECORDS_MAX: usize = 100_000;
+
+/// How long the source is asked for newer states before the mirror's own records decide.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a mirror says of its own completeness.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +28,32 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Reads range states and gaps.
-    pub async fn read(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Self, Failure> {
-        let states: Vec<RangeState> =
+    /// Refuses an instant that is not covered. Where the mirror's own records do not cover it yet and the source can be asked,
+    /// its leases are: they are newer.
+    pub async fn require(mirror: &MirrorReader, at: i64) -> Result<(), CommandError> {
+        let (store, paths) = (mirror.store.as_ref(), &mirror.paths);
+        let recorded = Self::read(store, paths, &[]).await?;
+        let Some(refusal) = recorded.refusal(at) else { return Ok(()) };
+        let Some((config, container)) = &mirror.source else { return Err(refusal) };
+        let asked = tokio::time::timeout(SOURCE_PATIENCE, live::range_states(config, container)).await;
+        let Ok(Ok(states)) = asked else {
+            tracing::debug!("the leases could not be read; the mirror's own records decide");
+            return Err(refusal);
+        };
+        Self::read(store, paths, &states).await?.refusal(at).map_or(Ok(()), Err)
+    }
+
+    /// Reads range states and gaps; `newer` are states of the same ranges that reach further.
+    async fn read(store: &dyn VersionStore, paths: &MirrorPaths, newer: &[RangeState]) -> Result<Self, Failure> {
+        let mut states: Vec<RangeState> =
             read_all(store, &paths.range_states(), RECORDS_MAX, |_, state: RangeState| state).await?;
+        for state in &mut states {
+            let same = |n: &&RangeState| n.lineage == state.lineage && n.range == state.range;
+            if let Some(newer) = newer.iter().find(same) {
+                state.watermark = state.watermark.max(newer.watermark);
+                state.backfilled = state.backfilled.or(newer.backfilled);
+            }
+        }
         let gaps = read_all(store, &paths.gaps(), RECORDS_MAX, |_, gap: Gap| gap).await?;
         Ok(Self { window: Window::of(&states, FeedMode::LatestVersion.as_str()), gaps })
     }
@@ -35,7 +64,7 @@ impl Coverage {
             return Some(CommandError::new(
                 Exit::NotCovered,
                 "no instant is covered yet: the first backfill has not ended, or a range is not mirrored",
-                "`cosmirror status` says how far it is; `--version` works without a window",
+                "wait until `cosmirror run` has caught up; `--version` works without a window",
             ));
         };
         if at > until {

@@ -83,3 +83,27 @@ impl MirrorReader {
 fn listed(keys: &[PartitionKey]) -> String {
     keys.iter().map(PartitionKey::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::memory::{covered_store, key, reader, version};
+    use super::*;
+
+    #[tokio::test]
+    async fn an_id_without_a_key_is_found_where_it_is_the_only_one() {
+        let store = covered_store(&json!({}));
+        for (id, pk) in [("one", "p"), ("two", "p"), ("two", "q")] {
+            store.add_version(Version { pk: key(pk), ..version(id, "e", 1000, Some(1), b"") }, "{}");
+        }
+        let mirror = reader(&store).await;
+        assert_eq!(mirror.only_key_of("one").await.unwrap(), key("p"));
+        let several = mirror.only_key_of("two").await.unwrap_err();
+        assert_eq!(several.exit, Exit::Usage);
+        assert!(several.message.contains(r#"["p"], ["q"]"#), "{}", several.message);
+        assert_eq!(mirror.only_key_of("three").await.unwrap_err().exit, Exit::NotFound);
+        let wrong = mirror.not_found(&key("z"), "one").await;
+        assert!(wrong.remedy.contains(r#"["p"]"#), "{}", wrong.remedy);
+    }
+}

@@ -12,6 +12,7 @@ use super::dead_letters::{self, Letters};
 use super::groups::document_of;
 use super::records::read;
 use super::{DocumentHistory, Entry, Place, groups, persist};
+use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
 use crate::store::{Listing, VersionStore};
 
@@ -23,6 +24,8 @@ pub struct MirrorReader {
     pub paths: MirrorPaths,
     /// Its description of its container.
     pub record: ContainerRecord,
+    /// The source it was made from, where that may be asked for newer states; the mirror is complete without it.
+    pub source: Option<(Config, config::Container)>,
     pub(crate) letters: Letters,
 }
 
@@ -39,7 +42,13 @@ impl MirrorReader {
         };
         let definition = record.generations.last().map(key_definition);
         let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
-        Ok(Self { store, paths, record, letters })
+        Ok(Self { store, paths, record, source: None, letters })
+    }
+
+    /// Whether the source is followed in a mode whose feed gives no deletes.
+    pub fn misses_deletes(&self) -> bool {
+        let modes = self.record.generations.last().map(|generation| generation.modes.as_slice()).unwrap_or_default();
+        modes.last().is_some_and(|mode| mode == config::FeedMode::LatestVersion.as_str())
     }
 
     /// The properties of the source container, as the mirror last saw them.

@@ -70,6 +70,9 @@ impl Keeper {
                 () = tokio::time::sleep_until(next_write) => {}
                 changed = progress.changed() => {
                     if changed.is_ok() {
+                        if !self.has_moved(&progress.borrow_and_update()) {
+                            continue;
+                        }
                         next_write = next_write.min(self.renewed + CHECKPOINT_INTERVAL.min(self.renew_interval));
                         if Instant::now() < next_write {
                             continue;
@@ -97,6 +100,12 @@ impl Keeper {
         }
         let last = progress.borrow().clone();
         self.release(&last).await
+    }
+
+    /// Whether more than the watermark is new. A watermark alone, which moves with every poll, waits for the next renewal.
+    fn has_moved(&self, progress: &RangeProgress) -> bool {
+        let saved = RangeProgress::from_lease(&self.standing.lease, &progress.lineage, progress.since);
+        RangeProgress { watermark: None, ..saved } != RangeProgress { watermark: None, ..progress.clone() }
     }
 
     fn lost(&self) -> Kept {

@@ -1,8 +1,8 @@
 //! The range's state in the mirror: since when and until when it is complete.
 //!
 //! The live value is in the lease; the mirror's copy exists so that a reader needs nothing but the mirror. It is written at
-//! most once a minute while changes come, every quarter of an hour while none do, when the backfill ends, and at
-//! the end. Each write keeps the newer of the stored and the own watermark.
+//! most once a minute while changes come, every quarter of an hour while none do, when the backfill ends, when
+//! the window opens, and at the end. Each write keeps the newer of the stored and the own watermark.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,10 @@ const BUSY_INTERVAL: Duration = Duration::from_mins(1);
 /// Rounds of read and replace before another writer's persistence is reported.
 const CONFLICTS_MAX: u32 = 5;
 const IDLE_INTERVAL: Duration = Duration::from_mins(15);
+
+fn is_open(from: Option<i64>, until: Option<i64>) -> bool {
+    from.is_some_and(|from| until.is_some_and(|until| until >= from))
+}
 
 /// Writes one range's state.
 pub struct RangeStateFile {
@@ -61,7 +65,9 @@ impl RangeStateFile {
     pub fn is_due(&self, progress: &RangeProgress, busy: bool) -> bool {
         let Some((at, state)) = &self.written else { return true };
         let interval = if busy { BUSY_INTERVAL } else { IDLE_INTERVAL };
-        state.backfilled != progress.backfilled || at.elapsed() >= interval
+        // The moment from which on anything can be restored must not wait for the next interval.
+        let opens = is_open(progress.backfilled, progress.watermark) && !is_open(state.backfilled, state.watermark);
+        opens || state.backfilled != progress.backfilled || at.elapsed() >= interval
     }
 
     /// Writes what `progress` says, merged with what is stored.

@@ -284,3 +284,6 @@ fn put_on(name: &str, known: Option<&Known>, incoming: &Incoming) -> (Put, Versi
     };
     (put, version)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ use crate::documents::Document;
 use crate::failure::{Failure, Kind};
 use crate::history::{DocumentHistory, Entry, State, client_text, expiry, instant, persist};
 
+const GONE: &str =
+    "it is gone from the container, and latest-version mode cannot tell since when; name a --version to bring it back";
+
 /// The plan for all candidates.
 pub(super) async fn plan(
     restore: &Restore<'_>,
@@ -82,6 +85,10 @@ async fn existed(
     let live = live(restore, document).await?;
     if live.as_ref().is_some_and(|live| Some(&live.etag) == entry.version.etag.as_ref()) {
         return Ok(Planned::Verdict(Verdict::Unchanged, None, None));
+    }
+    let newest = document.entries.last().is_some_and(|last| std::ptr::eq(last, entry));
+    if at.is_some() && live.is_none() && newest && restore.mirror.misses_deletes() {
+        return Ok(refused(Verdict::Uncertain, document, GONE));
     }
     let expiring = at.zip(restore.mirror.settings().filter(|settings| settings.get("defaultTtl").is_some()));
     let mut wanted = Wanted::Document;

@@ -100,3 +100,36 @@ async fn put(
     }
     Err(failure)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Request, Selection};
+    use super::*;
+    use crate::history::memory::{MemoryDocuments, covered_store, entry, key, paths, reader};
+    use crate::history::origins;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restore_of_more_documents_than_one_file_holds_names_all_of_them() {
+        let store = covered_store(&json!({}));
+        let (mirror, documents) = (reader(&store).await, MemoryDocuments::default());
+        let request = Request { selection: Selection::All, point: Point::At(1), delete_extra: false };
+        let progress = indicatif::ProgressBar::hidden();
+        let restore = Restore { mirror: &mirror, documents: &documents, request: &request, progress };
+        let mut recorder = Recorder::begin(&restore, "r").await.unwrap();
+        store.fail_next(Kind::Transient);
+        for at in 0..=DOCUMENTS_PER_FILE {
+            let etag = Some(format!("e{at}"));
+            let done = Done { id: "d".to_owned(), partition_key: json!(["p"]), etag, sha256: None };
+            recorder.add(&done, None).await.unwrap();
+        }
+        recorder.finish().await.unwrap();
+        let prefix = paths().restores();
+        assert_eq!(store.names(&prefix), [format!("{prefix}r-000001.json"), format!("{prefix}r.json")]);
+        let origins = origins(mirror.store.as_ref(), &mirror.paths, &key("p"), "d").await.unwrap();
+        for at in 0..=DOCUMENTS_PER_FILE {
+            assert_eq!(origins.of(&entry(&format!("e{at}"), 1, None)), "r");
+        }
+    }
+}

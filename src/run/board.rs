@@ -13,7 +13,7 @@ use crate::mirror::Observer;
 use crate::mirror::checkpoint::RangeProgress;
 
 /// The reports of one container's ranges.
-pub struct Board {
+pub(super) struct Board {
     progress: ContainerProgress,
     mode: FeedMode,
     ranges: Mutex<BTreeMap<EpkRange, Report>>,
@@ -29,7 +29,7 @@ struct Report {
 
 impl Board {
     /// A board without reports.
-    pub fn new(progress: ContainerProgress, mode: FeedMode) -> Self {
+    pub(super) fn new(progress: ContainerProgress, mode: FeedMode) -> Self {
         Self {
             progress,
             mode,
@@ -40,31 +40,35 @@ impl Board {
         }
     }
 
-    /// How many ranges must catch up; none while another replica holds some.
-    pub fn expect(&self, ranges: Option<usize>) {
+    /// How many ranges must catch up; none while another replica holds some or a range was given up.
+    pub(super) fn expect(&self, ranges: Option<usize>, all_elsewhere: bool) {
+        self.progress.followed_elsewhere(all_elsewhere);
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = ranges;
         self.settle();
     }
 
     /// A range begins to be followed here.
-    pub fn started(&self, range: &EpkRange) {
+    pub(super) fn started(&self, range: &EpkRange) {
         self.progress.range_started(range.clone());
     }
 
-    /// A range is not followed here any more.
-    pub fn stopped(&self, range: &EpkRange) {
-        self.progress.range_stopped(range);
+    /// A range is not followed here any more. A range that was given up keeps its watermark on the board of health, so that
+    /// its lag goes on growing.
+    pub(super) fn stopped(&self, range: &EpkRange, given_up: bool) {
+        if !given_up {
+            self.progress.range_stopped(range);
+        }
         self.ranges.lock().unwrap_or_else(PoisonError::into_inner).remove(range);
     }
 
     /// Waits until every range has caught up and what the backfill found can be restored.
-    pub async fn caught_up(&self) {
+    pub(super) async fn caught_up(&self) {
         // The sender lives as long as this board, so waiting cannot fail.
         let _ = self.caught_up.subscribe().wait_for(|all| *all).await;
     }
 
     /// Tells of every change of the restorable window.
-    pub fn window(&self) -> watch::Receiver<Window> {
+    pub(super) fn window(&self) -> watch::Receiver<Window> {
         self.window.subscribe()
     }
 
@@ -94,6 +98,9 @@ impl Observer for Board {
         }
         if let Some(seconds) = service_time {
             self.progress.service_time(seconds);
+            if caught_up {
+                self.progress.token_time(range, seconds);
+            }
         }
         let state = RangeState {
             format: FORMAT,

@@ -39,41 +39,41 @@ use crate::store::VersionStore;
 const GIVEN_UP_REST: Duration = Duration::from_secs(30);
 
 /// What all containers of a process have in common.
-pub struct Shared {
+pub(super) struct Shared {
     /// The source account.
-    pub account: Account,
+    pub(super) account: Account,
     /// The target.
-    pub store: Arc<dyn VersionStore>,
+    pub(super) store: Arc<dyn VersionStore>,
     /// What every name in the target begins with.
-    pub prefix: String,
+    pub(super) prefix: String,
     /// Settings of the source.
-    pub source: config::Source,
+    pub(super) source: config::Source,
     /// Settings of the leases.
-    pub leases: config::Leases,
+    pub(super) leases: config::Leases,
     /// The lease container.
-    pub lease_documents: Arc<dyn Documents>,
+    pub(super) lease_documents: Arc<dyn Documents>,
     /// Its partition key.
-    pub lease_key_paths: Vec<String>,
+    pub(super) lease_key_paths: Vec<String>,
     /// Our name in leases.
-    pub instance: String,
+    pub(super) instance: String,
     /// Whether the run ends when it has caught up.
-    pub once: bool,
+    pub(super) once: bool,
     /// The memory budget, in pages.
-    pub pages: Arc<Semaphore>,
+    pub(super) pages: Arc<Semaphore>,
     /// The budget of requests to the target.
-    pub requests: Arc<Semaphore>,
+    pub(super) requests: Arc<Semaphore>,
     /// The budget of request units.
-    pub request_units: Arc<RequestUnits>,
+    pub(super) request_units: Arc<RequestUnits>,
     /// Health and metrics.
-    pub admin: Admin,
+    pub(super) admin: Admin,
     /// Cancelled when the process is to end.
-    pub drain: CancellationToken,
+    pub(super) drain: CancellationToken,
     /// Owns every task.
-    pub tracker: TaskTracker,
+    pub(super) tracker: TaskTracker,
 }
 
 /// One source container.
-pub struct Container {
+pub(super) struct Container {
     shared: Arc<Shared>,
     settings: config::Container,
     feed: Arc<CosmosFeed>,
@@ -86,7 +86,7 @@ pub struct Container {
 
 impl Container {
     /// Builds the parts, describes the container in the mirror and makes sure that its leases exist.
-    pub async fn prepare(
+    pub(super) async fn prepare(
         shared: Arc<Shared>,
         settings: config::Container,
         resolved: Resolved,
@@ -112,7 +112,7 @@ impl Container {
     }
 
     async fn begin(&self) -> Result<(), Failure> {
-        for physical in self.feed.ranges().await?.first() {
+        if let Some(physical) = self.feed.ranges().await?.first() {
             self.feed.self_test(&physical.range, self.settings.feed).await?;
         }
         let service_time = self.feed.service_time().await?;
@@ -133,47 +133,47 @@ impl Container {
     }
 
     /// What all containers share.
-    pub fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
 
     /// The container's settings.
-    pub fn settings(&self) -> &config::Container {
+    pub(super) fn settings(&self) -> &config::Container {
         &self.settings
     }
 
     /// Its change feed.
-    pub fn feed(&self) -> Arc<CosmosFeed> {
+    pub(super) fn feed(&self) -> Arc<CosmosFeed> {
         Arc::clone(&self.feed)
     }
 
     /// Its leases.
-    pub fn leases(&self) -> Arc<LeaseStore> {
+    pub(super) fn leases(&self) -> Arc<LeaseStore> {
         Arc::clone(&self.leases)
     }
 
     /// Its writer.
-    pub fn writer(&self) -> Arc<Writer> {
+    pub(super) fn writer(&self) -> Arc<Writer> {
         Arc::clone(&self.writer)
     }
 
     /// Its names in the target.
-    pub fn paths(&self) -> &MirrorPaths {
+    pub(super) fn paths(&self) -> &MirrorPaths {
         &self.paths
     }
 
     /// Its metrics.
-    pub fn metrics(&self) -> &ContainerMetrics {
+    pub(super) fn metrics(&self) -> &ContainerMetrics {
         &self.metrics
     }
 
     /// What its ranges report.
-    pub fn board(&self) -> Arc<Board> {
+    pub(super) fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
     }
 
     /// Follows the container until the process is to end. An error ends the process.
-    pub async fn supervise(self) -> Result<(), Failure> {
+    pub(super) async fn supervise(self) -> Result<(), Failure> {
         let supervisor = Supervisor {
             container: Arc::new(self),
             running: FuturesUnordered::new(),
@@ -260,6 +260,7 @@ impl Supervisor {
                     .remedy("remove that lease, or set leases.processor to a name of this program's own")
             })?;
             tracing::info!(lease = id, %range, "following");
+            shared.admin.progress.ready(&self.component(&range));
             self.container.board.started(&range);
             self.container.metrics.leases_owned.inc();
             self.owned.insert(id, range.clone());
@@ -267,7 +268,8 @@ impl Supervisor {
             self.running.push(shared.tracker.spawn(following));
         }
         let all_ours = round.held_elsewhere == 0 && self.resting.is_empty();
-        self.container.board.expect(all_ours.then_some(self.owned.len()));
+        let all_elsewhere = self.owned.is_empty() && round.held_elsewhere > 0;
+        self.container.board.expect(all_ours.then_some(self.owned.len()), all_elsewhere);
         let patience = expiration + shared.leases.acquire_interval;
         if shared.once && round.held_elsewhere > 0 && begun.elapsed() > patience {
             let message = format!("{} leases are held by another process", round.held_elsewhere);
@@ -276,19 +278,22 @@ impl Supervisor {
         Ok(())
     }
 
+    /// A range's name in health.
+    fn component(&self, range: &EpkRange) -> String {
+        format!("{}/{} {range}", self.container.settings.database, self.container.settings.container)
+    }
+
     /// What happens when a range is not followed any more; an error ends the process.
     fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> Result<(), Failure> {
         let ended =
             ended.map_err(|e| Failure::new(Kind::Internal, format!("following a range ended by a bug: {e}")))?;
         self.owned.remove(&ended.lease);
-        self.container.board.stopped(&ended.range);
+        self.container.board.stopped(&ended.range, matches!(ended.halt, Halt::Failed(_)));
         self.container.metrics.leases_owned.dec();
         if ended.kept == Kept::Lost && !matches!(ended.halt, Halt::Drained) {
             self.container.metrics.leases_lost.inc();
             tracing::warn!(lease = ended.lease, "the lease was lost; another process may have taken it");
         }
-        let component =
-            format!("{}/{} {}", self.container.settings.database, self.container.settings.container, ended.range);
         let Halt::Failed(failure) = ended.halt else {
             return Ok(());
         };
@@ -296,7 +301,7 @@ impl Supervisor {
             return Err(failure);
         }
         tracing::error!(range = %ended.range, error = %failure, "the range was given up for now");
-        self.container.shared.admin.progress.not_ready(&component, failure.to_string());
+        self.container.shared.admin.progress.not_ready(&self.component(&ended.range), failure.to_string());
         self.resting.insert(ended.lease, Instant::now() + GIVEN_UP_REST);
         Ok(())
     }

@@ -19,19 +19,19 @@ use crate::mirror::write::Halt;
 use crate::mirror::{Follower, Pace};
 
 /// How following a range ended.
-pub struct Ended {
+pub(super) struct Ended {
     /// The lease's id.
-    pub lease: String,
+    pub(super) lease: String,
     /// The range.
-    pub range: EpkRange,
+    pub(super) range: EpkRange,
     /// Why the follower stopped.
-    pub halt: Halt,
+    pub(super) halt: Halt,
     /// What became of the lease.
-    pub kept: Kept,
+    pub(super) kept: Kept,
 }
 
 /// Follows a range until the process is to end, the lease is lost or the range is given up.
-pub async fn follow(container: Arc<Container>, owned: Owned, range: EpkRange, service_time: i64) -> Ended {
+pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRange, service_time: i64) -> Ended {
     let shared = container.shared();
     let lease = owned.standing.lease.id.clone();
     let feed = container.feed();

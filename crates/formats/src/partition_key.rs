@@ -50,9 +50,12 @@ impl KeyValue {
     }
 }
 
-/// The shortest decimal text that reads back as the same double, integers without a fraction.
+/// The shortest decimal text that reads back as the same double: without an exponent from 1e-7 up to 1e21, with one (and no
+/// plus sign) beyond. It is part of names that are kept for ever, so it depends on nothing but the language's own formatting.
 pub(crate) fn number_text(n: f64) -> String {
-    number_json(n).to_string()
+    // Adding zero turns -0 into 0: the service holds them for one key.
+    let n = n + 0.0;
+    if n == 0.0 || (1e-7..1e21).contains(&n.abs()) { format!("{n}") } else { format!("{n:e}") }
 }
 
 fn number_json(n: f64) -> Value {
@@ -191,7 +194,10 @@ mod tests {
         assert_eq!(number_text(1.0), "1");
         assert_eq!(number_text(-0.0), "0");
         assert_eq!(number_text(0.1), "0.1");
+        assert_eq!(number_text(-12.5), "-12.5");
+        assert_eq!(number_text(123_456_789_012_345_680_000.0), "123456789012345680000");
         assert_eq!(number_text(1e300), "1e300");
+        assert_eq!(number_text(2.5e-9), "2.5e-9");
     }
 
     #[test]

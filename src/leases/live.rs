@@ -1,0 +1,52 @@
+//! The live state of ranges as their leases tell it, for commands that cannot wait for the mirror's copy.
+//!
+//! The mirror's copy of a watermark is written once a minute at most; the lease's every few seconds. Where the source can be
+//! asked, the window of what can be restored reaches up to the lease's.
+
+use std::sync::Arc;
+
+use cosmirror_formats::lease;
+use cosmirror_formats::records::{FORMAT, RangeState};
+
+use super::{LeaseStore, range_of};
+use crate::config::{self, Config};
+use crate::cosmos::Account;
+use crate::documents::cosmos::CosmosDocuments;
+use crate::failure::{Failure, Kind};
+use crate::feed::ChangeFeed as _;
+use crate::feed::cosmos::CosmosFeed;
+use crate::mirror::checkpoint::RangeProgress;
+
+/// The states of a container's ranges, read from its leases.
+pub async fn range_states(config: &Config, container: &config::Container) -> Result<Vec<RangeState>, Failure> {
+    let account = Account::connect(&config.source).await?;
+    let source = account.resolve(&container.database, &container.container).await?;
+    let leases = account.resolve(&config.leases.database, &config.leases.container).await?;
+    let host = account.endpoint().host_str().unwrap_or_default();
+    let rid = source.source.rid.clone();
+    let prefix = lease::id_prefix(&config.leases.processor, host, &rid)
+        .ok_or_else(|| Failure::new(Kind::Internal, format!("the container's resource id {rid:?} is not usable")))?;
+    let key_paths = leases.source.key_paths.clone();
+    let name = format!("{}/{}", config.leases.database, config.leases.container);
+    let documents = CosmosDocuments::new(account.clone(), leases, name);
+    let store = LeaseStore::new(Arc::new(documents), prefix, &key_paths)?;
+    let feed = CosmosFeed::new(account, source, format!("{}/{}", container.database, container.container));
+    let physical = feed.ranges().await?;
+    let state = |standing: super::Standing| {
+        let range = range_of(&standing.lease, &physical)?;
+        let progress = RangeProgress::from_lease(&standing.lease, &super::mint_lineage(&rid, &range), standing.written);
+        Some(RangeState {
+            format: FORMAT,
+            lineage: progress.lineage,
+            rid: rid.clone(),
+            range,
+            mode: container.feed.as_str().to_owned(),
+            since: progress.since,
+            backfilled: progress.backfilled,
+            reconciled: None,
+            watermark: progress.watermark,
+            superseded_by: Vec::new(),
+        })
+    };
+    Ok(store.list().await?.into_iter().filter_map(state).collect())
+}
