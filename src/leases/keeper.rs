@@ -162,3 +162,6 @@ impl Keeper {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests;
