@@ -6,5 +6,11 @@ mod suite {
     mod admin_server;
     mod command_line;
     mod configuration;
+    #[cfg(feature = "emulator")]
+    mod emulated;
+    #[cfg(all(unix, feature = "emulator"))]
+    mod end_to_end;
+    #[cfg(feature = "emulator")]
+    mod source_contract;
     mod store_contract;
 }

@@ -52,9 +52,14 @@ impl CosmosDocuments {
         let missing =
             || Failure::new(Kind::NotFound, format!("could not {}: it is not there", self.what("find", key, id)));
         let document = self.find(key, id).await?.ok_or_else(missing)?;
+        let what = self.what("find", key, id);
         let rid: Rid = serde_json::from_slice(&document.bytes)
-            .map_err(|e| Failure::new(Kind::Internal, format!("could not {}: {e}", self.what("read", key, id))))?;
-        Ok(ItemReference::from_rid(&self.container.reference, driver_key(key)?, rid.rid))
+            .map_err(|e| Failure::new(Kind::Internal, format!("could not {what}: {e}")))?;
+        // The service takes names or resource ids in a path, never both. The driver keeps what it resolved.
+        let resolve =
+            self.account.driver().resolve_container_by_rid(self.container.reference.rid(), operation_options());
+        let container = bounded(&what, resolve).await?;
+        Ok(ItemReference::from_rid(&container, driver_key(key)?, rid.rid))
     }
 
     /// The document by a query, for ids that do not survive a URL.

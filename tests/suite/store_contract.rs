@@ -13,8 +13,6 @@ mod versions;
 #[cfg(feature = "emulator")]
 mod azure;
 mod directory;
-#[cfg(feature = "emulator")]
-mod emulated;
 mod fixture;
 
 /// Page length of the stores under test, so short that every longer listing has several pages.

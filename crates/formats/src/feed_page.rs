@@ -214,27 +214,36 @@ impl SystemProperties {
 }
 
 /// A document's text without the properties that the service writes (`_rid`, `_self`, `_etag`, `_attachments`, `_ts`,
-/// `_lsn`): what a client would have sent. Everything else keeps its bytes and its order.
+/// and in flat feeds `_lsn`): what a client would have sent. Everything else keeps its bytes, its order and the white space
+/// around it.
+///
+/// An `_lsn` is the service's only behind its `_ts`; before it, it is a property of the document's own.
 pub fn without_system_properties(document: &str) -> Result<String, ChangeError> {
-    const SYSTEM: [&[u8]; 6] = [b"_rid", b"_self", b"_etag", b"_attachments", b"_ts", b"_lsn"];
+    const SYSTEM: [&[u8]; 5] = [b"_rid", b"_self", b"_etag", b"_attachments", b"_ts"];
     let mut out = String::with_capacity(document.len());
-    // Where the last kept member ended; the text between members (a comma, white space, the next name) belongs to the next.
-    let mut previous_end = document.find('{').map_or(0, |at| at + 1);
-    out.push('{');
-    let mut first = true;
+    let mut begin = document.find('{').map_or(0, |at| at + 1);
+    let mut members = 0;
+    let mut timed = false;
+    let mut separator = '{';
     for_each_member(document, |name, value| {
         let end = value.get().as_ptr() as usize - document.as_ptr() as usize + value.get().len();
-        if !SYSTEM.contains(&name) {
-            let member = document[previous_end..end].trim_start();
-            let member = member.strip_prefix(',').unwrap_or(member);
-            if !first {
-                out.push(',');
-            }
-            out.push_str(if first { member.trim_start() } else { member });
-            first = false;
+        // White space behind the value belongs to the member too; then comes a comma or the last brace.
+        let end = document[end..].find([',', '}']).map_or(end, |at| end + at);
+        let of_service = SYSTEM.contains(&name) || (timed && name == b"_lsn");
+        timed |= name == b"_ts";
+        if !of_service {
+            out.push(separator);
+            out.push_str(&document[begin..end]);
+            separator = ',';
         }
-        previous_end = end;
+        begin = end + 1;
+        members += 1;
     })?;
+    if separator == '{' {
+        out.push('{');
+        // An empty object may hold white space.
+        out.push_str(if members == 0 { document[begin..].trim_end().trim_end_matches('}') } else { "" });
+    }
     out.push('}');
     Ok(out)
 }
@@ -300,7 +309,20 @@ mod tests {
     fn system_properties_leave_without_a_trace() {
         let strip = |text: &str| without_system_properties(text).unwrap();
         assert_eq!(strip(DOCUMENT), r#"{"b":1.10,"id":"d0","pk":"p0"}"#);
-        assert_eq!(strip(r#"{ "_rid":"r", "a" : 1 , "_ts":2,"b":[1, 2] }"#), r#"{"a" : 1,"b":[1, 2]}"#);
+        assert_eq!(strip(r#"{ "_rid":"r", "a" : 1 , "_ts":2,"b":[1, 2] }"#), r#"{ "a" : 1 ,"b":[1, 2] }"#);
         assert_eq!(strip(r#"{"_ts":1}"#), "{}");
+    }
+
+    /// A restore used to take a document's own `_lsn` for the service's, and to drop white space at the document's ends.
+    #[test]
+    fn what_the_service_appended_leaves_what_a_client_sent() {
+        for sent in [r#"{ "_lsn":1 , "a":{"_ts":2}}"#, "{\t\"a\":\"}\"\n}", r#"{"_lsn" :7}"#] {
+            let open = sent.strip_suffix('}').unwrap();
+            let stored = format!(r#"{open},"_rid":"r","_etag":"\"7\"","_attachments":"","_ts":5}}"#);
+            assert_eq!(without_system_properties(&stored).unwrap(), sent);
+            let flat = format!("{},\"_lsn\":44}}", stored.strip_suffix('}').unwrap());
+            assert_eq!(without_system_properties(&flat).unwrap(), sent);
+        }
+        assert_eq!(without_system_properties("{ }").unwrap(), "{ }");
     }
 }

@@ -1,10 +1,11 @@
 //! An emulator in this process, and ways to prove who we are to it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cosmirror::config::Target;
+use cosmirror::config::{Source, Target};
 use cosmirror::store::azure::AzureAuth;
 use cosmirror_emulator::{BLOB_ACCOUNT, BLOB_KEY, Emulator, Options};
 use hmac::{Hmac, Mac as _};
@@ -13,14 +14,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// Serves until dropped.
-pub(super) struct Emulated {
+pub(in crate::suite) struct Emulated {
     cosmos: SocketAddr,
     blob: SocketAddr,
     _stop: DropGuard,
 }
 
 impl Emulated {
-    pub(super) async fn start() -> Self {
+    pub(in crate::suite) async fn start() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let emulator = Emulator::bind(Options { cosmos: any, blob: any }).await.unwrap();
         let (cosmos, blob) = (emulator.cosmos_addr(), emulator.blob_addr());
@@ -29,13 +30,18 @@ impl Emulated {
         Self { cosmos, blob, _stop: stop.drop_guard() }
     }
 
-    pub(super) fn target(&self) -> Target {
+    pub(in crate::suite) fn target(&self) -> Target {
         let endpoint = format!("http://{}/{BLOB_ACCOUNT}", self.blob);
         Target { endpoint, container: "mirror".to_owned(), ..Target::default() }
     }
 
+    /// The settings of a source that is this emulator.
+    pub(in crate::suite) fn source(&self) -> Source {
+        Source { endpoint: format!("http://{}/", self.cosmos), staleness_margin: Duration::ZERO, ..Source::default() }
+    }
+
     /// Sends a control request.
-    pub(super) async fn control(&self, request: &str, body: &'static str) {
+    pub(in crate::suite) async fn control(&self, request: &str, body: &'static str) {
         let url = format!("http://{}/_emulator/{request}", self.cosmos);
         let answer = reqwest::Client::new().post(url).body(body).send().await.unwrap();
         assert!(answer.status().is_success(), "{request}: {}", answer.text().await.unwrap());
@@ -43,12 +49,12 @@ impl Emulated {
 }
 
 /// The account's own key.
-pub(super) fn shared_key() -> AzureAuth {
+pub(in crate::suite) fn shared_key() -> AzureAuth {
     AzureAuth::SharedKey { account: BLOB_ACCOUNT.to_owned(), key: BLOB_KEY.into() }
 }
 
 /// A signature over the whole account for the blob service.
-pub(super) fn account_sas(permissions: &str, expiry: &str) -> String {
+pub(in crate::suite) fn account_sas(permissions: &str, expiry: &str) -> String {
     let version = "2024-11-04";
     let text = format!("{BLOB_ACCOUNT}\n{permissions}\nb\nsco\n\n{expiry}\n\nhttps,http\n{version}\n\n");
     let mut keyed = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(BLOB_KEY).unwrap()).unwrap();
@@ -59,4 +65,4 @@ pub(super) fn account_sas(permissions: &str, expiry: &str) -> String {
 }
 
 /// A time no test lives to see.
-pub(super) const FAR_FUTURE: &str = "2199-01-01T00:00:00Z";
+pub(in crate::suite) const FAR_FUTURE: &str = "2199-01-01T00:00:00Z";

@@ -1,0 +1,42 @@
+//! The real binary from end to end: emulator, daemon and commands are processes of their own, as an operator starts them.
+//!
+//! What must hold is computed from two sources that are not the daemon's: the emulator's own history (`oracle`), and a lister that
+//! signs its requests itself or walks the target's directory (`mirror`). Waiting is always for a condition, within [`LIMIT`].
+
+use std::time::Duration;
+
+mod cosmos;
+mod crash;
+mod demo;
+mod directory;
+mod documents;
+mod drain;
+mod emulator;
+mod errors;
+mod faults;
+mod hostile_names;
+mod main_job;
+mod mirror;
+mod oracle;
+mod output;
+mod wire;
+mod world;
+
+/// Within this time whatever is waited for happens, or the test has failed. Generous: other tests share the processors.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks at a condition.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Looks again and again until `look` finds what it looks for.
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        let mut ticks = tokio::time::interval(POLL);
+        loop {
+            ticks.tick().await;
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("{what}: not within {LIMIT:?}"))
+}

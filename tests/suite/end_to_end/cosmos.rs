@@ -1,0 +1,61 @@
+//! A client of the source that sends the bytes it is given.
+
+use super::emulator::Emulator;
+use super::wire::{DATE, ascii, percent, sign_cosmos};
+
+/// The database of every test.
+pub(super) const DATABASE: &str = "shop";
+
+/// One container of the source.
+pub(super) struct Source<'a> {
+    pub(super) emulator: &'a Emulator,
+    pub(super) container: &'a str,
+}
+
+impl Source<'_> {
+    /// Creates the container, and its database where it is missing, with these paths as its partition key.
+    pub(super) async fn make(&self, paths: &[&str]) {
+        let (status, text) = self.send("POST", &["dbs"], &[], format!(r#"{{"id":"{DATABASE}"}}"#)).await;
+        assert!(status == 201 || status == 409, "{text}");
+        let kind = if paths.len() == 1 { "Hash" } else { "MultiHash" };
+        let key = serde_json::json!({ "paths": paths, "kind": kind, "version": 2 });
+        let body = serde_json::json!({ "id": self.container, "partitionKey": key }).to_string();
+        let (status, text) = self.send("POST", &["dbs", DATABASE, "colls"], &[], body).await;
+        assert_eq!(status, 201, "{text}");
+    }
+
+    /// Writes a document whether or not it exists; `key` is a JSON array.
+    pub(super) async fn put(&self, key: &str, document: &str) {
+        let headers = [("x-ms-documentdb-partitionkey", ascii(key)), ("x-ms-documentdb-is-upsert", "True".to_owned())];
+        let path = ["dbs", DATABASE, "colls", self.container, "docs"];
+        let (status, text) = self.send("POST", &path, &headers, document.to_owned()).await;
+        assert!(status == 200 || status == 201, "{status} {text}: {document}");
+    }
+
+    /// Deletes a document that exists.
+    pub(super) async fn delete(&self, key: &str, id: &str) {
+        // These two are path segments that every client resolves away; the resource id names the document as well.
+        let named = if id == "." || id == ".." { self.resource_id(key, id).await } else { id.to_owned() };
+        let headers = [("x-ms-documentdb-partitionkey", ascii(key))];
+        let path = ["dbs", DATABASE, "colls", self.container, "docs", named.as_str()];
+        let (status, text) = self.send("DELETE", &path, &headers, String::new()).await;
+        assert_eq!(status, 204, "{text}: {key} {id}");
+    }
+
+    async fn resource_id(&self, key: &str, id: &str) -> String {
+        let history = self.emulator.history(DATABASE, self.container).await.unwrap();
+        let last = history.iter().rfind(|change| change.id == id && change.key == key).unwrap();
+        let document: serde_json::Value = serde_json::from_str(last.document.as_deref().unwrap()).unwrap();
+        document["_rid"].as_str().unwrap().to_owned()
+    }
+
+    async fn send(&self, verb: &str, path: &[&str], headers: &[(&str, String)], body: String) -> (u16, String) {
+        let encoded: Vec<String> = path.iter().map(|segment| percent(segment)).collect();
+        let url = format!("http://{}/{}", self.emulator.cosmos, encoded.join("/"));
+        let request = self.emulator.http.request(verb.parse().unwrap(), url);
+        let request = request.header("x-ms-date", DATE).header("authorization", sign_cosmos(verb, path));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let answer = request.body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+}

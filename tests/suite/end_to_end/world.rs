@@ -1,0 +1,191 @@
+//! One emulator, one configuration, and the processes that work with them.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::cosmos::{DATABASE, Source};
+use super::emulator::{Change, Emulator};
+use super::mirror::{self, CONTAINER, Mirror};
+use super::{LIMIT, eventually};
+
+/// The feed with every version and delete.
+pub(super) const ALL_VERSIONS: &str = "all-versions-and-deletes";
+/// The feed with each document's newest version.
+pub(super) const LATEST_VERSION: &str = "latest-version";
+
+/// Where the mirror is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Blobs,
+    Directory,
+}
+
+/// See the module.
+pub(super) struct World {
+    pub(super) emulator: Emulator,
+    /// Added to every command's environment.
+    pub(super) environment: Vec<(&'static str, String)>,
+    target: Target,
+    folder: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// The exit code; none after a signal.
+    pub(super) code: Option<i32>,
+    pub(super) out: Vec<u8>,
+    pub(super) err: String,
+}
+
+impl World {
+    /// An emulator and a configuration of these containers with their feeds. Intervals are short; nothing is created.
+    pub(super) async fn new(containers: &[(&str, &str)], target: Target) -> Self {
+        let emulator = Emulator::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = format!(
+            "[source]\nendpoint = \"http://{}/\"\nauth = \"emulator\"\npoll_interval = \"10ms\"\n\
+             poll_interval_idle_max = \"100ms\"\nstaleness_margin = \"0s\"\n\n\
+             [leases]\ndatabase = {DATABASE:?}\nexpiration = \"2s\"\nrenew_interval = \"1s\"\nacquire_interval = \"1s\"\n\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n\n[target]\n",
+            emulator.cosmos
+        );
+        let target_lines = match target {
+            Target::Blobs => {
+                format!("endpoint = {:?}\nauth = \"emulator\"\ncontainer = {CONTAINER:?}\n", emulator.blob_endpoint())
+            }
+            Target::Directory => format!("kind = \"directory\"\npath = {:?}\n", folder.path().join("mirror")),
+        };
+        text.push_str(&target_lines);
+        for (container, feed) in containers {
+            write!(text, "\n[[containers]]\ndatabase = {DATABASE:?}\ncontainer = {container:?}\nfeed = {feed:?}\n")
+                .unwrap();
+        }
+        std::fs::write(folder.path().join("cosmirror.toml"), text).unwrap();
+        Self { emulator, environment: Vec::new(), target, folder }
+    }
+
+    /// The folder of the test's files.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A container of the source.
+    pub(super) fn source<'a>(&'a self, container: &'a str) -> Source<'a> {
+        Source { emulator: &self.emulator, container }
+    }
+
+    /// The history of a container that exists.
+    pub(super) async fn history(&self, container: &str) -> Vec<Change> {
+        self.emulator.history(DATABASE, container).await.unwrap()
+    }
+
+    /// All that the target holds.
+    pub(super) async fn mirror(&self) -> Mirror {
+        match self.target {
+            Target::Blobs => mirror::of_blobs(&self.emulator).await,
+            Target::Directory => mirror::of_directory(&self.folder().join("mirror")),
+        }
+    }
+
+    /// The last instant that every range of every container answers for, as the mirror's own records say.
+    pub(super) async fn complete_until(&self) -> i64 {
+        let mirror = self.mirror().await;
+        let states = mirror.iter().filter(|(path, _)| path.contains("/_mirror/ranges/"));
+        let watermark = |versions: &Vec<mirror::Stored>| {
+            let state: serde_json::Value = serde_json::from_slice(&versions.last().unwrap().body).unwrap();
+            state["watermark"].as_i64().unwrap()
+        };
+        states.map(|(_, versions)| watermark(versions)).min().unwrap()
+    }
+
+    /// Runs a command to its end.
+    pub(super) async fn run(&self, arguments: &[&str]) -> Finished {
+        let output = tokio::time::timeout(LIMIT, self.command(arguments).output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?}: not within {LIMIT:?}")).unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        Finished { code: output.status.code(), out: output.stdout, err }
+    }
+
+    /// Runs a command that must succeed, and gives its output.
+    pub(super) async fn succeed(&self, arguments: &[&str]) -> Vec<u8> {
+        let finished = self.run(arguments).await;
+        assert_eq!(finished.code, Some(0), "{arguments:?}: {}", finished.err);
+        finished.out
+    }
+
+    /// Runs a command that must succeed, and gives its output as JSON.
+    pub(super) async fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_slice(&self.succeed(&[&["-o", "json"], arguments].concat()).await).unwrap()
+    }
+
+    /// Mirrors everything there is by now.
+    pub(super) async fn catch_up(&self) {
+        self.succeed(&["run", "--once"]).await;
+    }
+
+    /// Starts a command that goes on; its log is a file.
+    pub(super) fn start(&self, arguments: &[&str]) -> Running {
+        let log = self.folder().join("log");
+        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let process = self.command(arguments).stderr(Stdio::from(file)).stdout(Stdio::piped()).spawn().unwrap();
+        Running { process, log }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+        let environment = self.environment.iter().map(|(name, value)| (*name, value.as_str()));
+        command.env_clear().envs(environment).arg("-c").arg(self.folder().join("cosmirror.toml")).args(arguments);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+/// A process that goes on; ends with its owner.
+pub(super) struct Running {
+    pub(super) process: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Ends it at once, as a crash does.
+    pub(super) async fn kill(mut self) {
+        let ended = self.process.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended by itself with {ended:?}: {}", self.log());
+        self.process.kill().await.unwrap();
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub(super) async fn terminate(self) -> Option<i32> {
+        let id = self.process.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        self.ended().await
+    }
+
+    /// Waits for its end and gives its exit code.
+    pub(super) async fn ended(mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
+        ended.unwrap_or_else(|_| panic!("it goes on: {}", self.log())).unwrap().code()
+    }
+
+    /// What it logged.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl World {
+    /// Waits until so many more requests of one kind were answered well.
+    pub(super) async fn more_requests(&self, service: &str, operation: &str, count: u64) {
+        let before = self.emulator.requests(service, operation, "*").await;
+        eventually(&format!("{count} more {operation} requests"), async || {
+            (self.emulator.requests(service, operation, "*").await >= before + count).then_some(())
+        })
+        .await;
+    }
+}
