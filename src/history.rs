@@ -28,8 +28,6 @@ mod order;
 mod origin;
 mod point;
 mod reader;
-mod records;
-mod retry;
 
 pub use coverage::Coverage;
 pub(crate) use coverage::instant;
@@ -38,7 +36,6 @@ pub(crate) use groups::{document_of, groups};
 pub use origin::{Origins, origins};
 pub use point::{State, expiry};
 pub use reader::MirrorReader;
-pub(crate) use retry::persist;
 
 /// Where the bytes of a version are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,7 @@ pub mod history;
 pub mod leases;
 pub mod mirror;
 pub mod pace;
+pub mod records;
 pub mod restore;
 pub mod retry;
 pub mod run;

@@ -28,7 +28,6 @@ pub mod guard;
 pub mod order;
 pub mod page;
 pub mod plan;
-pub mod record;
 pub mod watermark;
 pub mod write;
 

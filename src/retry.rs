@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
+mod patience;
+
+pub use patience::persist;
+
 /// Shortest pause.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause of our own choosing; the service may ask for more.

@@ -6,10 +6,10 @@ use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::records::{Gap, RangeState, Window};
 
 use super::MirrorReader;
-use super::records::read_all;
 use crate::config::FeedMode;
 use crate::failure::{CommandError, Exit, Failure};
 use crate::leases::live;
+use crate::records;
 use crate::store::VersionStore;
 
 /// Files read of each kind; physical partitions and gaps number in the hundreds at most.
@@ -46,7 +46,7 @@ impl Coverage {
     /// Reads range states and gaps; `newer` are states of the same ranges that reach further.
     async fn read(store: &dyn VersionStore, paths: &MirrorPaths, newer: &[RangeState]) -> Result<Self, Failure> {
         let mut states: Vec<RangeState> =
-            read_all(store, &paths.range_states(), RECORDS_MAX, |_, state: RangeState| state).await?;
+            records::all(store, &paths.range_states(), RECORDS_MAX, |_, state: RangeState| state).await?;
         for state in &mut states {
             let same = |n: &&RangeState| n.lineage == state.lineage && n.range == state.range;
             if let Some(newer) = newer.iter().find(same) {
@@ -54,7 +54,7 @@ impl Coverage {
                 state.backfilled = state.backfilled.or(newer.backfilled);
             }
         }
-        let gaps = read_all(store, &paths.gaps(), RECORDS_MAX, |_, gap: Gap| gap).await?;
+        let gaps = records::all(store, &paths.gaps(), RECORDS_MAX, |_, gap: Gap| gap).await?;
         Ok(Self { window: Window::of(&states, FeedMode::LatestVersion.as_str()), gaps })
     }
 

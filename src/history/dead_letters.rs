@@ -14,9 +14,9 @@ use cosmirror_formats::records::DeadLetter;
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, Op, Operation, PartitionKey, Version};
 
-use super::records::read_all;
 use super::{Entry, Place, Unreadable};
 use crate::failure::{Failure, Kind};
+use crate::records;
 use crate::store::VersionStore;
 
 /// Dead letters looked through; a mirror with more needs its cause mended first.
@@ -51,7 +51,7 @@ pub(crate) async fn letters(
 ) -> Result<Letters, Failure> {
     let mut letters = Letters::new();
     let keep = |name: String, record: DeadLetter| letter(name, &record, definition);
-    for letter in read_all(store, &paths.dead_letters(), LETTERS_MAX, keep).await?.into_iter().flatten() {
+    for letter in records::all(store, &paths.dead_letters(), LETTERS_MAX, keep).await?.into_iter().flatten() {
         letters.entry(paths.document(&letter.key, &letter.id)).or_default().push(letter);
     }
     Ok(letters)

@@ -12,8 +12,9 @@ use futures::stream::try_unfold;
 
 use super::dead_letters::Letter;
 use super::order::source_order;
-use super::{DocumentHistory, Entry, Place, persist};
+use super::{DocumentHistory, Entry, Place};
 use crate::failure::{Failure, Kind};
+use crate::retry::persist;
 use crate::store::{Head, Listing, VersionStore};
 
 /// The heads under `prefix`, one group per name.

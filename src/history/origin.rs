@@ -8,8 +8,8 @@ use cosmirror_formats::restore_record::RestoreRecord;
 use cosmirror_formats::{MirrorPaths, PartitionKey};
 
 use super::Entry;
-use super::records::read_all;
 use crate::failure::Failure;
+use crate::records;
 use crate::store::VersionStore;
 
 /// Files of restores looked through; one holds thousands of documents.
@@ -46,7 +46,7 @@ pub async fn origins(
         (record.id, mine.collect::<Vec<_>>())
     };
     let mut origins = Origins::default();
-    for (restore, written) in read_all(store, &paths.restores(), FILES_MAX, keep).await? {
+    for (restore, written) in records::all(store, &paths.restores(), FILES_MAX, keep).await? {
         for document in written {
             origins.wrote.extend(document.etag.map(|etag| (etag, restore.clone())));
             origins.deleted.extend(document.deleted.map(|etag| (etag, restore.clone())));

@@ -10,10 +10,11 @@ use futures::TryStreamExt as _;
 
 use super::dead_letters::{self, Letters};
 use super::groups::document_of;
-use super::records::read;
-use super::{DocumentHistory, Entry, Place, groups, persist};
+use super::{DocumentHistory, Entry, Place, groups};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
+use crate::records::read;
+use crate::retry::persist;
 use crate::store::{Listing, VersionStore};
 
 /// A mirror and what it says of itself.

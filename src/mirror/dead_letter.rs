@@ -11,9 +11,9 @@ use cosmirror_formats::{EpkRange, MirrorPaths};
 
 use super::checkpoint::lsn_of;
 use super::plan::{Incoming, Unreadable};
-use super::record;
 use super::write::Terms;
 use crate::failure::Failure;
+use crate::records;
 use crate::store::{Condition, Put};
 
 /// A dead letter and the hash that names it.
@@ -65,6 +65,6 @@ impl Letter {
     /// The put that stores it, unless it is there.
     pub fn put(&self, paths: &MirrorPaths, range: &EpkRange) -> Put {
         let name = paths.dead_letter(range, self.record.lsn, &self.sha256);
-        record::put(name, &self.record, Condition::Absent)
+        records::put(name, &self.record, Condition::Absent)
     }
 }

@@ -7,12 +7,14 @@
 use cosmirror_formats::records::{ContainerRecord, FORMAT, Gap, Generation, RangeState};
 use cosmirror_formats::{EpkRange, MirrorPaths};
 
-use super::record;
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::feed::SourceContainer;
+use crate::records;
 use crate::store::{Condition, VersionStore};
 
+/// Records read of each kind; physical partitions and gaps number in the hundreds at most.
+const RECORDS_MAX: usize = 100_000;
 const RECREATED: &str = "the container was removed and created again";
 
 /// Where a container is described.
@@ -33,7 +35,7 @@ impl Place<'_> {
         let name = self.paths.container_record();
         // Two replicas may begin at the same time; the second one finds what the first one wrote.
         for _ in 0..3 {
-            let stored = record::get::<ContainerRecord>(self.store, &name).await?;
+            let stored = records::get::<ContainerRecord>(self.store, &name).await?;
             let (before, condition) = match stored {
                 Some((record, etag)) => (Some(record), Condition::Matches(etag)),
                 None => (None, Condition::Absent),
@@ -45,7 +47,7 @@ impl Place<'_> {
             if before.is_some_and(|b| b.generations.len() < record.generations.len()) {
                 self.end_generation(&source.rid, service_time).await?;
             }
-            match self.store.put(record::put(name.clone(), &record, condition)).await {
+            match self.store.put(records::put(name.clone(), &record, condition)).await {
                 Err(failure) if failure.kind == Kind::Conflict => {}
                 done => return done.map(drop),
             }
@@ -81,20 +83,21 @@ impl Place<'_> {
     }
 
     async fn end_generation(&self, rid: &str, now: i64) -> Result<(), Failure> {
-        let states: Vec<RangeState> = record::all(self.store, &self.paths.range_states()).await?;
+        let states: Vec<RangeState> =
+            records::all(self.store, &self.paths.range_states(), RECORDS_MAX, |_, state| state).await?;
         let old: Vec<RangeState> = states.into_iter().filter(|s| s.rid != rid && s.superseded_by.is_empty()).collect();
         let from = old.iter().filter_map(|s| s.watermark).min().unwrap_or(now);
         let gap = Gap { format: FORMAT, range: EpkRange::full(), from, until: None, reason: RECREATED.to_owned() };
         let name = self.paths.gap(from, &gap.range);
-        match self.store.put(record::put(name, &gap, Condition::Absent)).await {
+        match self.store.put(records::put(name, &gap, Condition::Absent)).await {
             Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
             _ => tracing::error!(from, "{RECREATED}; a gap is recorded"),
         }
         for state in old {
             let name = self.paths.range_state(&state.lineage, &state.range);
-            let Some((mut state, etag)) = record::get::<RangeState>(self.store, &name).await? else { continue };
+            let Some((mut state, etag)) = records::get::<RangeState>(self.store, &name).await? else { continue };
             state.superseded_by = vec![EpkRange::full()];
-            self.store.put(record::put(name, &state, Condition::Matches(etag))).await?;
+            self.store.put(records::put(name, &state, Condition::Matches(etag))).await?;
         }
         Ok(())
     }
@@ -102,15 +105,15 @@ impl Place<'_> {
 
 /// Ends the gaps that a new generation left, now that its window begins at `until`; gives the number of gaps that stay open.
 pub async fn close_gaps(store: &dyn VersionStore, paths: &MirrorPaths, until: i64) -> Result<i64, Failure> {
-    let gaps: Vec<Gap> = record::all(store, &paths.gaps()).await?;
+    let gaps: Vec<Gap> = records::all(store, &paths.gaps(), RECORDS_MAX, |_, gap| gap).await?;
     let mut open = 0;
     for gap in gaps.into_iter().filter(|g| g.until.is_none()) {
         let name = paths.gap(gap.from, &gap.range);
-        let stored = record::get::<Gap>(store, &name).await?;
+        let stored = records::get::<Gap>(store, &name).await?;
         match stored {
             Some((mut gap, etag)) if gap.reason == RECREATED => {
                 gap.until = Some(until);
-                store.put(record::put(name, &gap, Condition::Matches(etag))).await?;
+                store.put(records::put(name, &gap, Condition::Matches(etag))).await?;
             }
             _ => open += 1,
         }

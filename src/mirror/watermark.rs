@@ -12,9 +12,9 @@ use cosmirror_formats::{EpkRange, MirrorPaths};
 use tokio::time::Instant;
 
 use super::checkpoint::RangeProgress;
-use super::record;
 use crate::config::FeedMode;
 use crate::failure::{Failure, Kind};
+use crate::records;
 use crate::store::{Condition, VersionStore};
 
 const BUSY_INTERVAL: Duration = Duration::from_mins(1);
@@ -89,7 +89,7 @@ impl RangeStateFile {
 
     async fn write_once(&mut self, mut state: RangeState) -> Result<(), Failure> {
         if self.etag.is_none()
-            && let Some((stored, etag)) = record::get::<RangeState>(self.store.as_ref(), &self.name).await?
+            && let Some((stored, etag)) = records::get::<RangeState>(self.store.as_ref(), &self.name).await?
         {
             state.watermark = state.watermark.max(stored.watermark);
             state.reconciled = state.reconciled.max(stored.reconciled);
@@ -98,7 +98,7 @@ impl RangeStateFile {
             self.etag = Some(etag);
         }
         let condition = self.etag.clone().map_or(Condition::Absent, Condition::Matches);
-        match self.store.put(record::put(self.name.clone(), &state, condition)).await {
+        match self.store.put(records::put(self.name.clone(), &state, condition)).await {
             Ok(stored) => {
                 self.etag = Some(stored.etag);
                 self.template = RangeState { backfilled: None, watermark: None, ..state.clone() };

@@ -17,7 +17,8 @@ use super::report::Report;
 use super::spool::Spool;
 use super::{DOCUMENTS_AT_ONCE, Restore};
 use crate::failure::{Failure, Kind};
-use crate::history::{client_text, persist};
+use crate::history::client_text;
+use crate::retry::persist;
 
 /// A write that was done.
 #[derive(Debug, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use super::Selection;
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, Letter, MirrorReader, document_of, groups, persist};
+use crate::history::{DocumentHistory, Letter, MirrorReader, document_of, groups};
+use crate::retry::persist;
 use crate::store::{Head, Listing};
 
 /// One name of the listing.

@@ -12,7 +12,8 @@ use super::plan::{Action, Content, Live, Plan, Planned, Step, Verdict, Wanted, d
 use super::{DOCUMENTS_AT_ONCE, Point, Restore};
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, Entry, State, client_text, expiry, instant, persist};
+use crate::history::{DocumentHistory, Entry, State, client_text, expiry, instant};
+use crate::retry::persist;
 
 const GONE: &str =
     "it is gone from the container, and latest-version mode cannot tell since when; name a --version to bring it back";

@@ -9,7 +9,8 @@ use cosmirror_formats::restore_record::{FORMAT, RestoreRecord, WrittenDocument};
 use super::apply::Done;
 use super::{Point, Restore};
 use crate::failure::{Failure, Kind};
-use crate::history::{MirrorReader, persist};
+use crate::history::MirrorReader;
+use crate::retry::persist;
 use crate::store::{Condition, Put};
 
 /// Documents in one file: about a megabyte.

@@ -11,7 +11,8 @@ use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use super::catalog::Candidate;
 use super::{DOCUMENTS_AT_ONCE, Point, Restore, Selection};
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, MirrorReader, persist};
+use crate::history::{DocumentHistory, MirrorReader};
+use crate::retry::persist;
 
 /// The selected ones, with empty histories.
 pub(super) fn candidates<'a>(restore: &'a Restore<'_>) -> BoxStream<'a, Result<Candidate, Failure>> {

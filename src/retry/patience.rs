@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
+use super::Backoff;
 use crate::failure::{Action, Failure};
-use crate::retry::Backoff;
 
 /// Pauses of one request together; beyond it the request has failed.
 const PAUSES_TOTAL: Duration = Duration::from_secs(300);
 
 /// Repeats `work` while it fails in a way that may pass, honouring the pause the service asks for.
-pub(crate) async fn persist<T, F, Fut>(mut work: F) -> Result<T, Failure>
+pub async fn persist<T, F, Fut>(mut work: F) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, Failure>>,
