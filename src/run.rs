@@ -59,7 +59,9 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), CommandError
     let signalled = stop.clone();
     let signal = termination()?;
     let watch = async {
-        tracing::info!(signal = signal.await, "draining");
+        // Awaited outside the macro, which evaluates nothing where its level is off.
+        let signal = signal.await;
+        tracing::info!(signal, "draining");
         signalled.cancel();
         std::future::pending::<()>().await;
     };

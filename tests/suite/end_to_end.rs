@@ -19,6 +19,8 @@ mod main_job;
 mod mirror;
 mod oracle;
 mod output;
+mod rivals;
+mod traffic;
 mod wire;
 mod world;
 

@@ -1,1 +1,66 @@
-//! todo
+//! The daemon is killed again and again while it works.
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::cosmos::DATABASE;
+use super::documents::random;
+use super::eventually;
+use super::oracle::assert_every_change_once;
+use super::traffic::traffic;
+use super::world::{ALL_VERSIONS, Target, World};
+
+const SEEDED: u64 = 400;
+const KILLS_AT_START: usize = 3;
+const KILLS_UNDER_TRAFFIC: usize = 6;
+
+/// Kills a daemon after some more requests of its own, and lets its leases and locks run out.
+async fn kill_after(world: &World, service: &str, operation: &str, requests: u64) {
+    let daemon = world.start(&["run"]);
+    world.more_requests(service, operation, requests).await;
+    daemon.kill().await;
+    world.emulator.advance(40).await;
+}
+
+/// Waits until the leases are there, so that every later change is followed.
+async fn leases_are_there(world: &World) {
+    eventually("the leases", async || {
+        let leases = world.emulator.history(DATABASE, "leases").await?;
+        leases.iter().any(|change| change.id.ends_with(".info")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_daemon_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() {
+    let mut random = random();
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let seed = json!({
+        "database": DATABASE, "container": "orders", "count": SEEDED, "bytes": 400, "keys": 40, "partitions": 4,
+    });
+    world.emulator.control("seed", &seed).await;
+    for _ in 0..KILLS_AT_START {
+        kill_after(&world, "*", "*", random.random_range(1..60)).await;
+    }
+    let daemon = world.start(&["run"]);
+    leases_are_there(&world).await;
+    daemon.kill().await;
+    world.emulator.advance(40).await;
+
+    let stop = CancellationToken::new();
+    let mut traffic_random = StdRng::from_rng(&mut random);
+    let source = world.source("orders");
+    let killing = async {
+        for _ in 0..KILLS_UNDER_TRAFFIC {
+            kill_after(&world, "blob", "put", random.random_range(2..120)).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(killing, traffic(&source, &mut traffic_random, &stop));
+    world.catch_up().await;
+    let history = world.history("orders").await;
+    assert!(history.len() as u64 > SEEDED, "there was no traffic");
+    assert_every_change_once(&history, SEEDED, &world.mirror().await, "orders");
+}

@@ -1,1 +1,93 @@
-//! todo
+//! `cosmirror demo`: what it prints works while it runs.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+use super::world::cosmirror;
+use super::{LIMIT, eventually};
+
+/// A running demonstration and what it printed before it began to wait.
+struct Demo {
+    process: Child,
+    printed: String,
+}
+
+impl Demo {
+    async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut process =
+            cosmirror().arg("demo").arg("--dir").arg(folder).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut printed = String::new();
+        let reading = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                printed.push_str(&line);
+                printed.push('\n');
+                if line.starts_with("Ctrl-C") {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, reading).await.unwrap();
+        Self { process, printed }
+    }
+
+    /// What follows a label in what it printed.
+    fn told(&self, label: &str) -> &str {
+        let line = self.printed.lines().find_map(|line| line.strip_prefix(label));
+        line.unwrap_or_else(|| panic!("no {label:?} in {}", self.printed)).trim()
+    }
+
+    /// The output of a command with the configuration it wrote, as soon as the command succeeds.
+    async fn ask(&self, arguments: &[&str]) -> Vec<u8> {
+        let file = self.told("Configuration");
+        eventually(&format!("{arguments:?} succeeds"), async || {
+            let output = cosmirror().args(["-c", file]).args(arguments).output().await.unwrap();
+            output.status.success().then_some(output.stdout)
+        })
+        .await
+    }
+
+    async fn ended(mut self) -> Option<i32> {
+        tokio::time::timeout(LIMIT, self.process.wait()).await.unwrap().unwrap().code()
+    }
+}
+
+#[tokio::test]
+async fn the_demonstration_shows_its_addresses_and_a_configuration_that_works_and_ends_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Demo::start(folder.path(), &["--seconds", "8"]).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let health = format!("{}_emulator/health", demo.told("Cosmos DB endpoint"));
+    assert!(http.get(health).send().await.unwrap().status().is_success());
+    assert!(demo.told("Blob endpoint").starts_with("http://127.0.0.1:"));
+    let history: Value =
+        serde_json::from_slice(&demo.ask(&["-o", "json", "history", "order-0", "--pk", "customer-0"]).await).unwrap();
+    assert_eq!(history["id"], "order-0");
+    let metrics = http.get(demo.told("Health and metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("cosmirror_versions_written_total"), "{metrics}");
+    assert_eq!(demo.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_demonstration_loads_the_documents_of_a_file_as_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("documents.json");
+    let first =
+        "{ \"code\" : \"☃ 1\", \"kind\":\"k\", \"price\":1.10, \"n\":12345678901234567890, \"o\":{\"a\":1,\"a\":2} }";
+    let second = r#"{"kind":"k","code":"b","text":"\u00e9\/"}"#;
+    std::fs::write(&file, format!("[{first},\n{second}]")).unwrap();
+    let loading = ["--documents", file.to_str().unwrap(), "--id", "code", "--pk", "kind", "--seconds", "6"];
+    let demo = Demo::start(folder.path(), &loading).await;
+    assert!(demo.printed.starts_with("2 documents are in demo/documents.\n"), "{}", demo.printed);
+    for (id, text) in [("☃ 1", first), ("b", second)] {
+        let shown = demo.ask(&["show", "--raw", "--pk", "k", id]).await;
+        let shown = String::from_utf8(shown).unwrap();
+        let sent = text.strip_prefix('{').unwrap().strip_suffix('}').unwrap();
+        assert!(shown.starts_with(&format!("{{\"id\":\"{id}\",{sent},\"_rid\":")), "{shown}");
+    }
+    assert_eq!(demo.ended().await, Some(0));
+}

@@ -28,8 +28,7 @@ pub(super) enum Target {
 /// See the module.
 pub(super) struct World {
     pub(super) emulator: Emulator,
-    /// Added to every command's environment.
-    pub(super) environment: Vec<(&'static str, String)>,
+    environment: Vec<(String, String)>,
     target: Target,
     folder: TempDir,
 }
@@ -70,6 +69,16 @@ impl World {
         Self { emulator, environment: Vec::new(), target, folder }
     }
 
+    /// Changes a setting, such as `TARGET__AUTH`, for every command from now on.
+    pub(super) fn set(&mut self, setting: &str, value: &str) {
+        self.variable(&format!("COSMIRROR__{setting}"), value);
+    }
+
+    /// Sets a variable for every command from now on.
+    pub(super) fn variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The folder of the test's files.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
@@ -93,15 +102,17 @@ impl World {
         }
     }
 
-    /// The last instant that every range of every container answers for, as the mirror's own records say.
-    pub(super) async fn complete_until(&self) -> i64 {
+    /// The last instant that every range of a container answers for, as the mirror's own records say.
+    pub(super) async fn complete_until(&self, container: &str) -> String {
         let mirror = self.mirror().await;
-        let states = mirror.iter().filter(|(path, _)| path.contains("/_mirror/ranges/"));
+        let prefix = format!("{DATABASE}/{container}/_mirror/ranges/");
+        let states = mirror.iter().filter(|(path, _)| path.starts_with(&prefix));
         let watermark = |versions: &Vec<mirror::Stored>| {
             let state: serde_json::Value = serde_json::from_slice(&versions.last().unwrap().body).unwrap();
             state["watermark"].as_i64().unwrap()
         };
-        states.map(|(_, versions)| watermark(versions)).min().unwrap()
+        let seconds = states.map(|(_, versions)| watermark(versions)).min().unwrap();
+        jiff::Timestamp::from_second(seconds).unwrap().to_string()
     }
 
     /// Runs a command to its end.
@@ -138,12 +149,18 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
-        let environment = self.environment.iter().map(|(name, value)| (*name, value.as_str()));
-        command.env_clear().envs(environment).arg("-c").arg(self.folder().join("cosmirror.toml")).args(arguments);
-        command.stdin(Stdio::null()).kill_on_drop(true);
+        let mut command = cosmirror();
+        command.envs(self.environment.iter().cloned());
+        command.arg("-c").arg(self.folder().join("cosmirror.toml")).args(arguments);
         command
     }
+}
+
+/// The binary, with nothing of this process's environment; ends with its owner.
+pub(super) fn cosmirror() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// A process that goes on; ends with its owner.
@@ -162,9 +179,14 @@ impl Running {
 
     /// Asks it to end, and gives its exit code.
     pub(super) async fn terminate(self) -> Option<i32> {
-        let id = self.process.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        self.signal("TERM").await;
         self.ended().await
+    }
+
+    /// Sends it a signal.
+    pub(super) async fn signal(&self, name: &str) {
+        let id = self.process.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
     }
 
     /// Waits for its end and gives its exit code.

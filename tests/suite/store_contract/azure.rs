@@ -7,9 +7,9 @@ use cosmirror::failure::{Exit, Failure, Kind};
 use cosmirror::store::azure::{AzureAuth, AzureStore, PUT_TIMEOUT};
 use cosmirror::store::{Condition, Listing, VersionStore as _};
 
-use crate::suite::emulated::{Emulated, FAR_FUTURE, account_sas, shared_key};
 use super::fixture::{content, create, names, put_of, replace};
 use super::{Opened, PAGE_ITEMS};
+use crate::suite::emulated::{Emulated, FAR_FUTURE, account_sas, shared_key};
 
 const ALL_PERMISSIONS: &str = "rwdlac";
 
