@@ -42,6 +42,18 @@ impl Source<'_> {
         assert_eq!(status, 204, "{text}: {key} {id}");
     }
 
+    /// Runs operations on documents of one key as one transaction; they are JSON objects as the service takes them.
+    pub(super) async fn batch(&self, key: &str, operations: &[String]) {
+        let headers = [
+            ("x-ms-documentdb-partitionkey", ascii(key)),
+            ("x-ms-cosmos-is-batch-request", "True".to_owned()),
+            ("x-ms-cosmos-batch-atomic", "True".to_owned()),
+        ];
+        let path = ["dbs", DATABASE, "colls", self.container, "docs"];
+        let (status, text) = self.send("POST", &path, &headers, format!("[{}]", operations.join(","))).await;
+        assert_eq!(status, 200, "{text}: {operations:?}");
+    }
+
     async fn resource_id(&self, key: &str, id: &str) -> String {
         let history = self.emulator.history(DATABASE, self.container).await.unwrap();
         let last = history.iter().rfind(|change| change.id == id && change.key == key).unwrap();

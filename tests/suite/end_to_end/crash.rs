@@ -10,16 +10,33 @@ use super::documents::random;
 use super::eventually;
 use super::oracle::assert_every_change_once;
 use super::traffic::traffic;
-use super::world::{ALL_VERSIONS, Target, World};
+use super::world::{ALL_VERSIONS, Running, Target, World};
 
 const SEEDED: u64 = 400;
 const KILLS_AT_START: usize = 3;
-const KILLS_UNDER_TRAFFIC: usize = 6;
+/// Of each of the two kinds.
+const KILLS_UNDER_TRAFFIC: usize = 4;
+const RANGES: usize = 4;
 
-/// Kills a daemon after some more requests of its own, and lets its leases and locks run out.
+/// Kills a daemon after some more requests, and lets its leases and locks run out.
 async fn kill_after(world: &World, service: &str, operation: &str, requests: u64) {
     let daemon = world.start(&["run"]);
     world.more_requests(service, operation, requests).await;
+    die(world, daemon).await;
+}
+
+/// Kills a daemon just after it wrote its leases so many times: what it saved must be stored by then.
+async fn kill_after_saving(world: &World, writes: usize) {
+    let saved = world.history("leases").await.len();
+    let daemon = world.start(&["run"]);
+    eventually("the leases are written", async || {
+        (world.history("leases").await.len() >= saved + writes).then_some(())
+    })
+    .await;
+    die(world, daemon).await;
+}
+
+async fn die(world: &World, daemon: Running) {
     daemon.kill().await;
     world.emulator.advance(40).await;
 }
@@ -38,7 +55,7 @@ async fn a_daemon_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() 
     let mut random = random();
     let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
     let seed = json!({
-        "database": DATABASE, "container": "orders", "count": SEEDED, "bytes": 400, "keys": 40, "partitions": 4,
+        "database": DATABASE, "container": "orders", "count": SEEDED, "bytes": 400, "keys": 40, "partitions": RANGES,
     });
     world.emulator.control("seed", &seed).await;
     for _ in 0..KILLS_AT_START {
@@ -46,19 +63,23 @@ async fn a_daemon_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() 
     }
     let daemon = world.start(&["run"]);
     leases_are_there(&world).await;
-    daemon.kill().await;
-    world.emulator.advance(40).await;
+    die(&world, daemon).await;
 
+    // A page takes its time, so that there is much to lose in its middle.
+    let slow = json!({ "service": "blob", "operation": "put", "delayMs": 80, "probability": 0.5 });
+    world.emulator.control("faults", &json!({ "rules": [slow] })).await;
     let stop = CancellationToken::new();
     let mut traffic_random = StdRng::from_rng(&mut random);
     let source = world.source("orders");
     let killing = async {
         for _ in 0..KILLS_UNDER_TRAFFIC {
             kill_after(&world, "blob", "put", random.random_range(2..120)).await;
+            kill_after_saving(&world, RANGES + random.random_range(1..8)).await;
         }
         stop.cancel();
     };
     tokio::join!(killing, traffic(&source, &mut traffic_random, &stop));
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
     world.catch_up().await;
     let history = world.history("orders").await;
     assert!(history.len() as u64 > SEEDED, "there was no traffic");

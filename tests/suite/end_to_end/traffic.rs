@@ -14,22 +14,47 @@ const PACE: Duration = Duration::from_millis(6);
 const DOCUMENTS: u32 = 60;
 const KEYS: u32 = 9;
 
-/// Creates, replaces and deletes documents, one after the other, until told to stop.
+/// Creates, replaces and deletes documents, one after the other, until told to stop. Some changes of one document come in one
+/// transaction, so that they share their place in the log.
 pub(super) async fn traffic(source: &Source<'_>, random: &mut StdRng, stop: &CancellationToken) {
     let mut existing = BTreeSet::new();
-    let mut step = 0_u64;
+    let mut step = 0;
     let mut pace = tokio::time::interval(PACE);
     while !stop.is_cancelled() {
         pace.tick().await;
-        step += 1;
         let number = random.random_range(0..DOCUMENTS);
         let (key, id) = (format!("[\"k{}\"]", number % KEYS), format!("t{number}"));
-        if random.random_bool(0.2) && existing.remove(&number) {
-            source.delete(&key, &id).await;
-        } else {
-            let text = format!("{{\"id\":\"{id}\",\"pk\":\"k{}\",\"step\":{step}.0}}", number % KEYS);
-            source.put(&key, &text).await;
-            existing.insert(number);
+        let mut text = || {
+            step += 1;
+            format!("{{\"id\":\"{id}\",\"pk\":\"k{}\",\"step\":{step}.0}}", number % KEYS)
+        };
+        let existed = existing.contains(&number);
+        match random.random_range(0..10) {
+            0 | 1 if existed => {
+                source.delete(&key, &id).await;
+                existing.remove(&number);
+                continue;
+            }
+            2 if existed => source.batch(&key, &[delete(&id), create(&text())]).await,
+            3 if existed => source.batch(&key, &[replace(&id, &text()), replace(&id, &text())]).await,
+            4 if !existed => {
+                source.batch(&key, &[create(&text()), replace(&id, &text()), delete(&id)]).await;
+                continue;
+            }
+            _ => source.put(&key, &text()).await,
         }
+        existing.insert(number);
     }
+}
+
+fn create(text: &str) -> String {
+    format!("{{\"operationType\":\"Create\",\"resourceBody\":{text}}}")
+}
+
+fn replace(id: &str, text: &str) -> String {
+    format!("{{\"operationType\":\"Replace\",\"id\":\"{id}\",\"resourceBody\":{text}}}")
+}
+
+fn delete(id: &str) -> String {
+    format!("{{\"operationType\":\"Delete\",\"id\":\"{id}\"}}")
 }
