@@ -21,6 +21,7 @@ mod oracle;
 mod output;
 mod rivals;
 mod traffic;
+mod transactions;
 mod wire;
 mod world;
 

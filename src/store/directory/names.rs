@@ -117,9 +117,9 @@ mod tests {
         for name in
             ["", "/etc/passwd", "../x", "a/../b", "a/./b", "a//b", "a/", "a\\b", "a\0b", "a\nb", &"x".repeat(256)]
         {
-            let failure = object_directory(Path::new("/root"), name).unwrap_err();
+            let failure = object_directory(Path::new("/base"), name).unwrap_err();
             assert_eq!(failure.kind, Kind::Refused, "{name:?}");
         }
-        assert_eq!(object_directory(Path::new("/root"), "a/..b.json").unwrap(), Path::new("/root/a/..b.json"));
+        assert_eq!(object_directory(Path::new("/base"), "a/..b.json").unwrap(), Path::new("/base/a/..b.json"));
     }
 }

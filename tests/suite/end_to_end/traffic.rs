@@ -47,14 +47,14 @@ pub(super) async fn traffic(source: &Source<'_>, random: &mut StdRng, stop: &Can
     }
 }
 
-fn create(text: &str) -> String {
+pub(super) fn create(text: &str) -> String {
     format!("{{\"operationType\":\"Create\",\"resourceBody\":{text}}}")
 }
 
-fn replace(id: &str, text: &str) -> String {
+pub(super) fn replace(id: &str, text: &str) -> String {
     format!("{{\"operationType\":\"Replace\",\"id\":\"{id}\",\"resourceBody\":{text}}}")
 }
 
-fn delete(id: &str) -> String {
+pub(super) fn delete(id: &str) -> String {
     format!("{{\"operationType\":\"Delete\",\"id\":\"{id}\"}}")
 }
