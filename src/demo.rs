@@ -45,7 +45,7 @@ pub async fn run(demo: Demo) -> Result<(), CommandError> {
     let emulator = Emulator::bind(Options { cosmos: any(), blob: any() }).await;
     let emulator = emulator.map_err(|e| failed(format!("the emulator did not start: {e}")))?;
     let admin = free_address().await?;
-    let key_path = demo.loading.as_ref().map_or_else(|| "/pk".to_owned(), |l| format!("/{}", l.key_field));
+    let key_path = demo.loading.as_ref().map_or_else(|| "/pk".to_owned(), Loading::key_path);
     let container = if documents.is_some() { "documents" } else { "orders" };
     let config = configuration(&emulator, &admin, container);
     let file = directory.join("cosmirror.toml");

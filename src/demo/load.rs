@@ -39,6 +39,12 @@ pub(super) struct Loaded {
 }
 
 impl Loading {
+    /// The path of the partition key; a name that is more than one word is quoted.
+    pub(super) fn key_path(&self) -> String {
+        let plain = self.key_field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if plain { format!("/{}", self.key_field) } else { format!("/\"{}\"", self.key_field) }
+    }
+
     /// Reads the file.
     pub(super) fn read(&self) -> Result<Vec<Loaded>, CommandError> {
         let usage = |what: String| {
@@ -47,7 +53,7 @@ impl Loading {
         };
         let text = std::fs::read_to_string(&self.file).map_err(|e| usage(e.to_string()))?;
         let documents = split(&text).map_err(|e| usage(e.to_string()))?;
-        let key = KeyDefinition::new([format!("/\"{}\"", self.key_field)]);
+        let key = KeyDefinition::new([self.key_path()]);
         let id = KeyDefinition::new([format!("/\"{}\"", self.id_field)]);
         let own = KeyDefinition::new(["/id"]);
         let mut loaded = Vec::new();

@@ -118,6 +118,7 @@ fn entry(name: &str, record: &DeadLetter, key: &PartitionKey, id: &str, content:
         op,
         ts: content.ts?,
         lsn: Some(content.lsn.unwrap_or(record.lsn)),
+        nth: None,
         lineage: record.lineage.clone(),
         etag: content.etag.clone(),
         rid: String::new(),

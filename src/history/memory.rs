@@ -31,6 +31,7 @@ pub(crate) fn version(id: &str, etag: &str, ts: i64, lsn: Option<u64>, body: &[u
         op: Op::Replace,
         ts,
         lsn,
+        nth: None,
         lineage: "l".to_owned(),
         etag: Some(etag.to_owned()),
         rid: "rid".to_owned(),

@@ -108,6 +108,7 @@ mod tests {
             op: if etag.is_some() { Op::Replace } else { Op::Delete },
             ts,
             lsn,
+            nth: None,
             lineage: lineage.to_owned(),
             etag: etag.map(str::to_owned),
             rid: String::new(),

@@ -106,6 +106,20 @@ pub fn plan(entries: &[Bytes], context: &Context) -> PagePlan {
     plan
 }
 
+/// Tells the deletes of one document in one transaction apart: they share their LSN and have nothing else of their own.
+pub fn number_deletes(changes: &mut [Incoming]) {
+    let mut nth = 0;
+    for at in 0..changes.len() {
+        if at > 0 && changes[at - 1].version.lsn != changes[at].version.lsn {
+            nth = 0;
+        }
+        if changes[at].operation.is_delete() {
+            nth += 1;
+            changes[at].version.nth = (nth > 1).then_some(nth);
+        }
+    }
+}
+
 fn incoming(entry: &Bytes, change: Change<'_>, context: &Context) -> Incoming {
     let body = if change.document.is_empty() { Bytes::new() } else { entry.slice_ref(change.document.as_bytes()) };
     let op = match change.operation {
@@ -121,6 +135,7 @@ fn incoming(entry: &Bytes, change: Change<'_>, context: &Context) -> Incoming {
             op,
             ts: change.ts,
             lsn: change.lsn,
+            nth: None,
             lineage: context.lineage.clone(),
             etag: change.etag,
             rid: context.rid.clone(),

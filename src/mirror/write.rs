@@ -18,7 +18,7 @@ use super::checkpoint::Durable;
 use super::dead_letter;
 use super::guard::Guard;
 use super::order::{Decision, Known, arrange, decide};
-use super::plan::{DocumentPlan, Incoming, PagePlan};
+use super::plan::{self, DocumentPlan, Incoming, PagePlan};
 use crate::admin::ContainerMetrics;
 use crate::failure::{Action, Failure, Kind};
 use crate::retry::Backoff;
@@ -109,6 +109,7 @@ impl Writer {
         };
         if shares_lsn {
             arrange(known.as_ref().is_some_and(|k| k.exists), &mut document.changes, Incoming::shape);
+            plan::number_deletes(&mut document.changes);
         }
         for incoming in &document.changes {
             self.write_version(name, &mut known, incoming, page, terms).await?;

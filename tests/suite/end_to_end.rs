@@ -13,6 +13,7 @@ mod documents;
 mod drain;
 mod emulator;
 mod errors;
+mod expiry;
 mod faults;
 mod hostile_names;
 mod main_job;

@@ -9,6 +9,7 @@
 //! | `op` | `create`, `replace`, `delete`, `expire`, `backfill`, `reconcile` |
 //! | `ts` | the source's commit time, seconds since 1970 |
 //! | `lsn` | the change's log sequence number, where the feed told it |
+//! | `nth` | which of several deletes of one document in one transaction, from 2; absent for the first or only one |
 //! | `lineage` | the unbroken sequence that the LSN belongs to |
 //! | `etag` | the document's `_etag`, absent for deletes |
 //! | `rid` | the resource id of the source container: its generation |
@@ -87,6 +88,8 @@ pub struct Version {
     pub ts: i64,
     /// Log sequence number, where the feed told it.
     pub lsn: Option<u64>,
+    /// Which of several deletes of this document in one transaction, from 2; none for the first or only one.
+    pub nth: Option<u32>,
     /// The unbroken sequence that `lsn` belongs to.
     pub lineage: String,
     /// The document's `_etag` with its quotes; none makes this version a tombstone.
@@ -137,7 +140,7 @@ impl Version {
     pub fn identity(&self) -> String {
         match &self.etag {
             Some(etag) => etag.clone(),
-            None => delete_identity(&self.lineage, self.lsn, self.ts),
+            None => delete_identity(&self.lineage, self.lsn, self.nth, self.ts),
         }
     }
 
@@ -158,6 +161,7 @@ impl Version {
         set("op", Some(self.op.to_string()));
         set("ts", Some(self.ts.to_string()));
         set("lsn", self.lsn.map(|lsn| lsn.to_string()));
+        set("nth", self.nth.map(|nth| nth.to_string()));
         set("lineage", Some(self.lineage.clone()));
         set("etag", self.etag.clone());
         set("rid", Some(self.rid.clone()));
@@ -185,6 +189,7 @@ impl Version {
             op,
             ts: fields.parsed("ts")?.ok_or(VersionError::Missing("ts"))?,
             lsn: fields.parsed("lsn")?,
+            nth: fields.parsed("nth")?,
             lineage: fields.required("lineage")?.to_owned(),
             etag,
             rid: fields.required("rid")?.to_owned(),
@@ -197,11 +202,13 @@ impl Version {
     }
 }
 
-/// The identity of a delete, which has no etag of its own.
-pub fn delete_identity(lineage: &str, lsn: Option<u64>, ts: i64) -> String {
+/// The identity of a delete, which has no etag of its own: its place in the log, and its place among the deletes of the same
+/// document there.
+fn delete_identity(lineage: &str, lsn: Option<u64>, nth: Option<u32>, ts: i64) -> String {
+    let nth = nth.map(|nth| format!("#{nth}")).unwrap_or_default();
     match lsn {
-        Some(lsn) => format!("del:{lineage}:{lsn}"),
-        None => format!("del:{lineage}:ts{ts}"),
+        Some(lsn) => format!("del:{lineage}:{lsn}{nth}"),
+        None => format!("del:{lineage}:ts{ts}{nth}"),
     }
 }
 
@@ -246,6 +253,7 @@ mod tests {
             op: Op::Replace,
             ts: 1_700_000_000,
             lsn: Some(42),
+            nth: None,
             lineage: "TQxHAKF8vo8=..FF".to_owned(),
             etag: Some("\"0100\"".to_owned()),
             rid: "TQxHAKF8vo8=".to_owned(),
@@ -288,6 +296,9 @@ mod tests {
         let delete = Version { op: Op::Delete, etag: None, ..version() };
         assert_eq!(delete.identity(), "del:TQxHAKF8vo8=..FF:42");
         assert!(Version::from_metadata(&delete.to_metadata()).unwrap().is_tombstone());
+        let second = Version { nth: Some(2), ..delete };
+        assert_eq!(second.identity(), "del:TQxHAKF8vo8=..FF:42#2");
+        assert_eq!(Version::from_metadata(&second.to_metadata()).unwrap(), second);
     }
 
     #[test]

@@ -15,12 +15,18 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Creates the container, and its database where it is missing, with these paths as its partition key.
     pub(super) async fn make(&self, paths: &[&str]) {
+        self.make_with(paths, serde_json::Map::new()).await;
+    }
+
+    /// The same with more properties.
+    pub(super) async fn make_with(&self, paths: &[&str], more: serde_json::Map<String, serde_json::Value>) {
         let (status, text) = self.send("POST", &["dbs"], &[], format!(r#"{{"id":"{DATABASE}"}}"#)).await;
         assert!(status == 201 || status == 409, "{text}");
         let kind = if paths.len() == 1 { "Hash" } else { "MultiHash" };
         let key = serde_json::json!({ "paths": paths, "kind": kind, "version": 2 });
-        let body = serde_json::json!({ "id": self.container, "partitionKey": key }).to_string();
-        let (status, text) = self.send("POST", &["dbs", DATABASE, "colls"], &[], body).await;
+        let mut body = serde_json::json!({ "id": self.container, "partitionKey": key });
+        body.as_object_mut().unwrap().extend(more);
+        let (status, text) = self.send("POST", &["dbs", DATABASE, "colls"], &[], body.to_string()).await;
         assert_eq!(status, 201, "{text}");
     }
 

@@ -129,7 +129,8 @@ fn assert_tied(versions: &[Stored]) {
     let mut beneath = None;
     for version in versions {
         assert_eq!(version.field("prev"), beneath.as_deref());
-        let delete = || format!("del:{}:{}", version.field("lineage").unwrap(), version.field("lsn").unwrap());
+        let nth = version.field("nth").map(|nth| format!("#{nth}")).unwrap_or_default();
+        let delete = || format!("del:{}:{}{nth}", version.field("lineage").unwrap(), version.field("lsn").unwrap());
         beneath = Some(version.field("etag").map_or_else(delete, str::to_owned));
     }
 }
