@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The part of a lease's time in which writes may start. The rest, 24 s of the usual minute, is longer than a put may take.
-const OPEN_PART: f64 = 0.6;
+/// The part of a lease's time in which writes may start. The rest, 15 s of the usual minute, is longer than a put may take.
+const OPEN_PART: f64 = 0.75;
 
 /// Says whether writes may start.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ mod tests {
     async fn a_guard_closes_by_time_and_opens_again_by_renewal() {
         let expiration = Duration::from_secs(60);
         let guard = Guard::new(Guard::deadline(Instant::now(), expiration));
-        tokio::time::advance(Duration::from_secs(35)).await;
+        tokio::time::advance(Duration::from_secs(44)).await;
         assert!(guard.is_open());
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(!guard.is_open());

@@ -50,7 +50,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a whole request; a full page of a listing is several megabytes.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for a put. Whoever owns a lease counts on it: a put begun before the lease runs out ends soon after.
-pub const PUT_TIMEOUT: Duration = Duration::from_secs(20);
+pub const PUT_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Most items Azure puts on one page of a listing.
 const PAGE_ITEMS_MAX: u16 = 5_000;
