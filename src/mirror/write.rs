@@ -95,29 +95,56 @@ impl Writer {
         Ok(Durable::after_storing(token))
     }
 
-    async fn write_document(&self, mut document: DocumentPlan, page: &str, terms: &Terms<'_>) -> Result<(), Halt> {
-        let name = document.name.as_str();
-        let shares_lsn = document.changes.windows(2).any(|w| w[0].version.lsn == w[1].version.lsn);
-        let mut known = match self.cache.get(name) {
-            Some(known) => Some(known),
+    async fn write_document(&self, document: DocumentPlan, page: &str, terms: &Terms<'_>) -> Result<(), Halt> {
+        let DocumentPlan { name, mut changes } = document;
+        let shares_lsn = changes.windows(2).any(|w| w[0].version.lsn == w[1].version.lsn);
+        let mut known = match self.cache.get(&name) {
+            // The order of a transaction's changes follows from what is stored; what is remembered may be older.
+            Some(known) if !shares_lsn => Some(known),
             None if self.create_first.load(Ordering::Relaxed) && !shares_lsn => None,
-            None => {
-                let known = self.look(name, &document.changes[0].version, terms).await?;
+            _ => {
+                let known = self.look(&name, &changes[0].version, terms).await?;
                 self.create_first.store(known.is_none(), Ordering::Relaxed);
                 known
             }
         };
         if shares_lsn {
-            arrange(known.as_ref().is_some_and(|k| k.exists), &mut document.changes, Incoming::shape);
-            plan::number_deletes(&mut document.changes);
+            plan::number_deletes(&mut changes);
+            changes = self.missing(&name, known.as_ref(), changes, terms).await?;
+            arrange(known.as_ref().is_some_and(|k| k.exists), &mut changes, Incoming::shape);
         }
-        for incoming in &document.changes {
-            self.write_version(name, &mut known, incoming, page, terms).await?;
+        for incoming in &changes {
+            self.write_version(&name, &mut known, incoming, page, terms).await?;
         }
         if let Some(known) = known {
-            self.cache.put(name, known);
+            self.cache.put(&name, known);
         }
         Ok(())
+    }
+
+    /// The changes that are not stored yet. They begin where the stored state is, so that state gives their order; with the
+    /// others among them it would be taken for the state before the first.
+    async fn missing(
+        &self,
+        name: &str,
+        known: Option<&Known>,
+        changes: Vec<Incoming>,
+        terms: &Terms<'_>,
+    ) -> Result<Vec<Incoming>, Halt> {
+        let mut missing = Vec::with_capacity(changes.len());
+        for incoming in changes {
+            let stored = match decide(known, &incoming.version) {
+                Decision::Stored | Decision::Older => true,
+                Decision::Open => self.is_stored(name, &incoming.version.identity(), terms).await?,
+                Decision::Put => false,
+            };
+            if stored {
+                self.skipped(false)?;
+            } else {
+                missing.push(incoming);
+            }
+        }
+        Ok(missing)
     }
 
     async fn write_version(
