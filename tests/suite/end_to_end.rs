@@ -27,7 +27,7 @@ mod wire;
 mod world;
 
 /// Within this time whatever is waited for happens, or the test has failed. Generous: other tests share the processors.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 /// Pause between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 

@@ -50,7 +50,7 @@ impl World {
         let mut text = format!(
             "[source]\nendpoint = \"http://{}/\"\nauth = \"emulator\"\npoll_interval = \"10ms\"\n\
              poll_interval_idle_max = \"100ms\"\nstaleness_margin = \"0s\"\n\n\
-             [leases]\ndatabase = {DATABASE:?}\nexpiration = \"2s\"\nrenew_interval = \"1s\"\nacquire_interval = \"1s\"\n\n\
+             [leases]\ndatabase = {DATABASE:?}\nexpiration = \"6s\"\nrenew_interval = \"1s\"\nacquire_interval = \"1s\"\n\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n\n[target]\n",
             emulator.cosmos
         );
