@@ -198,3 +198,6 @@ impl CosmosService {
 pub(crate) fn container_of(parts: &Parts) -> Option<String> {
     Path::parse(parts.uri.path()).ok()?.target().container().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod model_tests;
