@@ -7,6 +7,9 @@ mod account;
 #[path = "wire/control.rs"]
 mod control;
 #[cfg(test)]
+#[path = "wire/data.rs"]
+mod data;
+#[cfg(test)]
 #[path = "wire/faults.rs"]
 mod faults;
 #[cfg(test)]
