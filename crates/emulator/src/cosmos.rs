@@ -202,7 +202,7 @@ impl CosmosService {
             Method::GET => item::read(call, &container, id),
             Method::PUT => item::replace(call, &container, id),
             Method::DELETE => item::delete(call, &container, id),
-            Method::PATCH => Err(CosmosError::not_implemented("Patch")),
+            Method::PATCH => item::patch::run(call, &container, id),
             ref method => Err(CosmosError::not_implemented(format!("Method {method} on an item"))),
         }
     }

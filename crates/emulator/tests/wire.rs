@@ -4,6 +4,9 @@
 #[path = "wire/account.rs"]
 mod account;
 #[cfg(test)]
+#[path = "wire/batches.rs"]
+mod batches;
+#[cfg(test)]
 #[path = "wire/control.rs"]
 mod control;
 #[cfg(test)]

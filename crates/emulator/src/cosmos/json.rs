@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// The deepest nesting the service accepts.
 const DEPTH_MAX: usize = 128;
@@ -117,6 +119,11 @@ pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
         return serde_json::from_str::<String>(text).ok().map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
+}
+
+/// Reads a member's value that may be absent: unlike serde's own `Option`, `null` is a value.
+pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn skip_space(bytes: &[u8], from: usize) -> usize {
