@@ -2,6 +2,8 @@
 //!
 //! Bodies are JSON; an unknown property is an error, so that a misspelt one never silently does nothing.
 
+mod container;
+
 use bytes::Bytes;
 use futures::stream;
 use http::header::CONTENT_TYPE;
@@ -24,6 +26,22 @@ pub(crate) const PREFIX: &str = "/_emulator/";
 
 /// Documents seeded before other requests get a turn.
 const SEED_STEP: usize = 256;
+
+/// The control requests there are.
+const NAMES: [&str; 12] = [
+    "account",
+    "clock",
+    "counters",
+    "faults",
+    "feed",
+    "health",
+    "history",
+    "merge",
+    "retention",
+    "seed",
+    "split",
+    "storage",
+];
 
 /// Why a control request is refused.
 struct Refusal(StatusCode, String);
@@ -61,10 +79,11 @@ pub(crate) async fn handle(shared: &Shared, parts: &Parts, body: Bytes) -> Respo
         }
         (&Method::POST, "clock") => set_clock(shared, &body),
         (&Method::POST, "account") => set_account(shared, &body),
-        (&Method::POST, "split" | "merge" | "retention") => {
-            Err(Refusal(StatusCode::NOT_IMPLEMENTED, format!("{name} is not implemented by this emulator yet")))
-        }
-        (_, "health" | "counters" | "history" | "storage" | "seed" | "faults" | "clock" | "account") => {
+        (&Method::POST, "split") => container::split(shared, &body),
+        (&Method::POST, "merge") => container::merge(shared, &body),
+        (&Method::POST, "retention") => container::retention(shared, &body),
+        (&Method::POST, "feed") => container::feed(shared, &body),
+        (_, name) if NAMES.contains(&name) => {
             Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{name} does not take {}", parts.method)))
         }
         _ => Err(Refusal(StatusCode::NOT_FOUND, format!("there is no control request {name:?}"))),

@@ -17,12 +17,14 @@ mod ids;
 mod item;
 mod json;
 mod keys;
+mod manage;
 mod partition;
 mod query;
 mod ranges;
 mod respond;
 mod route;
 mod seed;
+mod session;
 mod state;
 mod store;
 mod system_properties;
@@ -44,9 +46,12 @@ use respond::Reply;
 use route::{Path, Target};
 use store::Store;
 
+pub(crate) use feed::FeedQuirks;
 pub(crate) use history::HistoryCursor;
+pub(crate) use manage::{ContainerControl, RangeBounds};
 pub(crate) use respond::http_date;
 pub(crate) use seed::{Seed, SeedError};
+pub(crate) use state::TopologyError;
 
 /// The document service.
 pub(crate) struct CosmosService {
@@ -193,3 +198,6 @@ impl CosmosService {
 pub(crate) fn container_of(parts: &Parts) -> Option<String> {
     Path::parse(parts.uri.path()).ok()?.target().container().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod model_tests;

@@ -19,6 +19,9 @@ mod items;
 #[path = "wire/query.rs"]
 mod query;
 #[cfg(test)]
+#[path = "wire/ranges.rs"]
+mod ranges;
+#[cfg(test)]
 #[path = "wire/sdk.rs"]
 mod sdk;
 #[cfg(test)]

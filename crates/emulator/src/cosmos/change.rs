@@ -35,14 +35,12 @@ impl Op {
 /// A change in a container's log. Never altered once committed.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
-    /// Place among all changes of the container, from 1.
+    /// Place among all changes of the container, from 1; those of a transaction follow each other.
     pub(crate) seq: u64,
     /// The range that committed it.
     pub(crate) range: Arc<str>,
     /// The transaction's sequence number in the range; a batch's changes share it.
     pub(crate) lsn: u64,
-    /// Place within the transaction.
-    pub(crate) place: u32,
     pub(crate) op: Op,
     pub(crate) id: Arc<str>,
     /// The partition key's components as a JSON array.

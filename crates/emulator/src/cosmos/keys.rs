@@ -165,6 +165,14 @@ impl Scope {
         }
     }
 
+    /// The key before which the part ends; a single key is its own.
+    pub(crate) fn max(&self) -> &EffectivePartitionKey {
+        match self {
+            Self::Point(point) => point,
+            Self::Span { max, .. } => max,
+        }
+    }
+
     /// The lowest key.
     pub(crate) fn min(&self) -> &EffectivePartitionKey {
         match self {

@@ -1,8 +1,11 @@
 //! A physical partition: a range of the hash space with its items, its log and the indexes over both.
 //!
-//! Invariants: `lsn` is the sequence number of the last committed transaction; `log` is ordered by (lsn, place);
-//! every live item stands once in `items`, `live` and `latest`, and in `expiries` iff it expires. All indexes are
-//! functions of the log's changes whose keys lie in `bounds`, which is what makes a split a filter.
+//! Invariants: `lsn` is no less than the sequence number of the last committed transaction; `log` is ordered by
+//! (lsn, seq); every live item stands once in `items`, `live` and `latest`, and in `expiries` iff it expires. All
+//! indexes are functions of the log's changes whose keys lie in `bounds`, which is what makes a split a filter and a
+//! merge a merge of two logs (`lineage`).
+
+mod lineage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,8 +35,9 @@ pub(crate) struct Partition {
     items: BTreeMap<ItemKey, u64>,
     /// Current versions by ordinal, which is the order of queries.
     live: BTreeMap<u64, Arc<Change>>,
-    /// Ordinals of the live items by their current version's (lsn, place): the latest-version feed.
-    latest: BTreeMap<(u64, u32), u64>,
+    /// Ordinals of the live items by their current version's (lsn, seq): the latest-version feed. After a merge two
+    /// transactions may have the same lsn.
+    latest: BTreeMap<(u64, u64), u64>,
     /// Ordinals of the items that expire, by when.
     expiries: BTreeSet<(i64, u64)>,
 }
@@ -73,7 +77,7 @@ impl Partition {
         if let Some(ordinal) = self.items.get(&key)
             && let Some(previous) = self.live.remove(ordinal)
         {
-            self.latest.remove(&(previous.lsn, previous.place));
+            self.latest.remove(&(previous.lsn, previous.seq));
             if let Some(at) = previous.expires_at {
                 self.expiries.remove(&(at, previous.ordinal));
             }
@@ -83,7 +87,7 @@ impl Partition {
             return;
         }
         self.items.insert(key, change.ordinal);
-        self.latest.insert((change.lsn, change.place), change.ordinal);
+        self.latest.insert((change.lsn, change.seq), change.ordinal);
         if let Some(at) = change.expires_at {
             self.expiries.insert((at, change.ordinal));
         }

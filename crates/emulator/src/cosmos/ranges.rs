@@ -9,7 +9,6 @@ use super::Call;
 use super::errors::CosmosError;
 use super::headers;
 use super::ids;
-use super::keys::Scope;
 use super::respond::Reply;
 
 /// Lists the ranges.
@@ -28,10 +27,7 @@ pub(super) fn list(call: &Call<'_>, database: &str, name: &str) -> Result<Reply,
         .iter()
         .map(|partition| {
             let number = partition.id.parse::<u64>().unwrap_or_default();
-            let (min, max) = match &partition.bounds {
-                Scope::Span { min, max } => (min.to_hex(), max.to_hex()),
-                Scope::Point(point) => (point.to_hex(), point.to_hex()),
-            };
+            let (min, max) = (partition.bounds.min().to_hex(), partition.bounds.max().to_hex());
             let parents: Vec<&str> = partition.parents.iter().map(|parent| &**parent).collect();
             json!({
                 "_rid": ids::range_rid(state.numbers.database, state.numbers.container, number),

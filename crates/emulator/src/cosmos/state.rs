@@ -4,6 +4,7 @@
 //! of one partition. `history` holds every change ever committed, in order of `seq`.
 
 mod pages;
+mod topology;
 mod transaction;
 
 use std::sync::Arc;
@@ -14,12 +15,18 @@ use jiff::Timestamp;
 
 use super::change::{Change, Op};
 use super::errors::CosmosError;
+use super::feed::FeedQuirks;
 use super::ids;
 use super::keys::{Key, KeyDefinition, Scope};
 use super::partition::Partition;
 
-pub(crate) use pages::{FeedMode, FeedStart, PAGE_BYTES_MAX, feed_page};
+pub(crate) use pages::{FeedMode, FeedPage, FeedRequest, FeedStart, PAGE_BYTES_MAX, feed_page};
+pub(crate) use topology::TopologyError;
 pub(crate) use transaction::{Write, WriteKind, Written};
+
+/// How long the all-versions feed of a container goes back unless told otherwise: the longer of the two periods that
+/// continuous backup offers.
+const RETENTION_SECONDS: i64 = 30 * 86_400;
 
 /// The numbers a container's resource ids are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,12 @@ pub(crate) struct State {
     partitions: Vec<Partition>,
     /// Counts changes of the partitions themselves.
     pub(crate) topology: u64,
+    /// How many ranges there ever were, which is the next one's number.
+    ranges: u64,
+    /// How long the all-versions feed goes back, in seconds.
+    pub(crate) retention: i64,
+    /// Oddities of the feed that tests ask for.
+    pub(crate) quirks: FeedQuirks,
     history: Vec<Arc<Change>>,
     ordinal: u64,
 }
@@ -51,12 +64,23 @@ impl State {
         default_ttl: Option<i64>,
         ranges: u32,
     ) -> Self {
-        let partitions = even_bounds(ranges)
+        let partitions: Vec<_> = even_bounds(ranges)
             .into_iter()
             .enumerate()
             .map(|(index, bounds)| Partition::new(index.to_string(), bounds))
             .collect();
-        Self { numbers, definition, default_ttl, partitions, topology: 1, history: Vec::new(), ordinal: 0 }
+        Self {
+            numbers,
+            definition,
+            default_ttl,
+            ranges: partitions.len() as u64,
+            partitions,
+            topology: 1,
+            retention: RETENTION_SECONDS,
+            quirks: FeedQuirks::default(),
+            history: Vec::new(),
+            ordinal: 0,
+        }
     }
 
     /// All partitions, by their bounds.
@@ -116,7 +140,6 @@ impl State {
                     seq: self.next_seq(),
                     range: Arc::clone(&partition.id),
                     lsn: partition.lsn() + 1,
-                    place: 0,
                     op: Op::Expire,
                     ts: now.as_second(),
                     document: None,

@@ -13,7 +13,16 @@ pub(super) enum Shape {
     /// `current` and partial `metadata`.
     Envelope,
     /// `current` and `metadata` with the kind of change.
-    AllVersions,
+    AllVersions(DeleteKeys),
+}
+
+/// How a delete's metadata writes the partition key. The service's own clients disagree on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeleteKeys {
+    /// By path.
+    Object,
+    /// The values alone.
+    Array,
 }
 
 /// The page's body.
@@ -32,7 +41,7 @@ pub(super) fn body(rid: &str, changes: &[Arc<Change>], shape: Shape, definition:
                 body.push_str(change.text());
                 body.push_str(&format!(",\"metadata\":{{\"lsn\":{},\"crts\":{}}}}}", change.lsn, change.ts));
             }
-            Shape::AllVersions => push_version(&mut body, change, definition),
+            Shape::AllVersions(keys) => push_version(&mut body, change, keys, definition),
         }
     }
     body.push_str(&format!("],\"_count\":{}}}", changes.len()));
@@ -46,7 +55,7 @@ fn push_flat(body: &mut String, change: &Change) {
     body.push_str(&format!(",\"_lsn\":{}}}", change.lsn));
 }
 
-fn push_version(body: &mut String, change: &Change, definition: &KeyDefinition) {
+fn push_version(body: &mut String, change: &Change, keys: DeleteKeys, definition: &KeyDefinition) {
     body.push_str("{\"current\":");
     body.push_str(if change.op.removes() { "{}" } else { change.text() });
     let operation = match change.op {
@@ -66,7 +75,11 @@ fn push_version(body: &mut String, change: &Change, definition: &KeyDefinition) 
     }
     if change.op.removes() {
         let id = serde_json::Value::from(&*change.id);
-        body.push_str(&format!(",\"id\":{id},\"partitionKey\":{}", definition.named(&change.key)));
+        let key = match keys {
+            DeleteKeys::Object => definition.named(&change.key),
+            DeleteKeys::Array => change.key.to_string(),
+        };
+        body.push_str(&format!(",\"id\":{id},\"partitionKey\":{key}"));
     }
     body.push_str("}}");
 }

@@ -140,14 +140,13 @@ impl State {
                 Ok(Written::Created(self.version(step, &id, Op::Create, document, (ordinal, None))))
             }
             (WriteKind::Upsert(document) | WriteKind::Replace(document), Some(current)) => {
-                let place = (current.ordinal, Some(current.lsn));
-                Ok(Written::Replaced(self.version(step, &id, Op::Replace, document, place)))
+                let before = (current.ordinal, Some(current.lsn));
+                Ok(Written::Replaced(self.version(step, &id, Op::Replace, document, before)))
             }
             (WriteKind::Delete, Some(current)) => Ok(Written::Deleted(Arc::new(Change {
                 seq: self.next_seq() + u64::from(step.place),
                 range: Arc::clone(&self.partitions[step.partition].id),
                 lsn: step.lsn,
-                place: step.place,
                 op: Op::Delete,
                 ts: step.now.as_second(),
                 document: None,
@@ -178,7 +177,6 @@ impl State {
             seq: self.next_seq() + u64::from(step.place),
             range: Arc::clone(&self.partitions[step.partition].id),
             lsn: step.lsn,
-            place: step.place,
             op,
             id: Arc::from(id),
             key: Arc::clone(&step.key.text),
