@@ -160,7 +160,8 @@ async fn connection(service: Service, stream: TcpStream, shared: Arc<Shared>, ta
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
     let mut builder = Builder::new(Tracked(tasks));
-    builder.http1().timer(TokioTimer::new());
+    // Clients keep idle connections for minutes and expect to find them open, as the services keep them.
+    builder.http1().header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())
