@@ -3,7 +3,7 @@
 //! Responsibility: to answer like the service does, over the wire, as far as the operations in [`route`] go;
 //! what is not there is refused with 501 and its name. Invariants: every write gets a stamp that is unique and
 //! increasing in its container, from which ETag and version id come; requests on one container are serial, so
-//! conditional writes are exact. State is in memory: nothing survives the process.
+//! conditional writes are exact. State is in memory; what survives the process is in the journal, if there is one.
 //!
 //! Way of a request: [`request`] reads it, [`route`] finds the operation, [`auth`] judges the caller, one of
 //! [`put`], [`blocks`], [`get`], [`delete`], [`list`], [`containers`] and [`account`] does it on the [`store`], and
@@ -20,6 +20,7 @@ mod delete;
 mod entry;
 mod errors;
 mod get;
+mod journal;
 mod list;
 mod page;
 mod put;
@@ -31,7 +32,7 @@ mod time;
 mod xml;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -79,6 +80,7 @@ pub(crate) struct BlobService {
     store: Store,
     settings: RwLock<StorageSettings>,
     requests: AtomicU64,
+    kept: OnceLock<journal::Kept>,
 }
 
 impl BlobService {
@@ -93,6 +95,7 @@ impl BlobService {
             store: Store::default(),
             settings: RwLock::default(),
             requests: AtomicU64::new(0),
+            kept: OnceLock::new(),
         }
     }
 
@@ -122,20 +125,18 @@ impl BlobService {
 
     /// Answers one request.
     pub(crate) async fn handle(&self, parts: Parts, body: Bytes) -> Response<Bytes> {
-        let now = self.clock.now();
         let serial = self.requests.fetch_add(1, Ordering::Relaxed);
         let request_id = format!("c05a1220-001e-0000-0000-{serial:012x}");
-        let mut reply = self
-            .answer(&parts, body, now)
-            .unwrap_or_else(|error| Reply::refusal(&error, parts.method == Method::HEAD, &request_id, now));
+        let (now, answer) = self.answer_and_keep(&parts, body);
+        let mut reply =
+            answer.unwrap_or_else(|error| Reply::refusal(&error, parts.method == Method::HEAD, &request_id, now));
         if parts.method == Method::HEAD {
             reply.set_body(Bytes::new());
         }
         reply.finish(&parts.headers, &request_id, now)
     }
 
-    /// Changes the account's settings for the requests that follow.
-    pub(crate) fn set_storage(&self, settings: StorageSettings) {
+    fn put_storage(&self, settings: StorageSettings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 

@@ -4,8 +4,14 @@
 #[path = "wire/account.rs"]
 mod account;
 #[cfg(test)]
+#[path = "wire/batches.rs"]
+mod batches;
+#[cfg(test)]
 #[path = "wire/control.rs"]
 mod control;
+#[cfg(test)]
+#[path = "wire/data.rs"]
+mod data;
 #[cfg(test)]
 #[path = "wire/faults.rs"]
 mod faults;

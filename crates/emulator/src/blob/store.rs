@@ -1,7 +1,7 @@
 //! The account's containers and their blobs, in memory.
 //!
 //! Each container has one lock, held for the look-ups and changes of one request and never across an await.
-//! Bodies are shared, not copied. Nothing survives the process.
+//! Bodies are shared, not copied.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

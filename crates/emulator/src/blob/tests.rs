@@ -52,7 +52,8 @@ impl Client {
     }
 
     fn set(&self, versioning: bool, soft_delete_days: u32) {
-        self.service.set_storage(StorageSettings { versioning, soft_delete_days, hierarchical_namespace: false });
+        let settings = StorageSettings { versioning, soft_delete_days, hierarchical_namespace: false };
+        self.service.set_storage(settings).unwrap();
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -253,7 +254,7 @@ async fn without_versioning_no_version_id_is_given_and_overwrites_replace() {
         StorageSettings { versioning: false, soft_delete_days: 0, hierarchical_namespace: false },
         StorageSettings { versioning: true, soft_delete_days: 0, hierarchical_namespace: true },
     ] {
-        client.service.set_storage(settings);
+        client.service.set_storage(settings).unwrap();
         client.send("DELETE", "/con/b", &[], "").await;
         assert_eq!(client.put("b", "one").await.header("x-ms-version-id"), "");
         assert_eq!(client.put("b", "two").await.header("x-ms-version-id"), "");

@@ -58,7 +58,7 @@ pub(super) fn merge(shared: &Shared, body: &Bytes) -> Answer {
 /// Sets how far back the all-versions feed goes.
 pub(super) fn retention(shared: &Shared, body: &Bytes) -> Answer {
     let Retention { database, container, seconds } = read(body)?;
-    find(shared, &database, &container)?.set_retention(seconds);
+    find(shared, &database, &container)?.set_retention(seconds).map_err(refuse)?;
     Ok(done())
 }
 
@@ -92,6 +92,7 @@ fn refuse(error: TopologyError) -> Refusal {
     let status = match error {
         TopologyError::NoSuchRange(_) => StatusCode::NOT_FOUND,
         TopologyError::TooNarrow => StatusCode::CONFLICT,
+        TopologyError::NotKept(_) => StatusCode::SERVICE_UNAVAILABLE,
         TopologyError::Outside(_) | TopologyError::TooFew | TopologyError::Apart => StatusCode::BAD_REQUEST,
     };
     Refusal(status, error.to_string())

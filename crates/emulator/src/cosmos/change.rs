@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use azure_data_cosmos_driver::models::EffectivePartitionKey;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// What happened to the item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Op {
     Create,
     Replace,

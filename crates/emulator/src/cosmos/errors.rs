@@ -87,6 +87,11 @@ impl CosmosError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("Request size is too large: at most {limit_bytes} bytes."))
     }
 
+    /// 503: the emulator's folder does not take the write.
+    pub(crate) fn not_kept(reason: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("The write could not be kept: {reason}"))
+    }
+
     /// 501.
     pub(crate) fn not_implemented(what: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, format!("{} is not implemented by this emulator.", what.as_ref()))

@@ -65,7 +65,7 @@ fn page(
             "The change feed is read one partition key range at a time: name one in x-ms-documentdb-partitionkeyrangeid.",
         ));
     };
-    let kept_since = call.now.as_second().saturating_sub(state.retention);
+    let kept_since = state.kept_since(call.now);
     feed_page(partition, &FeedRequest { scope: &scope, mode, start, items_max, kept_since })
 }
 

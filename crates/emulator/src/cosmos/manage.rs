@@ -53,8 +53,8 @@ impl ContainerControl {
     }
 
     /// Sets how far back the all-versions feed goes, in seconds.
-    pub(crate) fn set_retention(&self, seconds: u32) {
-        self.container.state().retention = i64::from(seconds);
+    pub(crate) fn set_retention(&self, seconds: u32) -> Result<(), TopologyError> {
+        self.container.state().set_retention(seconds)
     }
 
     /// Sets the oddities of the feeds.

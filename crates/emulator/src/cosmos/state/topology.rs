@@ -6,10 +6,12 @@
 use azure_data_cosmos_driver::models::EffectivePartitionKey;
 
 use super::{State, expiry, transaction};
+use crate::cosmos::journal::Record;
 use crate::cosmos::partition::Partition;
+use crate::journal::JournalError;
 
 /// Why the partitions stay as they are.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum TopologyError {
     #[error("there is no partition key range {0:?}")]
     NoSuchRange(String),
@@ -21,6 +23,8 @@ pub(crate) enum TopologyError {
     TooFew,
     #[error("the ranges do not adjoin")]
     Apart,
+    #[error(transparent)]
+    NotKept(#[from] JournalError),
 }
 
 impl State {
@@ -37,6 +41,8 @@ impl State {
             Some(at) => return Err(TopologyError::Outside(at.to_hex())),
             None => parent.split_point().ok_or(TopologyError::TooNarrow)?,
         };
+        self.keep(&Record::Split { number: self.numbers, range: range.into(), at: at.to_hex().into() }, &[])?;
+        let parent = &self.partitions[index];
         let ids = [self.ranges.to_string(), (self.ranges + 1).to_string()];
         let children = parent.split(&at, ids.clone());
         self.succeed(index..index + 1, children);
@@ -57,6 +63,7 @@ impl State {
         if last - first + 1 != places.len() {
             return Err(TopologyError::Apart);
         }
+        self.keep(&Record::Merge { number: self.numbers, ranges: ranges.into() }, &[])?;
         let id = self.ranges.to_string();
         let merged = Partition::merge(&self.partitions[first..=last], id.clone());
         self.succeed(first..last + 1, [merged]);

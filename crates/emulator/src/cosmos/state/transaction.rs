@@ -113,7 +113,10 @@ impl State {
             written.push(outcome);
         }
         // A change's place in the history follows those of its transaction before it.
-        self.commit(partition, changes);
+        self.commit(partition, changes).map_err(|error| {
+            self.ordinal = ordinal_before;
+            (0, error)
+        })?;
         Ok(written)
     }
 
