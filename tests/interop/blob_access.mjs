@@ -43,7 +43,7 @@ check("signature: of a container, a blob and a version", async (env) => {
   const sas = async (target, permissions) => target.generateSasUrl({ permissions: BlobSASPermissions.parse(permissions), expiresOn: at(1) });
   equal(await text(new BlobClient(await sas(blob, "r"), anonymous())), "second");
   const creator = new BlockBlobClient(await sas(blob, "c"), anonymous());
-  await refused(403, undefined, () => creator.upload("x", 1));
+  await refused(403, "UnauthorizedBlobOverwrite", () => creator.upload("x", 1));
   await new BlockBlobClient(await sas(blob, "w"), anonymous()).upload("third", 5);
   const version = new BlobClient(await sas(blob.withVersion(first.versionId), "r"), anonymous());
   equal(await text(version), "first");

@@ -60,7 +60,7 @@ def account_sas_refused(env):
     refused(403, "AuthorizationResourceTypeMismatch", lambda: list(reader.get_container_client(name).list_blobs()))
     creator = service(objects, AccountSasPermissions(create=True)).get_blob_client(name, "new")
     creator.upload_blob(b"1")
-    refused(403, None, creator.upload_blob, b"2", overwrite=True)
+    refused(403, "UnauthorizedBlobOverwrite", creator.upload_blob, b"2", overwrite=True)
     equal(container.download_blob("new").readall(), b"1")
     past = datetime.now(timezone.utc) - timedelta(hours=1)
     refused(403, "AuthenticationFailed", service(objects, read, expiry=past).get_blob_client(name, "a").download_blob)

@@ -57,14 +57,14 @@ def copy_conditions(env):
     etag = source.upload_blob(b"s")["etag"]
     modified = source.get_blob_properties().last_modified
     equal_only, other_only = MatchConditions.IfNotModified, MatchConditions.IfModified
-    refused(412, None, target.start_copy_from_url, source.url, source_etag='"0x1"', source_match_condition=equal_only)
-    refused(412, None, target.start_copy_from_url, source.url, source_etag=etag, source_match_condition=other_only)
-    refused(412, None, target.start_copy_from_url, source.url, source_if_unmodified_since=modified - timedelta(hours=1))
-    refused(412, None, target.start_copy_from_url, source.url, source_if_modified_since=modified)
+    refused(412, "SourceConditionNotMet", target.start_copy_from_url, source.url, source_etag='"0x1"', source_match_condition=equal_only)
+    refused(412, "SourceConditionNotMet", target.start_copy_from_url, source.url, source_etag=etag, source_match_condition=other_only)
+    refused(412, "SourceConditionNotMet", target.start_copy_from_url, source.url, source_if_unmodified_since=modified - timedelta(hours=1))
+    refused(412, "SourceConditionNotMet", target.start_copy_from_url, source.url, source_if_modified_since=modified)
     equal(target.exists(), False)
     target.start_copy_from_url(source.url, source_etag=etag, source_match_condition=equal_only)
     refused(409, "BlobAlreadyExists", target.start_copy_from_url, source.url, match_condition=MatchConditions.IfMissing)
-    refused(412, "ConditionNotMet", target.start_copy_from_url, source.url, etag='"0x1"', match_condition=equal_only)
+    refused(412, "TargetConditionNotMet", target.start_copy_from_url, source.url, etag='"0x1"', match_condition=equal_only)
 
 
 @check("copy: done at once, from a URL, and block by block")

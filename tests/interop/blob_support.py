@@ -51,8 +51,8 @@ def refused(status, code, function, *args, **kwargs):
     try:
         result = function(*args, **kwargs)
     except HttpResponseError as error:
-        got = error.error_code
-        got = getattr(got, "value", got)
+        # Some operations of the SDK leave `error_code` unset.
+        got = error.response.headers.get("x-ms-error-code")
         if error.status_code != status or (code is not None and got != code):
             raise AssertionError(f"refused with {error.status_code} {got}, expected {status} {code}: {error.message}") from error
         return error
