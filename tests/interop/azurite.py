@@ -23,7 +23,7 @@ from blob_wire import ACCOUNT, KEY, REST_VERSION, Wire
 TABLE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "emulator-azurite.md"
 # How the connection is run, and what every answer has of its own.
 IGNORED = {"date", "server", "x-ms-request-id", "connection", "keep-alive", "transfer-encoding", "x-powered-by"}
-OPAQUE = {"NextMarker", "Reason", "AuthenticationErrorDetail"}
+OPAQUE = {"NextMarker", "MessageDetails", "Reason", "AuthenticationErrorDetail"}
 REQUESTS_MIN = 120
 
 KINDS = [
@@ -110,8 +110,9 @@ def flatten(element, path, facts, kind):
     for child in children:
         seen[child.tag] = seen.get(child.tag, 0) + 1
         many = sum(other.tag == child.tag for other in children) > 1
-        label = child.findtext("Name") or str(seen[child.tag])
-        if many and sum(other.findtext("Name") == label for other in children) > 1:
+        name_of = lambda one: one.findtext("Name") or one.findtext("Key")
+        label = name_of(child) or str(seen[child.tag])
+        if many and sum(name_of(other) == label for other in children) > 1:
             label = f"{label} {seen[child.tag]}"
         facts_of_child = {}
         flatten(child, "", facts_of_child, kind)
@@ -127,7 +128,7 @@ def differences(ours, theirs, requests):
         here, there = ours.answer(request), theirs.answer(request)
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) != there.get(name):
-                found.append((request.name, name, cell(here.get(name)), cell(there.get(name))))
+                found.append((request.name, name.replace("|", "/"), cell(here.get(name)), cell(there.get(name))))
     return found
 
 

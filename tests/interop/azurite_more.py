@@ -34,6 +34,7 @@ CHANGES = [
     request("tags: as set", "GET", "/first/a", "comp=tags"),
     request("tags: set, no xml", "PUT", "/first/a", "comp=tags", body="no xml"),
     request("tags: set twice the same", "PUT", "/first/a", "comp=tags", body=TAGS.replace("</TagSet>", TAGS[TAGS.index("<Tag>") : TAGS.index("</TagSet>")] + "</TagSet>")),
+    request("tags: set once more", "PUT", "/first/a", "comp=tags", body=TAGS),
     request("tags: of none", "GET", "/first/none", "comp=tags"),
     request("tags: if tags, others", "GET", "/first/tagged", "comp=tags", {"x-ms-if-tags": "\"state\"='done'"}),
     request("tags: find", "GET", "/", "comp=blobs"),
@@ -47,7 +48,6 @@ SNAPSHOTS = [
     request("snapshot: if match other", "PUT", "/first/a", "comp=snapshot", {"If-Match": '"0x8D0000000000000"'}),
     request("snapshot: get", "GET", "/first/a", "snapshot={snapshot}"),
     request("snapshot: head", "HEAD", "/first/a", "snapshot={snapshot-2}"),
-    request("snapshot: put on it", "PUT", "/first/a", "snapshot={snapshot}", {"x-ms-blob-type": "BlockBlob"}, "x"),
     request("snapshot: delete the blob", "DELETE", "/first/a"),
     request("snapshot: delete one", "DELETE", "/first/a", "snapshot={snapshot-2}"),
     request("snapshot: delete it again", "DELETE", "/first/a", "snapshot={snapshot-2}"),
@@ -74,8 +74,8 @@ COPIES = [
     request("copy: head of at once", "HEAD", "/first/at-once"),
     request("copy: abort", "PUT", "/first/copied", "comp=copy&copyid={copy}", {"x-ms-copy-action": "abort"}),
     request("copy: abort without action", "PUT", "/first/copied", "comp=copy&copyid={copy}"),
-    request("copy: block from url", "PUT", "/first/from-url", f"comp=block&blockid={block_id('1')}", {"x-ms-copy-source": "{endpoint}/first/a", "x-ms-source-range": "bytes=2-4"}),
-    put("copy: put from url", "/first/put-from-url", headers={"x-ms-copy-source": "{endpoint}/first/a"}),
+    request("copy: block from url", "PUT", "/odd/from-url", f"comp=block&blockid={block_id('1')}", {"x-ms-copy-source": "{endpoint}/first/a", "x-ms-source-range": "bytes=2-4"}),
+    put("copy: put from url", "/odd/put-from-url", headers={"x-ms-copy-source": "{endpoint}/first/a"}),
 ]
 
 
@@ -124,6 +124,7 @@ LIST = "restype=container&comp=list"
 LISTS = [
     request("list", "GET", "/first", LIST),
     request("list: metadata", "GET", "/first", LIST + "&include=metadata&prefix=a"),
+    request("list: metadata in mixed case", "GET", "/first", LIST + "&include=metadata&prefix=case"),
     request("list: snapshots", "GET", "/first", LIST + "&include=snapshots&prefix=a"),
     request("list: tags", "GET", "/first", LIST + "&include=tags&prefix=ta"),
     request("list: copy", "GET", "/first", LIST + "&include=copy&prefix=cop"),
@@ -148,7 +149,7 @@ SIGNATURES = [
     request("auth: wrong key", "GET", "/first/a", sign="wrong"),
     request("auth: unknown scheme", "GET", "/first/a", headers={"Authorization": "Secret a:b"}, sign="none"),
     request("auth: account signature", "GET", "/first/a", sign=READ),
-    request("auth: account signature, put", "PUT", "/first/x", headers={"x-ms-blob-type": "BlockBlob"}, body="x", sign=READ),
+    request("auth: account signature, put", "PUT", "/odd/x", headers={"x-ms-blob-type": "BlockBlob"}, body="x", sign=READ),
     request("auth: account signature, list", "GET", "/first", LIST, sign=READ),
     request("auth: account signature, expired", "GET", "/first/a", sign=READ | {"se": "2021-01-01T00:00:00Z"}),
     request("auth: account signature, not yet", "GET", "/first/a", sign=READ | {"st": "2099-01-01T00:00:00Z"}),
@@ -167,14 +168,14 @@ SIGNATURES = [
 ]
 
 OTHERS = [
-    request("append blob: create", "PUT", "/first/append", headers={"x-ms-blob-type": "AppendBlob"}),
-    request("append blob: append", "PUT", "/first/append", "comp=appendblock", body="x"),
-    request("append blob: seal", "PUT", "/first/append", "comp=seal"),
-    request("page blob: create", "PUT", "/first/page", headers={"x-ms-blob-type": "PageBlob", "x-ms-blob-content-length": "512"}),
-    request("page blob: write", "PUT", "/first/page", "comp=page", {"x-ms-page-write": "update", "x-ms-range": "bytes=0-511"}, b"x" * 512),
-    request("page blob: clear", "PUT", "/first/page", "comp=page", {"x-ms-page-write": "clear", "x-ms-range": "bytes=0-511"}),
-    request("page blob: ranges", "GET", "/first/page", "comp=pagelist"),
-    request("page blob: resize", "PUT", "/first/page", "comp=properties", {"x-ms-blob-content-length": "1024"}),
+    request("append blob: create", "PUT", "/odd/append", headers={"x-ms-blob-type": "AppendBlob"}),
+    request("append blob: append", "PUT", "/odd/append", "comp=appendblock", body="x"),
+    request("append blob: seal", "PUT", "/odd/append", "comp=seal"),
+    request("page blob: create", "PUT", "/odd/page", headers={"x-ms-blob-type": "PageBlob", "x-ms-blob-content-length": "512"}),
+    request("page blob: write", "PUT", "/odd/page", "comp=page", {"x-ms-page-write": "update", "x-ms-range": "bytes=0-511"}, b"x" * 512),
+    request("page blob: clear", "PUT", "/odd/page", "comp=page", {"x-ms-page-write": "clear", "x-ms-range": "bytes=0-511"}),
+    request("page blob: ranges", "GET", "/odd/page", "comp=pagelist"),
+    request("page blob: resize", "PUT", "/odd/page", "comp=properties", {"x-ms-blob-content-length": "1024"}),
     request("query contents", "POST", "/first/a", "comp=query", body="<QueryRequest/>"),
     request("expiry", "PUT", "/first/a", "comp=expiry", {"x-ms-expiry-option": "NeverExpire"}),
     request("restore container", "PUT", "/second", "restype=container&comp=undelete"),
@@ -185,7 +186,8 @@ OTHERS = [
 
 DELETES = [
     request("delete if match other", "DELETE", "/first/plain", headers={"If-Match": '"0x8D0000000000000"'}),
-    request("delete if none match any", "DELETE", "/first/plain", headers={"If-None-Match": "*"}),
+    put("delete: put another", "/odd/plain", "x"),
+    request("delete if none match any", "DELETE", "/odd/plain", headers={"If-None-Match": "*"}),
     request("delete if modified since then", "DELETE", "/first/plain", headers={"If-Modified-Since": FUTURE}),
     request("delete if unmodified since before", "DELETE", "/first/plain", headers={"If-Unmodified-Since": PAST}),
     request("delete if tags, others", "DELETE", "/first/tagged", headers={"x-ms-if-tags": "\"state\"='done'"}),
