@@ -25,6 +25,8 @@ TABLE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "emulator-azurite
 IGNORED = {"date", "server", "x-ms-request-id", "connection", "keep-alive", "transfer-encoding", "x-powered-by"}
 OPAQUE = {"NextMarker", "MessageDetails", "Reason", "AuthenticationErrorDetail"}
 REQUESTS_MIN = 120
+# Azurite answers with its newest version whatever is asked for, so that is asked for.
+AZURITE_VERSION = "2026-06-06"
 
 KINDS = [
     (re.compile(r'^"?0x[0-9A-Fa-f]+"?$'), lambda text: '"<etag>"' if text.startswith('"') else "<etag>"),
@@ -66,6 +68,7 @@ class Server:
         query = {name: self.fill(value) for name, value in request.query.items()}
         headers = {name: self.fill(value) for name, value in request.headers.items()}
         headers["x-ms-client-request-id"] = "same-for-both"
+        headers["x-ms-version"] = AZURITE_VERSION
         wire = self.wrong if request.sign == "wrong" else self.wire
         if isinstance(request.sign, dict):
             query |= sas(request.sign, request, self.wire.root)
@@ -106,19 +109,26 @@ def flatten(element, path, facts, kind):
         text = kind((element.text or "").strip())
         # Texts for people, and a marker, which only its own server reads.
         facts[path] = f"<{element.tag}>" if text and element.tag in OPAQUE else text
-    seen = {}
-    for child in children:
-        seen[child.tag] = seen.get(child.tag, 0) + 1
-        many = sum(other.tag == child.tag for other in children) > 1
-        name_of = lambda one: one.findtext("Name") or one.findtext("Key")
-        label = name_of(child) or str(seen[child.tag])
-        if many and sum(name_of(other) == label for other in children) > 1:
-            label = f"{label} {seen[child.tag]}"
+    labels = labelled(children)
+    if len(children) > 1 and {child.tag for child in children} <= {"Blob", "BlobPrefix"}:
+        facts[path + " order"] = " ".join(labels)
+    for child, label in zip(children, labels):
         facts_of_child = {}
         flatten(child, "", facts_of_child, kind)
+        many = sum(other.tag == child.tag for other in children) > 1
         for name, value in facts_of_child.items():
             tail = name[len(child.tag) :]
             facts[f"{path}/{child.tag}" + (f"[{label}]" if many else "") + tail] = value
+
+
+def labelled(children):
+    """What tells siblings apart: a name, with a mark for a snapshot, or their number."""
+    labels = []
+    for child in children:
+        label = child.findtext("Name") or child.findtext("Key") or child.tag
+        label += "@snapshot" if child.findtext("Snapshot") else ""
+        labels.append(label if label not in labels else f"{label} {len(labels)}")
+    return labels
 
 
 def differences(ours, theirs, requests):
@@ -136,7 +146,7 @@ def cell(value):
     """A value as it stands in the table."""
     if value is None:
         return "absent"
-    value = " ".join(value.split()).replace("|", "/")[:120]
+    value = " ".join(value.split()).replace("|", "/")[:400]
     return f"`{value}`" if value else "empty"
 
 

@@ -46,7 +46,16 @@ class Wire:
             self.connection.request(method, self.target(path, query), body or None, headers)
             answer = self.connection.getresponse()
         content = answer.read()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
+        return answer.status, {lower(name): value for name, value in answer.getheaders()}, content
+
+
+METADATA = "x-ms-meta-"
+
+
+def lower(name):
+    """A header's name in lower case, but for the name of metadata, whose case may matter."""
+    small = name.lower()
+    return METADATA + name[len(METADATA) :] if small.startswith(METADATA) else small
 
 
 SIGNED = [
