@@ -13,9 +13,11 @@ use sha2::Sha256;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::context::Context;
 use super::errors::{Error, Result};
 use super::request::Call;
 use super::route::Operation;
+use super::store::Store;
 
 /// The account's key, decoded.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ impl AccountKey {
 pub(super) struct Access {
     /// Whether a blob that exists may be overwritten. A signature that grants only `c` may not.
     pub(super) overwrite: bool,
+    /// Whether the caller has the account's key, and so may read any source of a copy.
+    pub(super) owner: bool,
 }
 
 /// Judges a request.
@@ -54,6 +58,7 @@ pub(super) fn authorize(
     call: &Call<'_>,
     operation: &Result<Operation>,
     key: &AccountKey,
+    store: &Store,
     now: Timestamp,
 ) -> Result<Access> {
     if let Some(value) = call.header("authorization")? {
@@ -70,7 +75,15 @@ pub(super) fn authorize(
         };
     }
     if call.query.get("sig").is_some() {
-        return sas::verify(call, operation, key, now);
+        return sas::verify(call, operation, key, store, now);
     }
     Err(Error::NoAuthenticationInformation)
+}
+
+/// Judges the read of a copy's source, whose URL is all there is: by its signature, or by the caller's key.
+pub(super) fn authorize_source(source: &Call<'_>, key: &AccountKey, store: &Store, context: &Context) -> Result<()> {
+    if source.query.get("sig").is_some() {
+        return sas::verify(source, &Ok(Operation::GetBlob), key, store, context.now).map(|_| ());
+    }
+    if context.access.owner { Ok(()) } else { Err(Error::NoAuthenticationInformation) }
 }
