@@ -23,7 +23,7 @@ from blob_wire import ACCOUNT, KEY, REST_VERSION, Wire
 TABLE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "emulator-azurite.md"
 # How the connection is run, and what every answer has of its own.
 IGNORED = {"date", "server", "x-ms-request-id", "connection", "keep-alive", "transfer-encoding", "x-powered-by"}
-OPAQUE = {"NextMarker", "MessageDetails", "Reason", "AuthenticationErrorDetail"}
+OPAQUE = {"Marker", "NextMarker", "MessageDetails", "Reason", "AuthenticationErrorDetail"}
 REQUESTS_MIN = 120
 # Azurite answers with its newest version whatever is asked for, so that is asked for.
 AZURITE_VERSION = "2026-06-06"
@@ -75,6 +75,8 @@ class Server:
         status, headers, body = wire.send(request.method, request.path, query, headers, request.body, signed=request.sign in ("key", "wrong"))
         for name, header in request.keep.items():
             self.kept[name] = headers.get(header, "")
+        if marker := re.search(rb"<NextMarker>([^<]+)</NextMarker>", body):
+            self.kept["marker"] = marker[1].decode()
         facts = {"status": str(status)}
         is_xml = headers.get("content-type", "").startswith("application/xml") and body.strip()
         for name, value in headers.items():

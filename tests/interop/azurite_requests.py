@@ -1,6 +1,6 @@
 """The requests that azurite.py sends to both servers, in order: services, containers and block blobs. azurite_more.py has the rest.
 
-A text may contain `{name}`: what an earlier answer of the same server had in a header, kept with `keep`. Metadata names are in lower
+A text may contain `{name}`: what an earlier answer of the same server had in a header, kept with `keep`; `{marker}` is the last listing's. Metadata names are in lower
 case but for one request, which is there to see their case.
 """
 
@@ -59,7 +59,9 @@ PROPERTIES = (
     "<AllowedHeaders>x-ms-date</AllowedHeaders></CorsRule></Cors></StorageServiceProperties>"
 )
 NO_CORS = '<?xml version="1.0" encoding="utf-8"?><StorageServiceProperties><Cors/></StorageServiceProperties>'
+KEY_INFO = "<KeyInfo><Start>2026-01-01T00:00:00Z</Start><Expiry>2026-01-02T00:00:00Z</Expiry></KeyInfo>"
 TAGS = '<?xml version="1.0" encoding="utf-8"?><Tags><TagSet><Tag><Key>state</Key><Value>raw</Value></Tag></TagSet></Tags>'
+BOTH_SUMS = ("x-ms-range-get-content-md5", "x-ms-range-get-content-crc64")
 CONTENT = {
     "x-ms-blob-content-type": "application/json",
     "x-ms-blob-content-encoding": "identity",
@@ -80,6 +82,7 @@ SERVICE = [
     request("service: properties, cors cleared", "GET", "/", "restype=service&comp=properties"),
     request("service: set properties, no xml", "PUT", "/", "restype=service&comp=properties", body="no xml"),
     request("service: statistics", "GET", "/", "restype=service&comp=stats"),
+    request("service: user delegation key", "POST", "/", "restype=service&comp=userdelegationkey", body=KEY_INFO),
     request("service: unknown comp", "GET", "/", "comp=nothing"),
     request("service: list, none there", "GET", "/", "comp=list"),
 ]
@@ -113,10 +116,12 @@ CONTAINERS = [
     request("container: set acl, none", "PUT", "/first", "restype=container&comp=acl"),
     request("container: acl of none", "GET", "/none", "restype=container&comp=acl"),
     request("container: account information", "GET", "/first", "restype=account&comp=properties"),
+    request("container: account information, head", "HEAD", "/first", "restype=account&comp=properties"),
     request("container: unknown comp", "GET", "/first", "restype=container&comp=nothing"),
     request("service: list", "GET", "/", "comp=list"),
     request("service: list with prefix and metadata", "GET", "/", "comp=list&prefix=f&include=metadata"),
     request("service: list by one", "GET", "/", "comp=list&maxresults=1"),
+    request("service: list, the next", "GET", "/", "comp=list&maxresults=1&marker={marker}"),
     request("service: list, empty include", "GET", "/", "comp=list&include=&prefix=f"),
     request("service: list, bad include", "GET", "/", "comp=list&include=nothing"),
     request("service: list, bad maxresults", "GET", "/", "comp=list&maxresults=0"),
@@ -140,6 +145,8 @@ PUTS = [
     put("put with metadata in mixed case", "/first/case", "x", {"x-ms-meta-CamelCase": "Value"}),
     put("put with bad metadata", "/first/bad", "x", {"x-ms-meta-1a": "x"}),
     put("put with much metadata", "/odd/bad", "x", {"x-ms-meta-a": "x" * 8_200}),
+    put("put with crc64", "/odd/crc", "x", {"x-ms-content-crc64": "seRUZAJnvS0="}),
+    put("put with wrong crc64", "/odd/crc", "x", {"x-ms-content-crc64": "AAAAAAAAAAA="}),
     put("put into none", "/none/a", "x"),
     request("put without type", "PUT", "/first/bad", body="x"),
     put("put of unknown type", "/first/bad", "x", {"x-ms-blob-type": "BlockBlub"}),
@@ -203,6 +210,8 @@ READS = [
     request("head metadata", "HEAD", "/first/a", "comp=metadata"),
     request("get, unknown comp", "GET", "/first/a", "comp=nothing"),
     request("blob: account information", "GET", "/first/a", "restype=account&comp=properties"),
+    request("blob: account information, head", "HEAD", "/first/a", "restype=account&comp=properties"),
+    request("get of both checksums", "GET", "/first/a", headers={"x-ms-range": "bytes=0-1", **dict.fromkeys(BOTH_SUMS, "true")}),
     request("post to a blob", "POST", "/first/a"),
 ]
 
