@@ -1,5 +1,7 @@
 //! A client of the service without a network, that holds a signature over everything.
 
+use std::path::Path;
+
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -94,9 +96,29 @@ fn sign(text: &str) -> String {
 impl Client {
     /// A service with the container `con`.
     pub(super) async fn new() -> Self {
-        let clock = Arc::new(Clock::default());
+        Self::with_container(Self::bare(Arc::new(Clock::default()))).await
+    }
+
+    /// A client of a service that keeps its state in a journal.
+    pub(super) async fn kept(journal: &Path) -> Self {
+        let client = Self::bare(Arc::new(Clock::default()));
+        client.service.keep_in(journal).unwrap();
+        Self::with_container(client).await
+    }
+
+    /// A client of another service with what a journal holds, at the same time.
+    pub(super) fn reopened(&self, journal: &Path) -> Self {
+        let client = Self::bare(Arc::clone(&self.clock));
+        client.service.keep_in(journal).unwrap();
+        client
+    }
+
+    fn bare(clock: Arc<Clock>) -> Self {
         let service = BlobService::new(Arc::clone(&clock));
-        let client = Self { service, clock, everything: signature("rwdxyltfi") };
+        Self { service, clock, everything: signature("rwdxyltfi") }
+    }
+
+    async fn with_container(client: Self) -> Self {
         let created = client.send("PUT", "/con?restype=container", &[], "").await;
         assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
         client
