@@ -124,11 +124,11 @@ async fn replace(pair: &mut Pair) {
             .key(KEY)
             .if_match("«items: replace without body in the answer|etag»"),
         Ask::put("items: replace if it exists", FIRST, document).key(KEY).if_match("*"),
+        Ask::patch("items: patch", FIRST, r#"{"operations":[{"op":"add","path":"/m","value":1}]}"#).key(KEY),
         Ask::put("items: replace with another id", FIRST, r#"{"id":"other","pk":"p"}"#).key(KEY),
         Ask::put("items: replace with another key", FIRST, r#"{"id":"1","pk":"q"}"#).key(KEY),
         Ask::put("items: replace under another key", FIRST, r#"{"id":"1","pk":"zz"}"#).key(r#"["zz"]"#),
         Ask::put("items: replace from broken JSON", FIRST, "{").key(KEY),
-        Ask::patch("items: patch", FIRST, r#"{"operations":[{"op":"add","path":"/m","value":1}]}"#).key(KEY),
     ])
     .await;
 }
