@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::bed::{Bed, CONNECTIONS, RANGES};
 use crate::connection::Connection;
 use crate::load;
-use crate::requests::BODY_BYTES;
+use crate::requests::{BODY_BYTES, PROPERTIES_BYTES};
 use crate::table::{Row, Table, grouped, megabytes};
 
 /// Seconds that seeding may take.
@@ -38,7 +38,11 @@ pub(crate) fn seed(bed: &Bed, table: &mut Table) -> Result<()> {
 /// Updates every document once, in mixed order, and measures time and memory. All versions are kept.
 pub(crate) fn update(bed: &Bed, table: &mut Table) -> Result<()> {
     let documents = bed.sizes.documents;
-    let update = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, 'd', number * UPDATE_STEP % documents, 1);
+    // As long as the seeded ones when they are stored, so that pages of both are compared fairly.
+    let bytes = BODY_BYTES - PROPERTIES_BYTES;
+    let update = |out: &mut Vec<u8>, number: u64| {
+        bed.requests.upsert(out, ('d', number * UPDATE_STEP % documents), 1, bytes);
+    };
     let round = load::run(bed.emulator.address(), CONNECTIONS, 0..documents, &update)?;
     table.add(
         Row::new(format!("update {} documents", grouped(round.requests)))

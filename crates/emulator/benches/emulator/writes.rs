@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::bed::{Bed, CONNECTIONS};
 use crate::connection::Connection;
 use crate::load::{self, Make, Round};
+use crate::requests::BODY_BYTES;
 use crate::server::Server;
 use crate::table::{Row, Table, grouped, median};
 
@@ -52,9 +53,9 @@ impl<'a> Side<'a> {
 pub(crate) fn upserts(bed: &Bed, table: &mut Table) -> Result<()> {
     let address = bed.emulator.address();
     let documents = bed.sizes.documents;
-    let new = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, 'u', number, 0);
+    let new = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, ('u', number), 0, BODY_BYTES);
     compare(bed, "upsert, new ids", address, UPSERT_RATIO_MIN, &new, table)?;
-    let again = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, 'd', number % documents, 2);
+    let again = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, ('d', number % documents), 2, BODY_BYTES);
     compare(bed, "upsert, ids that exist", address, UPSERT_RATIO_MIN, &again, table)
 }
 
