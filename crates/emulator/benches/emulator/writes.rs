@@ -17,6 +17,9 @@ const PUT_RATIO_MIN: f64 = 0.25;
 /// The least rate of upserts by the floor's.
 const UPSERT_RATIO_MIN: f64 = 0.2;
 
+/// The longest a round may take.
+const ROUND_MAX: Duration = Duration::from_secs(5);
+
 /// Blobs that are overwritten again and again by all connections.
 const HOT_BLOBS: u64 = 4;
 
@@ -37,7 +40,7 @@ impl<'a> Side<'a> {
 
     fn run(&mut self, numbers: std::ops::Range<u64>, make: &Make<'_>) -> Result<()> {
         let before = self.server.cpu()?;
-        let round: Round = load::run(self.address, CONNECTIONS, numbers, make)?;
+        let round: Round = load::run(self.address, CONNECTIONS, numbers, ROUND_MAX, make)?;
         self.cpu += self.server.cpu()?.saturating_sub(before);
         self.requests += round.requests;
         self.rates.push(round.rate());
@@ -85,8 +88,8 @@ fn compare(
     table: &mut Table,
 ) -> Result<()> {
     let per_round = bed.sizes.round_requests;
-    load::run(bed.floor.address(), CONNECTIONS, 0..per_round, make)?;
-    load::run(address, CONNECTIONS, 0..per_round, make)?;
+    load::run(bed.floor.address(), CONNECTIONS, 0..per_round, ROUND_MAX, make)?;
+    load::run(address, CONNECTIONS, 0..per_round, ROUND_MAX, make)?;
     let mut floor = Side::new(&bed.floor, bed.floor.address());
     let mut emulator = Side::new(&bed.emulator, address);
     for round in 1..=bed.sizes.rounds as u64 {
