@@ -6,21 +6,29 @@
 //! conditional writes are exact. State is in memory; what survives the process is in the journal, if there is one.
 //!
 //! Way of a request: [`request`] reads it, [`route`] finds the operation, [`auth`] judges the caller, one of
-//! [`put`], [`blocks`], [`get`], [`delete`], [`list`], [`containers`] and [`account`] does it on the [`store`], and
-//! [`reply`] writes the answer.
+//! [`put`], [`copy`], [`blocks`], [`change`], [`tags`], [`tier`], [`immutability`], [`lease`], [`get`], [`delete`],
+//! [`list`], [`containers`], [`acl`] and [`account`] does it on the [`store`], and [`reply`] writes the answer.
 
 mod account;
+mod acl;
 mod auth;
 mod blocks;
+mod change;
 mod checksum;
 mod conditions;
 mod containers;
 mod content;
+mod context;
+mod copy;
 mod delete;
+mod draft;
+mod encryption;
 mod entry;
 mod errors;
 mod get;
+mod immutability;
 mod journal;
+mod lease;
 mod list;
 mod page;
 mod put;
@@ -28,19 +36,24 @@ mod reply;
 mod request;
 mod route;
 mod store;
+mod tags;
+mod tier;
 mod time;
+mod which;
 mod xml;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use account::{PropertyChange, ServiceProperties};
 use auth::AccountKey;
+use context::Context;
 use entry::Policy;
 use reply::Reply;
 use request::Call;
@@ -59,17 +72,21 @@ pub(crate) struct StorageSettings {
     pub(crate) soft_delete_days: u32,
     /// Whether the account has a hierarchical namespace. Such accounts have no versions, whatever is asked.
     pub(crate) hierarchical_namespace: bool,
+    /// Whether states may be protected by immutability policies and legal holds, which needs versioning too.
+    pub(crate) version_level_immutability: bool,
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { versioning: true, soft_delete_days: 7, hierarchical_namespace: false }
+        Self { versioning: true, soft_delete_days: 7, hierarchical_namespace: false, version_level_immutability: true }
     }
 }
 
 impl StorageSettings {
     fn policy(self) -> Policy {
-        Policy { versioning: self.versioning && !self.hierarchical_namespace, soft_delete_days: self.soft_delete_days }
+        let versioning = self.versioning && !self.hierarchical_namespace;
+        let worm = versioning && self.version_level_immutability;
+        Policy { versioning, soft_delete_days: self.soft_delete_days, worm }
     }
 }
 
@@ -79,6 +96,7 @@ pub(crate) struct BlobService {
     key: AccountKey,
     store: Store,
     settings: RwLock<StorageSettings>,
+    properties: RwLock<ServiceProperties>,
     requests: AtomicU64,
     kept: OnceLock<journal::Kept>,
 }
@@ -94,6 +112,7 @@ impl BlobService {
             key: AccountKey::from_base64(crate::BLOB_KEY).expect("the well-known key is base64"),
             store: Store::default(),
             settings: RwLock::default(),
+            properties: RwLock::default(),
             requests: AtomicU64::new(0),
             kept: OnceLock::new(),
         }
@@ -147,31 +166,76 @@ impl BlobService {
 
     fn answer(&self, parts: &Parts, body: Bytes, now: Timestamp) -> errors::Result<Reply> {
         let call = Call::parse(parts)?;
-        let operation = Operation::of(&call);
-        let access = auth::authorize(&call, &operation, &self.key, now)?;
-        let settings = self.storage();
-        let (store, policy) = (&self.store, settings.policy());
-        match operation? {
-            Operation::ListContainers => containers::list(store, &call),
-            Operation::ServiceProperties => Ok(account::service_properties(settings)),
-            Operation::AccountInformation => Ok(account::information(settings)),
-            Operation::CreateContainer => containers::create(store, &call, now),
-            Operation::ContainerProperties => containers::properties(store, &call),
-            Operation::SetContainerMetadata => containers::set_metadata(store, &call, now),
-            Operation::ContainerAcl => containers::acl(store, &call),
-            Operation::DeleteContainer => containers::delete(store, &call),
-            Operation::ListBlobs => list::blobs(store, &call, now),
-            Operation::PutBlob => put::blob(store, &call, body, access, policy, now),
-            Operation::GetBlob | Operation::BlobProperties => get::blob(store, &call, now),
-            Operation::SetBlobMetadata => put::blob_metadata(store, &call, policy, now),
-            Operation::SetBlobProperties => put::properties(store, &call, now),
-            Operation::SnapshotBlob => put::snapshot(store, &call, policy, now),
-            Operation::DeleteBlob | Operation::DeleteBlobVersion => delete::blob(store, &call, policy, now),
-            Operation::PutBlock => blocks::put_block(store, &call, body, now),
-            Operation::PutBlockList => blocks::put_list(store, &call, &body, access, policy, now),
-            Operation::GetBlockList => blocks::get_list(store, &call, now),
-            Operation::UndeleteBlob => delete::undelete(store, &call, now),
+        if *call.method == Method::OPTIONS {
+            // Rules for other origins are kept and not applied, so none ever matches.
+            return Err(errors::Error::CorsPreflight);
         }
+        let operation = Operation::of(&call);
+        let access = auth::authorize(&call, &operation, &self.key, &self.store, now)?;
+        let settings = self.storage();
+        let context = Context { access, policy: settings.policy(), now };
+        match operation? {
+            Operation::ServiceProperties => Ok(self.service_properties().show(settings)),
+            Operation::SetServiceProperties => self.set_service_properties(&body),
+            Operation::AccountInformation => Ok(account::information(settings)),
+            operation => self.work(operation, &call, body, &context),
+        }
+    }
+
+    /// Does what is asked of containers and blobs.
+    fn work(&self, operation: Operation, call: &Call<'_>, body: Bytes, context: &Context) -> errors::Result<Reply> {
+        let (store, key, now) = (&self.store, &self.key, context.now);
+        match operation {
+            Operation::ListContainers => containers::list(store, call, context),
+            Operation::FindBlobs | Operation::FindBlobsInContainer => tags::find::blobs(store, call),
+            Operation::CreateContainer => containers::create(store, call, context),
+            Operation::ContainerProperties => containers::properties(store, call, context),
+            Operation::SetContainerMetadata => containers::set_metadata(store, call, context),
+            Operation::ContainerAcl => acl::get(store, call, context),
+            Operation::SetContainerAcl => acl::set(store, call, &body, context),
+            Operation::LeaseContainer => lease::requests::container(store, call, context),
+            Operation::DeleteContainer => containers::delete(store, call, context),
+            Operation::ListBlobs => list::blobs(store, call, now),
+            Operation::PutBlob => put::blob(store, call, body, context),
+            Operation::CopyBlob => copy::blob(store, call, key, context),
+            Operation::AbortCopy => copy::abort(store, call, context),
+            Operation::PutBlobFromUrl => copy::put_blob(store, call, key, context),
+            Operation::GetBlob | Operation::BlobProperties => get::blob(store, call, now),
+            Operation::SetBlobMetadata => change::blob_metadata(store, call, context),
+            Operation::SetBlobProperties => change::properties(store, call, context),
+            Operation::SnapshotBlob => change::snapshot(store, call, context),
+            Operation::DeleteBlob | Operation::DeleteBlobVersion => delete::blob(store, call, context),
+            Operation::UndeleteBlob => delete::undelete(store, call, now),
+            Operation::PutBlock => blocks::put_block(store, call, body, context),
+            Operation::PutBlockFromUrl => copy::put_block(store, call, key, context),
+            Operation::PutBlockList => blocks::put_list(store, call, &body, context),
+            Operation::GetBlockList => blocks::get_list(store, call, now),
+            Operation::BlobTags => tags::get(store, call, context),
+            Operation::SetBlobTags => tags::set(store, call, &body, context),
+            Operation::SetBlobTier => tier::set(store, call, context),
+            Operation::SetImmutabilityPolicy => immutability::set_policy(store, call, context),
+            Operation::DeleteImmutabilityPolicy => immutability::delete_policy(store, call, context),
+            Operation::SetLegalHold => immutability::set_hold(store, call, context),
+            Operation::LeaseBlob => lease::requests::blob(store, call, context),
+            Operation::ServiceProperties | Operation::SetServiceProperties | Operation::AccountInformation => {
+                // Answered before, because they need no container.
+                Err(errors::Error::UnsupportedVerb)
+            }
+        }
+    }
+
+    fn service_properties(&self) -> RwLockReadGuard<'_, ServiceProperties> {
+        self.properties.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Set Blob Service Properties. The settings are changed as they are then, not as they were at the request's start.
+    fn set_service_properties(&self, body: &Bytes) -> errors::Result<Reply> {
+        let change = PropertyChange::parse(body)?;
+        if let Some(days) = change.soft_delete_days {
+            self.settings.write().unwrap_or_else(PoisonError::into_inner).soft_delete_days = days;
+        }
+        self.properties.write().unwrap_or_else(PoisonError::into_inner).apply(change);
+        Ok(Reply::new(StatusCode::ACCEPTED))
     }
 }
 

@@ -33,10 +33,10 @@ pub(crate) const SERVE_FLOOR: &str = "--serve-floor";
 const DOCUMENTS_MIN: u64 = 64_000;
 
 const FULL: Arguments =
-    Arguments { documents: 200_000, round_requests: 20_000, rounds: 7, page_reads: 41, check: false };
+    Arguments { documents: 200_000, round_requests: 8_000, rounds: 15, page_reads: 101, check: false };
 
 const QUICK: Arguments =
-    Arguments { documents: DOCUMENTS_MIN, round_requests: 4_000, rounds: 5, page_reads: 21, check: false };
+    Arguments { documents: DOCUMENTS_MIN, round_requests: 2_000, rounds: 9, page_reads: 41, check: false };
 
 impl Arguments {
     /// Reads the arguments; the error is the text to show.

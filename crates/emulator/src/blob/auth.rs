@@ -13,9 +13,11 @@ use sha2::Sha256;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::context::Context;
 use super::errors::{Error, Result};
 use super::request::Call;
 use super::route::Operation;
+use super::store::Store;
 
 /// The account's key, set up for signing: that is a good part of the work of a signature, and done once.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ impl AccountKey {
 pub(super) struct Access {
     /// Whether a blob that exists may be overwritten. A signature that grants only `c` may not.
     pub(super) overwrite: bool,
+    /// Whether the caller has the account's key, and so may read any source of a copy.
+    pub(super) owner: bool,
 }
 
 /// Judges a request.
@@ -49,6 +53,7 @@ pub(super) fn authorize(
     call: &Call<'_>,
     operation: &Result<Operation>,
     key: &AccountKey,
+    store: &Store,
     now: Timestamp,
 ) -> Result<Access> {
     if let Some(value) = call.header("authorization")? {
@@ -65,7 +70,22 @@ pub(super) fn authorize(
         };
     }
     if call.query.get("sig").is_some() {
-        return sas::verify(call, operation, key, now);
+        return sas::verify(call, operation, key, store, now);
     }
     Err(Error::NoAuthenticationInformation)
+}
+
+/// Judges the read of a copy's source, whose URL is all there is: by its signature, or, where the caller's own
+/// credential counts (`by_caller`), by the account's key.
+pub(super) fn authorize_source(
+    source: &Call<'_>,
+    key: &AccountKey,
+    store: &Store,
+    context: &Context,
+    by_caller: bool,
+) -> Result<()> {
+    if source.query.get("sig").is_some() {
+        return sas::verify(source, &Ok(Operation::GetBlob), key, store, context.now).map(|_| ());
+    }
+    if context.access.owner && by_caller { Ok(()) } else { Err(Error::NoAuthenticationInformation) }
 }

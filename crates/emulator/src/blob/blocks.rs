@@ -4,7 +4,6 @@
 //! others are dropped, as they are by a Put Blob. A commit is one write like Put Blob: one version.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,10 +11,13 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::auth::Access;
+use super::checksum;
 use super::conditions::Conditions;
 use super::content::{BLOB_BYTES_MAX, Block, Content, check_transport, refuse_lacking};
-use super::entry::{Entry, Policy};
+use super::context::Context;
+use super::draft::Draft;
+use super::encryption::Encryption;
+use super::entry::Entry;
 use super::errors::{Error, Result};
 use super::get;
 use super::put;
@@ -30,52 +32,72 @@ const BLOCK_ID_BYTES_MAX: usize = 64;
 const BLOCKS_MAX: usize = 50_000;
 
 /// Put Block.
-pub(super) fn put_block(store: &Store, call: &Call<'_>, body: Bytes, now: Timestamp) -> Result<Reply> {
+pub(super) fn put_block(store: &Store, call: &Call<'_>, body: Bytes, context: &Context) -> Result<Reply> {
     refuse_lacking(call)?;
-    let id = block_id(call.query.get("blockid").unwrap_or_default())?;
+    let id = block_id(call)?;
     let md5 = check_transport(call, &body)?;
+    let crc64 = checksum::crc64(&body);
+    let encryption = stage(store, call, id, body, context)?;
     let mut reply = Reply::new(StatusCode::CREATED);
-    reply.set("content-md5", &md5);
-    reply.set_optional("x-ms-content-crc64", call.header("x-ms-content-crc64")?);
+    set_checksums(call, &mut reply, &md5, &crc64)?;
     reply.set("x-ms-request-server-encrypted", "true");
-    store.with(call.container(), |container| {
-        container.entry(call.blob(), now);
-        let entry = container.blobs.entry(call.blob().to_owned()).or_default();
-        entry.stage(Block { id, bytes: body }, BLOCKS_MAX, now)
-    })?;
+    encryption.describe(&mut reply);
     Ok(reply)
 }
 
-/// Put Block List.
-pub(super) fn put_list(
+/// Tells the checksums of a request's body: the CRC always, the MD5 to whom sent one.
+fn set_checksums(call: &Call<'_>, reply: &mut Reply, md5: &str, crc64: &str) -> Result<()> {
+    reply.set("x-ms-content-crc64", crc64);
+    reply.set_optional("content-md5", call.header("content-md5")?.map(|_| md5));
+    Ok(())
+}
+
+/// Lets a block wait for its list. What it would be encrypted with.
+pub(super) fn stage(
     store: &Store,
     call: &Call<'_>,
-    body: &Bytes,
-    access: Access,
-    policy: Policy,
-    now: Timestamp,
-) -> Result<Reply> {
+    id: Vec<u8>,
+    bytes: Bytes,
+    context: &Context,
+) -> Result<Encryption> {
+    let encryption = Encryption::of(call)?;
+    let lease = call.header("x-ms-lease-id")?;
+    store.with(call.container(), |container| {
+        let encryption = encryption.under(&container.scope_rule)?;
+        container.entry(call.blob(), context.now);
+        let entry = container.blobs.entry(call.blob().to_owned()).or_default();
+        let staged = entry
+            .guard_write(lease, context.now)
+            .and_then(|()| entry.stage(Block { id, bytes }, BLOCKS_MAX, context.now));
+        // Drops the entry if the refused block would have been its first.
+        container.entry(call.blob(), context.now);
+        staged.map(|()| encryption)
+    })
+}
+
+/// Put Block List.
+pub(super) fn put_list(store: &Store, call: &Call<'_>, body: &Bytes, context: &Context) -> Result<Reply> {
     let conditions = Conditions::parse(call)?;
     let md5 = check_transport(call, body)?;
     let wanted = parse_list(body)?;
-    let described = Content::of_commit(call)?;
+    let mut draft = Draft::with(call, Content::of_commit(call)?, context)?;
     let written = store.with(call.container(), |container| {
-        let entry = container.entry(call.blob(), now);
+        let entry = container.entry(call.blob(), context.now);
         let blocks = assemble(entry.as_deref(), &wanted)?;
-        let (body, blocks) = join(blocks)?;
-        let content = Arc::new(Content { body, blocks, ..described });
-        put::write(container, call, content, &conditions, access, policy, now)
+        (draft.content.body, draft.content.blocks) = join(blocks)?;
+        put::write(container, call, draft, &conditions, context)
     })?;
     let mut reply = Reply::new(StatusCode::CREATED);
     reply.set_written(&written);
-    reply.set("content-md5", &md5);
-    reply.set_optional("x-ms-content-crc64", call.header("x-ms-content-crc64")?);
+    set_checksums(call, &mut reply, &md5, &checksum::crc64(body))?;
     reply.set("x-ms-request-server-encrypted", "true");
     Ok(reply)
 }
 
 /// Get Block List.
 pub(super) fn get_list(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Reply> {
+    let lease = call.header("x-ms-lease-id")?;
+    let conditions = Conditions::parse(call)?;
     let (committed, uncommitted) = match call.query.get("blocklisttype") {
         None | Some("committed") => (true, false),
         Some("uncommitted") => (false, true),
@@ -87,6 +109,7 @@ pub(super) fn get_list(store: &Store, call: &Call<'_>, now: Timestamp) -> Result
     };
     let staged = store.with(call.container(), |container| {
         let entry = container.entry(call.blob(), now).ok_or(Error::BlobNotFound)?;
+        entry.guard_read(lease, now)?;
         let staged = entry.staged().iter();
         Ok(staged.map(|(id, bytes)| Block { id: id.clone(), bytes: bytes.clone() }).collect::<Vec<_>>())
     })?;
@@ -96,6 +119,9 @@ pub(super) fn get_list(store: &Store, call: &Call<'_>, now: Timestamp) -> Result
         Err(Error::BlobNotFound) if !staged.is_empty() => None,
         Err(error) => return Err(error),
     };
+    if let Some(state) = &state {
+        conditions.for_read(state.validators())?;
+    }
     let mut xml = Xml::new();
     xml.open("BlockList");
     if committed {
@@ -123,7 +149,12 @@ fn render(xml: &mut Xml, name: &str, blocks: &[Block]) {
     xml.close(name);
 }
 
-fn block_id(text: &str) -> Result<Vec<u8>> {
+/// Reads `blockid`.
+pub(super) fn block_id(call: &Call<'_>) -> Result<Vec<u8>> {
+    decode_id(call.query.get("blockid").unwrap_or_default())
+}
+
+fn decode_id(text: &str) -> Result<Vec<u8>> {
     match BASE64.decode(text) {
         Ok(id) if (1..=BLOCK_ID_BYTES_MAX).contains(&id.len()) => Ok(id),
         _ => Err(Error::InvalidQuery {
@@ -238,9 +269,9 @@ mod tests {
 
     #[test]
     fn block_ids_have_a_limit() {
-        assert!(block_id(&BASE64.encode([0; BLOCK_ID_BYTES_MAX])).is_ok());
+        assert!(decode_id(&BASE64.encode([0; BLOCK_ID_BYTES_MAX])).is_ok());
         for bad in ["", "?", &BASE64.encode([0; BLOCK_ID_BYTES_MAX + 1])] {
-            assert!(matches!(block_id(bad), Err(Error::InvalidQuery { .. })), "{bad}");
+            assert!(matches!(decode_id(bad), Err(Error::InvalidQuery { .. })), "{bad}");
         }
     }
 }

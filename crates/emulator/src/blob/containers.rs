@@ -1,98 +1,122 @@
 //! Operations on containers and the account's list of them.
 
 use http::StatusCode;
-use jiff::Timestamp;
 
 use super::conditions::{Conditions, Validators};
 use super::content::{Metadata, metadata};
+use super::context::Context;
+use super::encryption::ScopeRule;
 use super::errors::{Error, Result};
+use super::lease::{Lease, Resource};
 use super::list::items_max;
 use super::reply::Reply;
 use super::request::Call;
-use super::store::Store;
-use super::time::{Etag, http_date};
+use super::store::{Container, Store};
+use super::time::http_date;
 use super::xml::Xml;
 
 /// Create Container.
-pub(super) fn create(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Reply> {
+pub(super) fn create(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
     check_name(call.container())?;
     if call.header("x-ms-blob-public-access")?.is_some() {
         return Err(Error::PublicAccessNotPermitted);
     }
-    for name in ["x-ms-default-encryption-scope", "x-ms-immutable-storage-with-versioning-enabled"] {
-        if call.headers.contains_key(name) {
-            return Err(Error::lacks(format!("the header {name}")));
-        }
+    const WORM: &str = "x-ms-immutable-storage-with-versioning-enabled";
+    if call.flag(WORM)? && !context.policy.worm {
+        return Err(Error::VersionLevelImmutabilityOff);
     }
-    let created = store.create(call.container(), metadata(call)?, now)?;
+    let created = store.create(call.container(), metadata(call)?, ScopeRule::of(call)?, context.now)?;
     let mut reply = Reply::new(StatusCode::CREATED);
     reply.set_validators(created.etag, created.last_modified);
     Ok(reply)
 }
 
 /// Get Container Properties and Get Container Metadata.
-pub(super) fn properties(store: &Store, call: &Call<'_>) -> Result<Reply> {
-    refuse_lease(call)?;
-    let (validators, metadata) =
-        store.with(call.container(), |container| Ok((container.validators(), container.metadata.clone())))?;
-    let mut reply = Reply::new(StatusCode::OK);
-    reply.set_validators(validators.etag, validators.last_modified);
-    for (name, value) in metadata {
-        reply.set_named(&format!("x-ms-meta-{name}"), &value);
-    }
-    reply.set("x-ms-lease-status", "unlocked");
-    reply.set("x-ms-lease-state", "available");
-    reply.set("x-ms-has-immutability-policy", "false");
-    reply.set("x-ms-has-legal-hold", "false");
-    reply.set("x-ms-immutable-storage-with-versioning-enabled", "false");
-    reply.set("x-ms-default-encryption-scope", "$account-encryption-key");
-    reply.set("x-ms-deny-encryption-scope-override", "false");
-    Ok(reply)
+pub(super) fn properties(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
+    let lease = call.header("x-ms-lease-id")?;
+    store.with(call.container(), |container| {
+        Lease::guard_read(container.lease.as_deref(), lease, Resource::Container, context.now)?;
+        let shown = Shown::of(call.container(), container, context);
+        let mut reply = Reply::new(StatusCode::OK);
+        reply.set_validators(container.etag, container.last_modified);
+        for (name, value) in &shown.metadata {
+            reply.set_named(&format!("x-ms-meta-{name}"), value);
+        }
+        let (status, state, duration) = shown.lease;
+        reply.set("x-ms-lease-status", status);
+        reply.set("x-ms-lease-state", state);
+        reply.set_optional("x-ms-lease-duration", duration);
+        reply.set("x-ms-has-immutability-policy", "false");
+        reply.set("x-ms-has-legal-hold", "false");
+        reply.set("x-ms-immutable-storage-with-versioning-enabled", word(context.policy.worm));
+        reply.set("x-ms-default-encryption-scope", &shown.rule.scope);
+        reply.set("x-ms-deny-encryption-scope-override", word(shown.rule.deny_override));
+        Ok(reply)
+    })
 }
 
 /// Set Container Metadata.
-pub(super) fn set_metadata(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Reply> {
-    refuse_lease(call)?;
-    let conditions = Conditions::parse(call)?;
+pub(super) fn set_metadata(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
+    let conditions = Conditions::of_container(call)?;
     let metadata = metadata(call)?;
-    let validators = store.with(call.container(), |container| {
+    let lease = call.header("x-ms-lease-id")?;
+    store.with(call.container(), |container| {
+        Lease::guard_read(container.lease.as_deref(), lease, Resource::Container, context.now)?;
         conditions.for_change(container.validators())?;
-        container.etag = Etag(container.stamp(now));
-        container.last_modified = now;
+        container.touch(context.now);
         container.metadata = metadata;
-        Ok(container.validators())
+        let mut reply = Reply::new(StatusCode::OK);
+        reply.set_validators(container.etag, container.last_modified);
+        Ok(reply)
+    })
+}
+
+/// Delete Container, at once: the service keeps the name for half a minute, which would only slow tests. A
+/// container with a protected state stays.
+pub(super) fn delete(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
+    let conditions = Conditions::of_container(call)?;
+    let lease = call.header("x-ms-lease-id")?;
+    store.delete(call.container(), |container| {
+        Lease::guard_write(container.lease.as_deref(), lease, Resource::Container, context.now)?;
+        conditions.for_change(container.validators())?;
+        let mut states = container.blobs.values().flat_map(|entry| entry.all(context.now));
+        states.try_for_each(|state| state.aside.protection.guard(context.now))
     })?;
-    let mut reply = Reply::new(StatusCode::OK);
-    reply.set_validators(validators.etag, validators.last_modified);
-    Ok(reply)
-}
-
-/// Get Container ACL: there are no stored access policies.
-pub(super) fn acl(store: &Store, call: &Call<'_>) -> Result<Reply> {
-    let validators = store.with(call.container(), |container| Ok(container.validators()))?;
-    let mut xml = Xml::new();
-    xml.element("SignedIdentifiers", "");
-    let mut reply = Reply::xml(StatusCode::OK, xml);
-    reply.set_validators(validators.etag, validators.last_modified);
-    Ok(reply)
-}
-
-/// Delete Container, at once: the service keeps the name for half a minute, which would only slow tests.
-pub(super) fn delete(store: &Store, call: &Call<'_>) -> Result<Reply> {
-    refuse_lease(call)?;
-    let conditions = Conditions::parse(call)?;
-    store.delete(call.container(), |existing| conditions.for_change(existing))?;
     Ok(Reply::new(StatusCode::ACCEPTED))
 }
 
+/// What listings and properties show of a container.
+struct Shown {
+    name: String,
+    validators: Validators<'static>,
+    metadata: Metadata,
+    rule: ScopeRule,
+    lease: (&'static str, &'static str, Option<&'static str>),
+}
+
+impl Shown {
+    fn of(name: &str, container: &Container, context: &Context) -> Self {
+        Self {
+            name: name.to_owned(),
+            validators: container.validators(),
+            metadata: container.metadata.clone(),
+            rule: container.scope_rule.clone(),
+            lease: Lease::shown(container.lease.as_deref(), context.now),
+        }
+    }
+}
+
+const fn word(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
 /// List Containers. Its marker is the next container's name.
-pub(super) fn list(store: &Store, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn list(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
     let with_metadata = include(call.query.get("include"))?;
     let prefix = call.query.get("prefix").unwrap_or_default();
     let marker = call.query.get("marker").unwrap_or_default();
-    let (page, next) = store.page(prefix, marker, items_max(call)?, |name, container| {
-        (name.to_owned(), container.validators(), container.metadata.clone())
-    });
+    let view = |name: &str, container: &Container| Shown::of(name, container, context);
+    let (page, next) = store.page(prefix, marker, items_max(call)?, view);
     let endpoint = format!("{}/{}/", call.origin, crate::BLOB_ACCOUNT);
     let mut xml = Xml::new();
     xml.open_with("EnumerationResults", &[("ServiceEndpoint", &endpoint)]);
@@ -100,8 +124,8 @@ pub(super) fn list(store: &Store, call: &Call<'_>) -> Result<Reply> {
         xml.optional(element, call.query.get(parameter));
     }
     xml.open("Containers");
-    for (name, validators, metadata) in &page {
-        render(&mut xml, name, *validators, metadata, with_metadata);
+    for shown in &page {
+        render(&mut xml, shown, with_metadata, context);
     }
     xml.close("Containers");
     xml.element("NextMarker", next.as_deref().unwrap_or_default());
@@ -109,21 +133,23 @@ pub(super) fn list(store: &Store, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::xml(StatusCode::OK, xml))
 }
 
-fn render(xml: &mut Xml, name: &str, validators: Validators, metadata: &Metadata, with_metadata: bool) {
-    xml.open("Container").element("Name", name).open("Properties");
-    xml.element("Last-Modified", &http_date(validators.last_modified))
-        .element("Etag", &validators.etag.quoted())
-        .element("LeaseStatus", "unlocked")
-        .element("LeaseState", "available")
-        .element("DefaultEncryptionScope", "$account-encryption-key")
-        .element("DenyEncryptionScopeOverride", "false")
+fn render(xml: &mut Xml, shown: &Shown, with_metadata: bool, context: &Context) {
+    let (status, state, duration) = shown.lease;
+    xml.open("Container").element("Name", &shown.name).open("Properties");
+    xml.element("Last-Modified", &http_date(shown.validators.last_modified))
+        .element("Etag", &shown.validators.etag.quoted())
+        .element("LeaseStatus", status)
+        .element("LeaseState", state)
+        .optional("LeaseDuration", duration)
+        .element("DefaultEncryptionScope", &shown.rule.scope)
+        .element("DenyEncryptionScopeOverride", word(shown.rule.deny_override))
         .element("HasImmutabilityPolicy", "false")
         .element("HasLegalHold", "false")
-        .element("ImmutableStorageWithVersioningEnabled", "false")
+        .element("ImmutableStorageWithVersioningEnabled", word(context.policy.worm))
         .close("Properties");
     if with_metadata {
         xml.open("Metadata");
-        for (name, value) in metadata {
+        for (name, value) in &shown.metadata {
             xml.element(name, value);
         }
         xml.close("Metadata");
@@ -133,7 +159,7 @@ fn render(xml: &mut Xml, name: &str, validators: Validators, metadata: &Metadata
 
 /// Whether metadata is to be listed. Deleted and system containers do not exist here.
 fn include(text: Option<&str>) -> Result<bool> {
-    let Some(text) = text else {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(false);
     };
     if text.split(',').any(|word| !matches!(word, "metadata" | "deleted" | "system")) {
@@ -144,13 +170,6 @@ fn include(text: Option<&str>) -> Result<bool> {
         });
     }
     Ok(text.split(',').any(|word| word == "metadata"))
-}
-
-fn refuse_lease(call: &Call<'_>) -> Result<()> {
-    match call.headers.contains_key("x-ms-lease-id") {
-        true => Err(Error::lacks("the header x-ms-lease-id")),
-        false => Ok(()),
-    }
 }
 
 /// Names are 3 to 63 lower-case letters, digits and single hyphens between them, or one of the service's own.

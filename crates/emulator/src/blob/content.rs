@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::checksum;
+use super::encryption::Encryption;
 use super::errors::{Error, Result};
 use super::reply::Reply;
 use super::request::Call;
@@ -18,18 +19,7 @@ const METADATA_BYTES_MAX: usize = 8 * 1024;
 pub(super) const BLOB_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Headers whose effect the emulator lacks: better refused than forgotten.
-const LACKING: [&str; 10] = [
-    "x-ms-lease-id",
-    "x-ms-tags",
-    "x-ms-encryption-scope",
-    "x-ms-encryption-key",
-    "x-ms-immutability-policy-until-date",
-    "x-ms-immutability-policy-mode",
-    "x-ms-legal-hold",
-    "x-ms-structured-body",
-    "x-ms-expiry-option",
-    "x-ms-source-content-md5",
-];
+const LACKING: [&str; 2] = ["x-ms-structured-body", "x-ms-expiry-option"];
 
 /// Metadata: name in lower case → value.
 pub(super) type Metadata = BTreeMap<String, String>;
@@ -42,8 +32,7 @@ pub(super) struct Content {
     pub(super) metadata: Metadata,
     /// The parts of `body` by their blocks, if a block list made it.
     pub(super) blocks: Vec<Block>,
-    /// `None`: the account's default, Hot.
-    pub(super) tier: Option<String>,
+    pub(super) encryption: Encryption,
 }
 
 /// A part of a blob that is written in parts.
@@ -71,18 +60,12 @@ impl Content {
         match call.header("x-ms-blob-type")? {
             Some("BlockBlob") => {}
             Some(other @ ("AppendBlob" | "PageBlob")) => return Err(Error::lacks(format!("{other}s"))),
-            Some(other) => {
-                return Err(Error::InvalidHeader { name: "x-ms-blob-type".to_owned(), value: other.to_owned() });
-            }
-            None => {
-                return Err(Error::MissingHeader { name: "x-ms-blob-type" });
-            }
+            Some(other) => return Err(Error::header("x-ms-blob-type", other)),
+            None => return Err(Error::MissingHeader { name: "x-ms-blob-type" }),
         }
         let md5 = check_transport(call, &body)?;
         let mut headers = ContentHeaders::of(call)?;
-        if headers.md5.as_ref().is_some_and(|expected| *expected != md5) {
-            return Err(Error::Md5Mismatch);
-        }
+        Error::check_md5(headers.md5.as_deref(), &md5)?;
         headers.md5 = Some(md5);
         headers.inherit_plain(call)?;
         Self::with(call, headers, body)
@@ -96,8 +79,8 @@ impl Content {
     }
 
     fn with(call: &Call<'_>, headers: ContentHeaders, body: Bytes) -> Result<Self> {
-        let tier = call.header("x-ms-access-tier")?.map(str::to_owned);
-        Ok(Self { body, headers, metadata: metadata(call)?, blocks: Vec::new(), tier })
+        let encryption = Encryption::of(call)?;
+        Ok(Self { body, headers, metadata: metadata(call)?, blocks: Vec::new(), encryption })
     }
 
     /// Writes the headers that every read of the blob carries, except length and range.
@@ -109,6 +92,11 @@ impl Content {
         reply.set_optional("content-language", headers.language.as_deref());
         reply.set_optional("content-disposition", headers.disposition.as_deref());
         reply.set_optional("cache-control", headers.cache_control.as_deref());
+        self.describe_metadata(reply);
+    }
+
+    /// Writes the metadata's headers.
+    pub(super) fn describe_metadata(&self, reply: &mut Reply) {
         for (name, value) in &self.metadata {
             reply.set_named(&format!("x-ms-meta-{name}"), value);
         }
@@ -127,6 +115,19 @@ impl ContentHeaders {
             cache_control: text("x-ms-blob-cache-control")?,
             md5: text("x-ms-blob-content-md5")?,
         })
+    }
+
+    /// Takes from `other` what is not given here.
+    pub(super) fn or(self, other: &Self) -> Self {
+        let pick = |own: Option<String>, other: &Option<String>| own.or_else(|| other.clone());
+        Self {
+            content_type: pick(self.content_type, &other.content_type),
+            encoding: pick(self.encoding, &other.encoding),
+            language: pick(self.language, &other.language),
+            disposition: pick(self.disposition, &other.disposition),
+            cache_control: pick(self.cache_control, &other.cache_control),
+            md5: pick(self.md5, &other.md5),
+        }
     }
 
     /// Put Blob also takes the standard headers where the specific one is absent.
@@ -151,9 +152,7 @@ pub(super) fn check_transport(call: &Call<'_>, body: &Bytes) -> Result<String> {
         return Err(Error::BodyTooLarge { limit: BLOB_BYTES_MAX });
     }
     let md5 = checksum::md5(body);
-    if call.header("content-md5")?.is_some_and(|expected| expected != md5) {
-        return Err(Error::Md5Mismatch);
-    }
+    Error::check_md5(call.header("content-md5")?, &md5)?;
     let crc64 = call.header("x-ms-content-crc64")?;
     if crc64.is_some_and(|expected| expected != checksum::crc64(body)) {
         return Err(Error::Crc64Mismatch);
@@ -232,7 +231,7 @@ mod tests {
     #[test]
     fn wrong_checksums_are_refused_and_right_ones_are_not() {
         for name in ["content-md5", "x-ms-blob-content-md5"] {
-            assert_eq!(put(&[(name, "AAAA")], b"x"), Err(Error::Md5Mismatch));
+            assert!(matches!(put(&[(name, "AAAA")], b"x"), Err(Error::Md5Mismatch { .. })));
         }
         assert_eq!(put(&[("x-ms-content-crc64", "AAAA")], b"x"), Err(Error::Crc64Mismatch));
         // The MD5 of nothing, and the CRC of nothing.
@@ -256,6 +255,7 @@ mod tests {
 
     #[test]
     fn what_the_emulator_lacks_is_refused_by_name() {
-        assert_eq!(put(&[("x-ms-tags", "a=b")], b""), Err(Error::lacks("the header x-ms-tags")));
+        let structured = put(&[("x-ms-structured-body", "XSM/1.0")], b"");
+        assert_eq!(structured, Err(Error::lacks("the header x-ms-structured-body")));
     }
 }

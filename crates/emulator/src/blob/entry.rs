@@ -12,8 +12,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::Validators;
 use super::content::{Block, Content};
+use super::copy::Copied;
 use super::errors::{Error, Result};
+use super::immutability::Protection;
+use super::lease::{Lease, Resource};
+use super::tags::Tags;
+use super::tier::Tiered;
 use super::time::{Etag, Stamp};
+use super::which::Which;
 
 /// How long blocks wait for a block list, by the service's documentation.
 const STAGED_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -24,6 +30,8 @@ pub(super) struct Policy {
     pub(super) versioning: bool,
     /// 0: soft delete is off.
     pub(super) soft_delete_days: u32,
+    /// Whether states may be protected by immutability policies and legal holds.
+    pub(super) worm: bool,
 }
 
 /// When a state was soft-deleted, and for how long it is kept.
@@ -44,6 +52,17 @@ impl Deletion {
     }
 }
 
+/// What stands beside the content of a state and changes without making another state.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Aside {
+    pub(super) tags: Tags,
+    /// `None`: the account's default, Hot.
+    pub(super) tier: Option<Tiered>,
+    pub(super) protection: Protection,
+    /// The copy that made the state.
+    pub(super) copied: Option<Arc<Copied>>,
+}
+
 /// One state of a blob. Cloning it does not copy content.
 #[derive(Debug, Clone)]
 pub(super) struct State {
@@ -55,13 +74,14 @@ pub(super) struct State {
     pub(super) created: Timestamp,
     pub(super) last_modified: Timestamp,
     pub(super) content: Arc<Content>,
+    pub(super) aside: Aside,
     pub(super) deleted: Option<Deletion>,
 }
 
 impl State {
     /// What conditions compare with.
-    pub(super) fn validators(&self) -> Validators {
-        Validators { etag: self.etag, last_modified: self.last_modified }
+    pub(super) fn validators(&self) -> Validators<'_> {
+        Validators { etag: self.etag, last_modified: self.last_modified, tags: &self.aside.tags }
     }
 
     /// The version id, if the state has one.
@@ -69,8 +89,13 @@ impl State {
         self.versioned.then(|| self.stamp.id())
     }
 
+    /// When the state vanishes; `None`: it is not deleted, or held for ever.
+    fn vanishes(&self) -> Option<Timestamp> {
+        self.aside.protection.not_before(self.deleted?.expires())
+    }
+
     fn expired(&self, now: Timestamp) -> bool {
-        self.deleted.is_some_and(|deletion| deletion.expires() <= now)
+        self.vanishes().is_some_and(|at| at <= now)
     }
 
     fn soft_delete(&mut self, policy: Policy, now: Timestamp) -> bool {
@@ -96,6 +121,10 @@ pub(super) struct Entry {
     /// Blocks that wait for a block list, by id, and when the last one came.
     staged: BTreeMap<Vec<u8>, Bytes>,
     staged_at: Timestamp,
+    /// Before this nothing vanishes, so that a look at the blob need not go through its history.
+    sweep_at: Option<Timestamp>,
+    /// The lease on the base blob.
+    lease: Option<Box<Lease>>,
 }
 
 impl Entry {
@@ -110,7 +139,11 @@ impl Entry {
     }
 
     /// Previous versions and snapshots that came after `after`, oldest first, soft-deleted ones included.
-    pub(super) fn older(&self, after: Option<Stamp>, now: Timestamp) -> impl Iterator<Item = (Kind, &State)> {
+    pub(super) fn older(
+        &self,
+        after: Option<Stamp>,
+        now: Timestamp,
+    ) -> impl DoubleEndedIterator<Item = (Kind, &State)> {
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         self.older
             .range((from, std::ops::Bound::Unbounded))
@@ -118,22 +151,59 @@ impl Entry {
             .filter(move |(_, state)| !state.expired(now))
     }
 
-    /// The version with this id, current or previous, and whether it is the current one.
-    pub(super) fn version(&self, id: Stamp) -> Option<(&State, bool)> {
-        if let Some(current) = self.current().filter(|state| state.versioned && state.stamp == id) {
-            return Some((current, true));
-        }
-        self.undeleted(id, Kind::Version).map(|state| (state, false))
+    /// All states, soft-deleted ones included.
+    pub(super) fn all(&self, now: Timestamp) -> impl Iterator<Item = &State> {
+        self.older(None, now).map(|(_, state)| state).chain(self.base(now))
     }
 
-    /// The snapshot with this id.
-    pub(super) fn snapshot(&self, id: Stamp) -> Option<&State> {
-        self.undeleted(id, Kind::Snapshot)
+    /// The state that is meant, unless it is deleted, and whether it is the current one.
+    pub(super) fn find(&self, which: Which) -> Option<(&State, bool)> {
+        match which {
+            Which::Current => self.current().map(|state| (state, true)),
+            Which::Version(id) => match self.current().filter(|state| state.versioned && state.stamp == id) {
+                Some(current) => Some((current, true)),
+                None => self.undeleted(id, Kind::Version).map(|state| (state, false)),
+            },
+            Which::Snapshot(id) => self.undeleted(id, Kind::Snapshot).map(|state| (state, false)),
+        }
+    }
+
+    /// The same state, to change what stands beside its content.
+    pub(super) fn find_mut(&mut self, which: Which) -> Option<&mut State> {
+        let (state, current) = self.find(which)?;
+        let stamp = state.stamp;
+        if current { self.current_mut() } else { self.older.get_mut(&stamp).map(|(_, state)| state) }
     }
 
     fn undeleted(&self, id: Stamp, wanted: Kind) -> Option<&State> {
         let (kind, state) = self.older.get(&id)?;
         (*kind == wanted && state.deleted.is_none()).then_some(state)
+    }
+
+    /// The lease on the base blob.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_deref()
+    }
+
+    /// The place of the lease, with what conditions on the blob compare with.
+    pub(super) fn leasing(&mut self) -> Option<(Validators<'_>, &mut Option<Box<Lease>>)> {
+        let base = self.base.as_ref().filter(|state| state.deleted.is_none())?;
+        Some((base.validators(), &mut self.lease))
+    }
+
+    /// Judges a write to the base blob that names `lease`.
+    pub(super) fn guard_write(&self, lease: Option<&str>, now: Timestamp) -> Result<()> {
+        Lease::guard_write(self.lease(), lease, Resource::Blob, now)
+    }
+
+    /// Drops a lease that is over, because the base blob is written.
+    pub(super) fn settle_lease(&mut self, now: Timestamp) {
+        self.lease.take_if(|lease| lease.is_over(now));
+    }
+
+    /// Judges a read that may name a lease.
+    pub(super) fn guard_read(&self, lease: Option<&str>, now: Timestamp) -> Result<()> {
+        Lease::guard_read(self.lease(), lease, Resource::Blob, now)
     }
 
     /// Whether nothing at all is left.
@@ -143,11 +213,15 @@ impl Entry {
 
     /// Drops what its retention no longer keeps.
     pub(super) fn purge(&mut self, now: Timestamp) {
-        self.older.retain(|_, (_, state)| !state.expired(now));
-        if self.base.as_ref().is_some_and(|state| state.expired(now)) {
-            self.base = None;
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.older.retain(|_, (_, state)| !state.expired(now));
+            if self.base.as_ref().is_some_and(|state| state.expired(now)) {
+                self.base = None;
+            }
+            let left = self.older.values().map(|(_, state)| state).chain(&self.base);
+            self.sweep_at = left.filter_map(State::vanishes).min();
         }
-        if now.duration_since(self.staged_at) >= STAGED_MAX {
+        if !self.staged.is_empty() && now.duration_since(self.staged_at) >= STAGED_MAX {
             self.staged.clear();
         }
     }
@@ -171,6 +245,11 @@ impl Entry {
         &self.staged
     }
 
+    /// When the last of them came, if there are any.
+    pub(super) fn staged_at(&self) -> Option<Timestamp> {
+        (!self.staged.is_empty()).then_some(self.staged_at)
+    }
+
     /// Makes `new` the current state of a blob that is written anew. Blocks that wait are dropped.
     pub(super) fn overwrite(&mut self, new: State, policy: Policy, now: Timestamp) {
         self.staged.clear();
@@ -180,9 +259,15 @@ impl Entry {
             } else if policy.versioning || old.versioned {
                 self.keep_as_version(old);
             } else if old.soft_delete(policy, now) {
+                self.note(&old);
                 self.older.insert(old.stamp, (Kind::Snapshot, old));
             }
         }
+    }
+
+    /// Remembers when a state that was just deleted vanishes.
+    fn note(&mut self, deleted: &State) {
+        self.sweep_at = self.sweep_at.into_iter().chain(deleted.vanishes()).min();
     }
 
     /// Makes `new` the current state after a change of metadata, which only versioning records.
@@ -209,27 +294,37 @@ impl Entry {
         let Some(mut old) = self.base.take() else {
             return false;
         };
+        self.lease = None;
         if policy.versioning || old.versioned {
             self.keep_as_version(old);
             return true;
         }
         let kept = old.soft_delete(policy, now);
         if kept {
+            self.note(&old);
             self.base = Some(old);
         }
         kept
     }
 
-    /// Whether the blob has snapshots that are not deleted.
-    pub(super) fn has_snapshots(&self) -> bool {
-        self.older.values().any(|(kind, state)| *kind == Kind::Snapshot && state.deleted.is_none())
+    /// The snapshots that are not deleted.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &State> {
+        let live = |(kind, state): &&(Kind, State)| *kind == Kind::Snapshot && state.deleted.is_none();
+        self.older.values().filter(live).map(|(_, state)| state)
     }
 
     /// Deletes all snapshots.
     pub(super) fn delete_snapshots(&mut self, policy: Policy, now: Timestamp) {
+        let mut sweep_at = self.sweep_at;
         self.older.retain(|_, (kind, state)| {
-            *kind != Kind::Snapshot || state.deleted.is_some() || state.soft_delete(policy, now)
+            if *kind != Kind::Snapshot || state.deleted.is_some() {
+                return true;
+            }
+            let kept = state.soft_delete(policy, now);
+            sweep_at = sweep_at.into_iter().chain(state.vanishes()).min();
+            kept
         });
+        self.sweep_at = sweep_at;
     }
 
     /// Deletes one previous version or snapshot. Whether it remains soft-deleted; `None` if there is none.
@@ -237,9 +332,11 @@ impl Entry {
         self.undeleted(id, wanted)?;
         let (_, state) = self.older.get_mut(&id)?;
         let kept = state.soft_delete(policy, now);
+        let vanishes = state.vanishes();
         if !kept {
             self.older.remove(&id);
         }
+        self.sweep_at = self.sweep_at.into_iter().chain(vanishes).min();
         Some(kept)
     }
 
@@ -251,6 +348,7 @@ impl Entry {
         if let Some(base) = &mut self.base {
             base.deleted = None;
         }
+        self.sweep_at = None;
     }
 
     /// A state from before versioning was on gets its version id when it is superseded.

@@ -18,6 +18,10 @@ pub(super) enum Error {
     AuthenticationFailed { detail: String },
     #[error("This request is not authorized to perform this operation using this permission.")]
     PermissionMismatch,
+    #[error("This request is not authorized to perform blob overwrites.")]
+    UnauthorizedOverwrite,
+    #[error("CORS not enabled or no matching rule found for this request.")]
+    CorsPreflight,
     #[error("This request is not authorized to perform this operation using this resource type.")]
     ResourceTypeMismatch,
     #[error("This request is not authorized to perform this operation using this service.")]
@@ -28,6 +32,9 @@ pub(super) enum Error {
     SourceIpMismatch,
     #[error("Public access is not permitted on this storage account.")]
     PublicAccessNotPermitted,
+
+    #[error("The request is forbidden by the container encryption policy.")]
+    EncryptionPolicy,
 
     #[error("The specified account does not exist: {account}")]
     AccountNotFound { account: String },
@@ -48,6 +55,39 @@ pub(super) enum Error {
     #[error("The operation is not allowed on a root blob: the current version is deleted without a version id.")]
     OperationNotAllowedOnRootBlob,
 
+    #[error("The specified blob is archived: set another tier first.")]
+    BlobArchived,
+    #[error("This operation is not permitted as the blob is immutable due to a policy.")]
+    ImmutableDueToPolicy,
+    #[error("This operation is not permitted as the blob is immutable due to one or more legal holds.")]
+    ImmutableDueToLegalHold,
+    #[error("A locked immutability policy cannot be deleted.")]
+    DeleteOfLockedPolicy,
+    #[error(
+        "Immutability policies and legal holds need versioning and support for version-level immutability, and \
+         this account lacks one of them."
+    )]
+    VersionLevelImmutabilityOff,
+    #[error("The blob is encrypted with customer specified encryption, but it was not provided in the request.")]
+    KeyMissing,
+    #[error("The given customer specified encryption does not match the encryption used to encrypt the blob.")]
+    KeyMismatch,
+    #[error("The blob is not encrypted with customer specified encryption, but it was given in the request.")]
+    KeyNotUsed,
+    #[error("The source condition specified using HTTP conditional header(s) is not met.")]
+    SourceConditionNotMet,
+    #[error("The target condition specified using HTTP conditional header(s) is not met.")]
+    TargetConditionNotMet,
+    #[error("The copy source cannot be read: {reason}")]
+    CannotVerifyCopySource { status: StatusCode, reason: String },
+    #[error("There is currently no pending copy operation.")]
+    NoPendingCopyOperation,
+    /// The outcome of a lease that stands in the way; the code says which.
+    #[error("The lease on the resource does not permit this operation: {code}.")]
+    Lease { status: StatusCode, code: &'static str },
+
+    #[error("Invalid operation against a snapshot or version: x-ms-delete-snapshots is for the base blob.")]
+    InvalidOperation,
     #[error("The range specified is invalid for the current size of the resource.")]
     InvalidRange { length: usize },
     #[error("The requested URI does not represent any resource on the server: {reason}")]
@@ -68,12 +108,18 @@ pub(super) enum Error {
     InvalidMetadata { name: String },
     #[error("The metadata specified exceeds the maximum permissible limit ({limit} bytes).")]
     MetadataTooLarge { limit: usize },
+    #[error("The tags specified are invalid: {reason}")]
+    Tags { code: &'static str, reason: &'static str },
+    #[error("Conditions on tags are not supported for this resource.")]
+    ConditionNotSupported,
     #[error("The MD5 value specified in the request did not match with the MD5 value calculated by the server.")]
-    Md5Mismatch,
+    Md5Mismatch { given: String, calculated: String },
     #[error("The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.")]
     Crc64Mismatch,
     #[error("XML specified is not syntactically valid.")]
     InvalidXml,
+    #[error("The value for one of the XML nodes is not in the correct format.")]
+    InvalidXmlValue { name: &'static str, value: String },
     #[error("The specified block list is invalid.")]
     InvalidBlockList,
     #[error("The specified blob or block content is invalid: all block ids of a blob have the same length.")]
@@ -94,6 +140,21 @@ pub(super) enum Error {
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// A refusal of a header's value.
+    pub(super) fn header(name: &str, value: &str) -> Self {
+        Self::InvalidHeader { name: name.to_owned(), value: value.to_owned() }
+    }
+
+    /// Compares the MD5 that a request gives with the one its bytes have.
+    pub(super) fn check_md5(given: Option<&str>, calculated: &str) -> Result<()> {
+        match given {
+            Some(given) if given != calculated => {
+                Err(Self::Md5Mismatch { given: given.to_owned(), calculated: calculated.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A refusal of something the emulator lacks.
     pub(super) fn lacks(what: impl Into<String>) -> Self {
         Self::NotImplemented { what: what.into() }
@@ -107,11 +168,14 @@ impl Error {
             Self::InvalidAuthenticationInfo { .. } => (S::UNAUTHORIZED, "InvalidAuthenticationInfo"),
             Self::AuthenticationFailed { .. } => (S::FORBIDDEN, "AuthenticationFailed"),
             Self::PermissionMismatch => (S::FORBIDDEN, "AuthorizationPermissionMismatch"),
+            Self::UnauthorizedOverwrite => (S::FORBIDDEN, "UnauthorizedBlobOverwrite"),
+            Self::CorsPreflight => (S::FORBIDDEN, "CorsPreflightFailure"),
             Self::ResourceTypeMismatch => (S::FORBIDDEN, "AuthorizationResourceTypeMismatch"),
             Self::ServiceMismatch => (S::FORBIDDEN, "AuthorizationServiceMismatch"),
             Self::ProtocolMismatch => (S::FORBIDDEN, "AuthorizationProtocolMismatch"),
             Self::SourceIpMismatch => (S::FORBIDDEN, "AuthorizationSourceIPMismatch"),
             Self::PublicAccessNotPermitted => (S::CONFLICT, "PublicAccessNotPermitted"),
+            Self::EncryptionPolicy => (S::FORBIDDEN, "RequestForbiddenByContainerEncryptionPolicy"),
             Self::AccountNotFound { .. } => (S::NOT_FOUND, "ResourceNotFound"),
             Self::ContainerNotFound => (S::NOT_FOUND, "ContainerNotFound"),
             Self::ContainerAlreadyExists => (S::CONFLICT, "ContainerAlreadyExists"),
@@ -121,6 +185,20 @@ impl Error {
             Self::NotModified => (S::NOT_MODIFIED, "ConditionNotMet"),
             Self::SnapshotsPresent => (S::CONFLICT, "SnapshotsPresent"),
             Self::OperationNotAllowedOnRootBlob => (S::FORBIDDEN, "OperationNotAllowedOnRootBlob"),
+            Self::BlobArchived => (S::CONFLICT, "BlobArchived"),
+            Self::ImmutableDueToPolicy => (S::CONFLICT, "BlobImmutableDueToPolicy"),
+            Self::ImmutableDueToLegalHold => (S::CONFLICT, "BlobImmutableDueToLegalHold"),
+            Self::DeleteOfLockedPolicy => (S::CONFLICT, "ImmutabilityPolicyDeleteOnLockedPolicy"),
+            Self::VersionLevelImmutabilityOff => (S::CONFLICT, "FeatureNotEnabled"),
+            Self::KeyMissing => (S::CONFLICT, "BlobUsesCustomerSpecifiedEncryption"),
+            Self::KeyMismatch => (S::CONFLICT, "BlobCustomerSpecifiedEncryptionMismatch"),
+            Self::KeyNotUsed => (S::CONFLICT, "BlobDoesNotUseCustomerSpecifiedEncryption"),
+            Self::SourceConditionNotMet => (S::PRECONDITION_FAILED, "SourceConditionNotMet"),
+            Self::TargetConditionNotMet => (S::PRECONDITION_FAILED, "TargetConditionNotMet"),
+            Self::CannotVerifyCopySource { status, .. } => (*status, "CannotVerifyCopySource"),
+            Self::NoPendingCopyOperation => (S::CONFLICT, "NoPendingCopyOperation"),
+            Self::Lease { status, code } => (*status, code),
+            Self::InvalidOperation => (S::BAD_REQUEST, "InvalidOperation"),
             Self::InvalidRange { .. } => (S::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             Self::InvalidUri { .. } => (S::BAD_REQUEST, "InvalidUri"),
             Self::InvalidResourceName => (S::BAD_REQUEST, "InvalidResourceName"),
@@ -131,9 +209,12 @@ impl Error {
             Self::MissingHeader { .. } => (S::BAD_REQUEST, "MissingRequiredHeader"),
             Self::InvalidMetadata { .. } => (S::BAD_REQUEST, "InvalidMetadata"),
             Self::MetadataTooLarge { .. } => (S::BAD_REQUEST, "MetadataTooLarge"),
-            Self::Md5Mismatch => (S::BAD_REQUEST, "Md5Mismatch"),
+            Self::Tags { code, .. } => (S::BAD_REQUEST, code),
+            Self::ConditionNotSupported => (S::BAD_REQUEST, "ConditionHeadersNotSupported"),
+            Self::Md5Mismatch { .. } => (S::BAD_REQUEST, "Md5Mismatch"),
             Self::Crc64Mismatch => (S::BAD_REQUEST, "Crc64Mismatch"),
             Self::InvalidXml => (S::BAD_REQUEST, "InvalidXmlDocument"),
+            Self::InvalidXmlValue { .. } => (S::BAD_REQUEST, "InvalidXmlNodeValue"),
             Self::InvalidBlockList => (S::BAD_REQUEST, "InvalidBlockList"),
             Self::InvalidBlobOrBlock => (S::BAD_REQUEST, "InvalidBlobOrBlock"),
             Self::BlockCount { .. } => (S::CONFLICT, "BlockCountExceedsLimit"),
@@ -159,6 +240,12 @@ impl Error {
                 vec![("QueryParameterName", (*name).to_owned()), ("QueryParameterValue", value.clone())]
             }
             Self::InvalidHeader { name, value } => vec![("HeaderName", name.clone()), ("HeaderValue", value.clone())],
+            Self::Md5Mismatch { given, calculated } => {
+                vec![("UserSpecifiedMd5", given.clone()), ("ServerCalculatedMd5", calculated.clone())]
+            }
+            Self::InvalidXmlValue { name, value } => {
+                vec![("XmlNodeName", (*name).to_owned()), ("XmlNodeValue", value.clone())]
+            }
             Self::MissingHeader { name } => vec![("HeaderName", (*name).to_owned())],
             Self::InvalidMetadata { name } => vec![("HeaderName", name.clone())],
             _ => Vec::new(),

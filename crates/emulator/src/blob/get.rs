@@ -6,70 +6,49 @@ use jiff::Timestamp;
 
 use super::checksum;
 use super::conditions::Conditions;
+use super::content::refuse_lacking;
+use super::encryption::Encryption;
 use super::entry::State;
 use super::errors::{Error, Result};
+use super::lease::Lease;
 use super::reply::Reply;
 use super::request::{Call, Query};
 use super::store::Store;
-use super::time::{Stamp, http_date};
+use super::tier::Tiered;
+use super::time::http_date;
+use super::which::Which;
 
 /// The largest range whose checksum the service computes.
 const CHECKED_RANGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Which state of a blob a request means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
-    Current,
-    Version(Stamp),
-    Snapshot(Stamp),
-}
-
-impl Which {
-    /// Reads `versionid` and `snapshot`.
-    pub(super) fn of(call: &Call<'_>) -> Result<Self> {
-        let stamp = |name: &'static str, id: &str| {
-            Stamp::from_id(id).ok_or_else(|| Error::InvalidQuery {
-                name,
-                value: id.to_owned(),
-                reason: "Not the id of a version or snapshot.",
-            })
-        };
-        match (call.query.get("versionid"), call.query.get("snapshot")) {
-            (None, None) => Ok(Self::Current),
-            (Some(id), None) => stamp("versionid", id).map(Self::Version),
-            (None, Some(id)) => stamp("snapshot", id).map(Self::Snapshot),
-            (Some(_), Some(id)) => Err(Error::InvalidQuery {
-                name: "snapshot",
-                value: id.to_owned(),
-                reason: "A version and a snapshot exclude each other.",
-            }),
-        }
-    }
-}
 
 /// A state found, with what only its place in the blob's history tells.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) state: State,
-    which: Which,
     current: bool,
+    /// Status, state and duration of the lease.
+    lease: (&'static str, &'static str, Option<&'static str>),
 }
 
 /// Get Blob, and with `HEAD` Get Blob Properties.
 pub(super) fn blob(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Reply> {
-    for name in ["x-ms-lease-id", "x-ms-encryption-key", "x-ms-structured-body"] {
-        if call.headers.contains_key(name) {
-            return Err(Error::lacks(format!("the header {name}")));
-        }
-    }
+    refuse_lacking(call)?;
+    let key = Encryption::of(call)?;
     let conditions = Conditions::parse(call)?;
     let found = find(store, call, now)?;
     conditions.for_read(found.state.validators())?;
     let content = &found.state.content;
+    content.encryption.open(&key)?;
     let md5 = content.headers.md5.as_deref();
-    // `comp=metadata` is read with GET as well and has no body either.
+    // `comp=metadata` is read with GET as well and has no body.
     let with_body = *call.method == Method::GET && call.query.get("comp").is_none();
+    if with_body {
+        Tiered::guard(found.state.aside.tier)?;
+    }
     let range = if with_body { range(call, content.body.len())? } else { None };
+    if call.query.get("comp").is_some() {
+        return Ok(metadata_alone(&found));
+    }
     let mut reply = Reply::new(if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
     describe(&found, &mut reply);
     override_headers(&call.query, &mut reply);
@@ -93,18 +72,25 @@ pub(super) fn blob(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Rep
     Ok(reply)
 }
 
+/// Get Blob Metadata.
+fn metadata_alone(found: &Found) -> Reply {
+    let mut reply = Reply::new(StatusCode::OK);
+    found.state.content.describe_metadata(&mut reply);
+    reply.set_written(&found.state);
+    reply
+}
+
 /// Finds the state a request means.
 pub(super) fn find(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Found> {
     let which = Which::of(call)?;
+    let lease = call.header("x-ms-lease-id")?;
     store.with(call.container(), |container| {
         let entry = container.entry(call.blob(), now).ok_or(Error::BlobNotFound)?;
-        let found = match which {
-            Which::Current => entry.current().map(|state| (state, true)),
-            Which::Version(id) => entry.version(id),
-            Which::Snapshot(id) => entry.snapshot(id).map(|state| (state, false)),
-        };
-        let (state, current) = found.ok_or(Error::BlobNotFound)?;
-        Ok(Found { state: state.clone(), which, current })
+        let (state, current) = entry.find(which).ok_or(Error::BlobNotFound)?;
+        if current {
+            entry.guard_read(lease, now)?;
+        }
+        Ok(Found { state: state.clone(), current, lease: Lease::shown(entry.lease(), now) })
     })
 }
 
@@ -115,20 +101,24 @@ fn describe(found: &Found, reply: &mut Reply) {
     if state.versioned && found.current {
         reply.set("x-ms-is-current-version", "true");
     }
-    if let Which::Snapshot(id) = found.which {
-        reply.set("x-ms-snapshot", &id.id());
-    }
     reply.set("x-ms-blob-type", "BlockBlob");
     reply.set("x-ms-creation-time", &http_date(state.created));
     reply.set("x-ms-server-encrypted", "true");
     reply.set("accept-ranges", "bytes");
     if found.current {
-        reply.set("x-ms-lease-status", "unlocked");
-        reply.set("x-ms-lease-state", "available");
+        let (status, lease_state, duration) = found.lease;
+        reply.set("x-ms-lease-status", status);
+        reply.set("x-ms-lease-state", lease_state);
+        reply.set_optional("x-ms-lease-duration", duration);
     }
-    reply.set("x-ms-access-tier", state.content.tier.as_deref().unwrap_or("Hot"));
-    if state.content.tier.is_none() {
-        reply.set("x-ms-access-tier-inferred", "true");
+    let aside = &state.aside;
+    Tiered::describe(aside.tier, reply);
+    aside.protection.describe(reply);
+    if aside.tags.len() > 0 {
+        reply.set("x-ms-tag-count", &aside.tags.len().to_string());
+    }
+    if let Some(copied) = &aside.copied {
+        copied.describe(reply);
     }
 }
 
@@ -148,6 +138,9 @@ fn override_headers(query: &Query, reply: &mut Reply) {
 }
 
 fn range_checksum(call: &Call<'_>, part: &Bytes, reply: &mut Reply) -> Result<()> {
+    if call.flag("x-ms-range-get-content-md5")? && call.flag("x-ms-range-get-content-crc64")? {
+        return Err(Error::header("x-ms-range-get-content-crc64", "true"));
+    }
     for (wish, header) in
         [("x-ms-range-get-content-md5", "content-md5"), ("x-ms-range-get-content-crc64", "x-ms-content-crc64")]
     {
@@ -179,7 +172,8 @@ fn range(call: &Call<'_>, length: usize) -> Result<Option<(usize, usize)>> {
     Ok(Some((start, end.map_or(length, |end| end.saturating_add(1).min(length)))))
 }
 
-fn parse_range(text: &str) -> Option<(usize, Option<usize>)> {
+/// Reads `bytes=start-end`, the end included and optional.
+pub(super) fn parse_range(text: &str) -> Option<(usize, Option<usize>)> {
     let (start, end) = text.strip_prefix("bytes=")?.split_once('-')?;
     let start = start.parse().ok()?;
     let end = match end {

@@ -26,7 +26,8 @@ const TITLE: &str = "cosmirror emulator, blobs, version 1";
 #[serde(tag = "record", rename_all = "kebab-case")]
 enum Record {
     Request {
-        at_ns: i128,
+        /// RFC 3339, to the nanosecond.
+        at: String,
         method: String,
         uri: String,
         /// Values as Latin-1, since they are bytes.
@@ -103,8 +104,8 @@ impl BlobService {
         match record {
             Record::Storage { settings } => self.put_storage(settings),
             Record::Clock { offset_ms } => self.clock.set_offset_ms(offset_ms),
-            Record::Request { at_ns, method, uri, headers } => {
-                let now = Timestamp::from_nanosecond(at_ns).map_err(|error| error.to_string())?;
+            Record::Request { at, method, uri, headers } => {
+                let now: Timestamp = at.parse().map_err(|error: jiff::Error| error.to_string())?;
                 let parts = parts_of(&method, &uri, &headers)?;
                 // Shared with the record otherwise, whose head would live as long as the content.
                 let body = Bytes::copy_from_slice(&framed.body);
@@ -118,7 +119,7 @@ impl BlobService {
 fn record_of(parts: &Parts, now: Timestamp) -> Record {
     let latin = |value: &HeaderValue| value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
     Record::Request {
-        at_ns: now.as_nanosecond(),
+        at: now.to_string(),
         method: parts.method.to_string(),
         uri: parts.uri.to_string(),
         headers: parts.headers.iter().map(|(name, value)| (name.to_string(), latin(value))).collect(),

@@ -5,10 +5,12 @@ use jiff::Timestamp;
 
 use super::entry::State;
 use super::errors::{Error, Result};
+use super::lease::Lease;
 use super::page::{Include, Item, Marker, Page, Role, Selection, page};
 use super::reply::Reply;
 use super::request::Call;
 use super::store::Store;
+use super::tier::{Tier, Tiered};
 use super::time::http_date;
 use super::xml::Xml;
 
@@ -56,7 +58,8 @@ fn selection(call: &Call<'_>) -> Result<Selection> {
 
 fn include(text: Option<&str>) -> Result<Include> {
     let mut include = Include::default();
-    let Some(text) = text else {
+    // Clients that want none of it send an empty list.
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(include);
     };
     for word in text.split(',') {
@@ -66,9 +69,11 @@ fn include(text: Option<&str>) -> Result<Include> {
             "deleted" => include.deleted = true,
             "deletedwithversions" => include.deleted_with_versions = true,
             "metadata" => include.metadata = true,
-            "uncommittedblobs" => return Err(Error::lacks("listing of uncommitted blobs")),
-            // Nothing here has any of these yet, so there is nothing to show.
-            "tags" | "copy" | "immutabilitypolicy" | "legalhold" => {}
+            "uncommittedblobs" => include.uncommitted = true,
+            "tags" => include.tags = true,
+            "copy" => include.copy = true,
+            "immutabilitypolicy" => include.immutability = true,
+            "legalhold" => include.legal_hold = true,
             _ => {
                 return Err(Error::InvalidQuery {
                     name: "include",
@@ -101,14 +106,16 @@ fn render(call: &Call<'_>, selection: &Selection, page: &Page, now: Timestamp) -
             Item::Prefix(prefix) => {
                 xml.open("BlobPrefix").blob_name(prefix).close("BlobPrefix");
             }
-            Item::Blob { name, state, role, versions_only } => {
+            Item::Blob { name, state, role, versions_only, lease } => {
                 xml.open("Blob").blob_name(name);
-                render_blob(&mut xml, state, *role, selection.include.metadata, now);
+                let shown = Lease::shown(lease.as_ref(), now);
+                render_blob(&mut xml, state, *role, shown, selection.include, now);
                 if *versions_only {
                     xml.element("HasVersionsOnly", "true");
                 }
                 xml.close("Blob");
             }
+            Item::Uncommitted { name, since } => render_uncommitted(&mut xml, name, *since),
         }
     }
     xml.close("Blobs");
@@ -117,7 +124,22 @@ fn render(call: &Call<'_>, selection: &Selection, page: &Page, now: Timestamp) -
     xml
 }
 
-fn render_blob(xml: &mut Xml, state: &State, role: Role, with_metadata: bool, now: Timestamp) {
+/// A blob that was never committed has no content, and an ETag that no state has.
+fn render_uncommitted(xml: &mut Xml, name: &str, since: Timestamp) {
+    xml.open("Blob").blob_name(name).open("Properties");
+    xml.element("Creation-Time", &http_date(since))
+        .element("Last-Modified", &http_date(since))
+        .element("Etag", "0x0")
+        .element("Content-Length", "0")
+        .element("Content-Type", "application/octet-stream")
+        .element("BlobType", "BlockBlob");
+    xml.close("Properties").close("Blob");
+}
+
+/// What a lease shows: status, state and duration.
+type ShownLease = (&'static str, &'static str, Option<&'static str>);
+
+fn render_blob(xml: &mut Xml, state: &State, role: Role, lease: ShownLease, include: Include, now: Timestamp) {
     if state.deleted.is_some() {
         xml.element("Deleted", "true");
     }
@@ -131,18 +153,30 @@ fn render_blob(xml: &mut Xml, state: &State, role: Role, with_metadata: bool, no
         }
     }
     xml.open("Properties");
-    render_properties(xml, state, role, now);
+    render_content(xml, state);
+    if role == Role::Current && state.deleted.is_none() {
+        let (status, lease_state, duration) = lease;
+        xml.element("LeaseStatus", status).element("LeaseState", lease_state).optional("LeaseDuration", duration);
+    }
+    render_aside(xml, state, include);
+    if let Some(deletion) = state.deleted {
+        xml.element("DeletedTime", &http_date(deletion.at))
+            .element("RemainingRetentionDays", &deletion.days_left(now).to_string());
+    }
     xml.close("Properties");
-    if with_metadata {
+    if include.metadata {
         xml.open("Metadata");
         for (name, value) in &state.content.metadata {
             xml.element(name, value);
         }
         xml.close("Metadata");
     }
+    if include.tags && state.aside.tags.len() > 0 {
+        state.aside.tags.render(xml);
+    }
 }
 
-fn render_properties(xml: &mut Xml, state: &State, role: Role, now: Timestamp) {
+fn render_content(xml: &mut Xml, state: &State) {
     let content = &state.content;
     let headers = &content.headers;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -159,17 +193,31 @@ fn render_properties(xml: &mut Xml, state: &State, role: Role, now: Timestamp) {
         .element("Cache-Control", &text(&headers.cache_control))
         .element("Content-Disposition", &text(&headers.disposition))
         .element("BlobType", "BlockBlob")
-        .element("AccessTier", content.tier.as_deref().unwrap_or("Hot"));
-    if content.tier.is_none() {
-        xml.element("AccessTierInferred", "true");
+        .element("ServerEncrypted", "true")
+        .optional("CustomerProvidedKeySha256", content.encryption.key_sha256.as_deref())
+        .optional("EncryptionScope", content.encryption.scope.as_deref());
+}
+
+fn render_aside(xml: &mut Xml, state: &State, include: Include) {
+    let aside = &state.aside;
+    match aside.tier {
+        Some(Tiered { tier, since }) => {
+            xml.element("AccessTier", tier.name()).element("AccessTierChangeTime", &http_date(since))
+        }
+        None => xml.element("AccessTier", Tier::Hot.name()).element("AccessTierInferred", "true"),
+    };
+    if let Some(copied) = aside.copied.as_ref().filter(|_| include.copy) {
+        copied.render(xml);
     }
-    if role == Role::Current && state.deleted.is_none() {
-        xml.element("LeaseStatus", "unlocked").element("LeaseState", "available");
+    if aside.tags.len() > 0 {
+        xml.element("TagCount", &aside.tags.len().to_string());
     }
-    xml.element("ServerEncrypted", "true");
-    if let Some(deletion) = state.deleted {
-        xml.element("DeletedTime", &http_date(deletion.at))
-            .element("RemainingRetentionDays", &deletion.days_left(now).to_string());
+    if let Some(retention) = aside.protection.retention.filter(|_| include.immutability) {
+        xml.element("ImmutabilityPolicyUntilDate", &http_date(retention.until))
+            .element("ImmutabilityPolicyMode", retention.mode());
+    }
+    if aside.protection.legal_hold && include.legal_hold {
+        xml.element("LegalHold", "true");
     }
 }
 
@@ -181,8 +229,10 @@ mod tests {
     fn includes_combine_and_unknown_or_empty_ones_are_refused() {
         let both = include(Some("versions,metadata,deletedwithversions")).unwrap();
         assert!(both.versions && both.metadata && both.deleted_with_versions && !both.deleted);
-        assert_eq!(include(None), Ok(Include::default()));
-        for bad in ["", "versions,", "everything"] {
+        for none in [None, Some("")] {
+            assert_eq!(include(none), Ok(Include::default()));
+        }
+        for bad in ["versions,", "everything"] {
             assert!(matches!(include(Some(bad)), Err(Error::InvalidQuery { .. })));
         }
     }

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::Timestamp;
 
 use super::entry::{Entry, Kind, State};
+use super::lease::Lease;
 use super::time::Stamp;
 
 /// What is listed beside current blobs.
@@ -23,7 +24,13 @@ pub(super) struct Include {
     pub(super) snapshots: bool,
     pub(super) deleted: bool,
     pub(super) deleted_with_versions: bool,
+    pub(super) uncommitted: bool,
+    /// These change what is told of an item, not which items there are.
     pub(super) metadata: bool,
+    pub(super) tags: bool,
+    pub(super) copy: bool,
+    pub(super) immutability: bool,
+    pub(super) legal_hold: bool,
 }
 
 /// Which items a page holds.
@@ -91,10 +98,17 @@ pub(super) enum Item {
     Prefix(String),
     Blob {
         name: String,
-        state: State,
+        state: Box<State>,
         role: Role,
         /// The name has no base blob.
         versions_only: bool,
+        /// The lease on the base blob.
+        lease: Option<Lease>,
+    },
+    /// A name that has nothing but blocks that wait for a block list; when the last one came.
+    Uncommitted {
+        name: String,
+        since: Timestamp,
     },
 }
 
@@ -130,7 +144,7 @@ pub(super) fn page(blobs: &BTreeMap<String, Entry>, selection: &Selection, now: 
             }
             continue;
         }
-        if !push(&mut page, name, listed, selection) {
+        if !push(&mut page, name, entry, listed, selection) {
             break;
         }
         from = Bound::Excluded(name.clone());
@@ -142,48 +156,60 @@ pub(super) fn page(blobs: &BTreeMap<String, Entry>, selection: &Selection, now: 
 fn push<'a>(
     page: &mut Page,
     name: &str,
-    listed: impl Iterator<Item = (Role, bool, &'a State)>,
+    entry: &Entry,
+    listed: impl Iterator<Item = Listed<'a>>,
     selection: &Selection,
 ) -> bool {
     let mut after = selection.after(name);
-    for (role, versions_only, state) in listed {
+    for item in listed {
         if page.items.len() == selection.items_max {
             page.next = Some(Marker { name: name.to_owned(), after });
             return false;
         }
-        after = Some(state.stamp);
-        page.items.push(Item::Blob { name: name.to_owned(), state: state.clone(), role, versions_only });
+        let name = name.to_owned();
+        page.items.push(match item {
+            Listed::Uncommitted(since) => Item::Uncommitted { name, since },
+            Listed::State { role, versions_only, state } => {
+                after = Some(state.stamp);
+                let lease = entry.lease().filter(|_| role == Role::Current).cloned();
+                Item::Blob { name, state: Box::new(state.clone()), role, versions_only, lease }
+            }
+        });
     }
     true
 }
 
+/// What is listed of one name.
+enum Listed<'a> {
+    State { role: Role, versions_only: bool, state: &'a State },
+    Uncommitted(Timestamp),
+}
+
 /// The items of one name behind `after`.
-fn listed(
-    entry: &Entry,
-    include: Include,
-    after: Option<Stamp>,
-    now: Timestamp,
-) -> impl Iterator<Item = (Role, bool, &State)> {
+fn listed(entry: &Entry, include: Include, after: Option<Stamp>, now: Timestamp) -> impl Iterator<Item = Listed<'_>> {
     let bare = include.deleted_with_versions && entry.current().is_none();
-    let older = entry.older(after, now).filter_map(move |(kind, state)| {
+    let item = |role, versions_only, state| Listed::State { role, versions_only, state };
+    // A listing of base blobs alone does not go through their histories.
+    let history = (include.versions || include.snapshots).then(|| entry.older(after, now));
+    let older = history.into_iter().flatten().filter_map(move |(kind, state)| {
         let alive = state.deleted.is_none() || include.deleted;
         match kind {
-            Kind::Version if include.versions && alive => Some((Role::Version, bare, state)),
-            Kind::Snapshot if include.snapshots && alive => Some((Role::Snapshot, false, state)),
+            Kind::Version if include.versions && alive => Some(item(Role::Version, bare, state)),
+            Kind::Snapshot if include.snapshots && alive => Some(item(Role::Snapshot, false, state)),
             _ => None,
         }
     });
-    let base = entry
-        .base(now)
-        .filter(|state| state.deleted.is_none() || include.deleted)
-        .map(|state| (Role::Current, false, state));
+    let base = entry.base(now).filter(|state| state.deleted.is_none() || include.deleted);
+    let uncommitted = entry.staged_at().filter(|_| include.uncommitted && entry.current().is_none() && base.is_none());
     let stand_in = (bare && !include.versions && base.is_none())
         .then(|| {
-            let versions = entry.older(None, now).filter(|(kind, _)| *kind == Kind::Version);
-            versions.last().map(|(_, state)| (Role::VersionsOnly, true, state))
+            let alive = |state: &State| state.deleted.is_none() || include.deleted;
+            entry.older(None, now).rev().find(|(kind, state)| *kind == Kind::Version && alive(state))
         })
-        .flatten();
-    older.chain(base).chain(stand_in)
+        .flatten()
+        .map(|(_, state)| item(Role::VersionsOnly, true, state));
+    let base = base.map(|state| item(Role::Current, false, state));
+    older.chain(base).chain(stand_in).chain(uncommitted.map(Listed::Uncommitted))
 }
 
 /// The common prefix under which the delimiter hides a name.

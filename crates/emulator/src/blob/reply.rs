@@ -103,6 +103,7 @@ impl Reply {
     pub(super) fn set_written(&mut self, state: &State) {
         self.set_validators(state.etag, state.last_modified);
         self.set_optional("x-ms-version-id", state.version_id().as_deref());
+        state.content.encryption.describe(self);
     }
 
     /// Finishes the answer with the headers that all of them carry.

@@ -10,13 +10,18 @@ use super::request::{Call, Target};
 pub(super) enum Operation {
     ListContainers,
     ServiceProperties,
+    SetServiceProperties,
+    FindBlobs,
     AccountInformation,
     CreateContainer,
     ContainerProperties,
     SetContainerMetadata,
     ContainerAcl,
+    SetContainerAcl,
+    LeaseContainer,
     DeleteContainer,
     ListBlobs,
+    FindBlobsInContainer,
     PutBlob,
     GetBlob,
     BlobProperties,
@@ -29,6 +34,17 @@ pub(super) enum Operation {
     PutBlock,
     PutBlockList,
     GetBlockList,
+    CopyBlob,
+    AbortCopy,
+    PutBlobFromUrl,
+    PutBlockFromUrl,
+    BlobTags,
+    SetBlobTags,
+    SetBlobTier,
+    SetImmutabilityPolicy,
+    DeleteImmutabilityPolicy,
+    SetLegalHold,
+    LeaseBlob,
 }
 
 /// What a shared access signature must grant.
@@ -63,16 +79,23 @@ impl Operation {
         let (resource, any_of) = match self {
             Self::ListContainers => ('s', "l"),
             Self::ServiceProperties => ('s', "r"),
+            Self::SetServiceProperties => ('s', "w"),
+            Self::FindBlobs => ('s', "f"),
             Self::AccountInformation => ('*', ""),
             Self::CreateContainer => ('c', "cw"),
             Self::ContainerProperties => ('c', "r"),
-            Self::SetContainerMetadata => ('c', "w"),
-            Self::ContainerAcl => return None,
+            Self::SetContainerMetadata | Self::LeaseContainer => ('c', "w"),
+            Self::ContainerAcl | Self::SetContainerAcl => return None,
             Self::DeleteContainer => ('c', "d"),
             Self::ListBlobs => ('c', "l"),
-            Self::PutBlob | Self::PutBlock | Self::PutBlockList | Self::SnapshotBlob => ('o', "wc"),
+            Self::FindBlobsInContainer => ('c', "f"),
+            Self::PutBlob | Self::PutBlobFromUrl | Self::CopyBlob => ('o', "wc"),
+            Self::PutBlock | Self::PutBlockFromUrl | Self::PutBlockList | Self::SnapshotBlob => ('o', "wc"),
             Self::GetBlob | Self::BlobProperties | Self::GetBlockList => ('o', "r"),
             Self::SetBlobMetadata | Self::SetBlobProperties | Self::UndeleteBlob => ('o', "w"),
+            Self::SetBlobTier | Self::AbortCopy | Self::LeaseBlob => ('o', "w"),
+            Self::BlobTags | Self::SetBlobTags => ('o', "t"),
+            Self::SetImmutabilityPolicy | Self::DeleteImmutabilityPolicy | Self::SetLegalHold => ('o', "i"),
             Self::DeleteBlob => ('o', "d"),
             Self::DeleteBlobVersion => ('o', "x"),
         };
@@ -84,10 +107,10 @@ fn account(method: &Method, restype: Option<&str>, comp: Option<&str>) -> Result
     match (method.as_str(), restype, comp) {
         ("GET", None, Some("list")) => Ok(Operation::ListContainers),
         ("GET", Some("service"), Some("properties")) => Ok(Operation::ServiceProperties),
-        ("PUT", Some("service"), Some("properties")) => Err(Error::lacks("Set Blob Service Properties")),
+        ("PUT", Some("service"), Some("properties")) => Ok(Operation::SetServiceProperties),
         (_, Some("service"), Some("stats")) => Err(Error::lacks("Get Blob Service Stats")),
         (_, Some("service"), Some("userdelegationkey")) => Err(Error::lacks("Get User Delegation Key")),
-        (_, _, Some("blobs")) => Err(Error::lacks("Find Blobs by Tags")),
+        ("GET", None, Some("blobs")) => Ok(Operation::FindBlobs),
         (_, _, Some("batch")) => Err(Error::lacks("Blob Batch")),
         (_, _, Some(other)) => Err(bad_comp(other)),
         _ => Err(Error::UnsupportedVerb),
@@ -106,20 +129,40 @@ fn container(method: &Method, restype: Option<&str>, comp: Option<&str>) -> Resu
         ("PUT", Some("metadata")) => Ok(Operation::SetContainerMetadata),
         ("GET" | "HEAD", Some("acl")) => Ok(Operation::ContainerAcl),
         ("GET", Some("list")) => Ok(Operation::ListBlobs),
-        ("PUT", Some("acl")) => Err(Error::lacks("Set Container ACL")),
-        (_, Some("lease")) => Err(Error::lacks("Lease Container")),
+        ("PUT", Some("acl")) => Ok(Operation::SetContainerAcl),
+        ("PUT", Some("lease")) => Ok(Operation::LeaseContainer),
         (_, Some("undelete")) => Err(Error::lacks("Restore Container")),
-        (_, Some("blobs")) => Err(Error::lacks("Find Blobs by Tags")),
+        ("GET", Some("blobs")) => Ok(Operation::FindBlobsInContainer),
         (_, Some("batch")) => Err(Error::lacks("Blob Batch")),
-        (_, Some(other)) if !matches!(other, "metadata" | "acl" | "list") => Err(bad_comp(other)),
+        (_, Some(other)) if !matches!(other, "metadata" | "acl" | "list" | "lease" | "blobs") => Err(bad_comp(other)),
         _ => Err(Error::UnsupportedVerb),
     }
 }
 
+/// The components of a blob that the emulator has.
+const BLOB_COMPONENTS: [&str; 12] = [
+    "metadata",
+    "properties",
+    "snapshot",
+    "undelete",
+    "block",
+    "blocklist",
+    "tags",
+    "lease",
+    "copy",
+    "tier",
+    "immutabilitypolicies",
+    "legalhold",
+];
+
 fn blob(call: &Call<'_>, comp: Option<&str>) -> Result<Operation> {
+    // Clients write `immutabilityPolicies`; the service does not mind case.
+    let lower = comp.map(str::to_ascii_lowercase);
+    let comp = lower.as_deref();
     let copies = call.headers.contains_key("x-ms-copy-source");
     match (call.method.as_str(), comp) {
-        ("PUT", None) if copies => Err(Error::lacks("Copy Blob and Put Blob From URL")),
+        ("PUT", None) if copies && call.headers.contains_key("x-ms-blob-type") => Ok(Operation::PutBlobFromUrl),
+        ("PUT", None) if copies => Ok(Operation::CopyBlob),
         ("PUT", None) => Ok(Operation::PutBlob),
         ("GET", None) => Ok(Operation::GetBlob),
         ("HEAD", None) | ("GET" | "HEAD", Some("metadata")) => Ok(Operation::BlobProperties),
@@ -129,25 +172,23 @@ fn blob(call: &Call<'_>, comp: Option<&str>) -> Result<Operation> {
         ("PUT", Some("properties")) => Ok(Operation::SetBlobProperties),
         ("PUT", Some("snapshot")) => Ok(Operation::SnapshotBlob),
         ("PUT", Some("undelete")) => Ok(Operation::UndeleteBlob),
-        ("PUT", Some("block")) if copies => Err(Error::lacks("Put Block From URL")),
+        ("PUT", Some("block")) if copies => Ok(Operation::PutBlockFromUrl),
         ("PUT", Some("block")) => Ok(Operation::PutBlock),
         ("PUT", Some("blocklist")) => Ok(Operation::PutBlockList),
         ("GET", Some("blocklist")) => Ok(Operation::GetBlockList),
-        (_, Some("tags")) => Err(Error::lacks("blob index tags")),
-        (_, Some("lease")) => Err(Error::lacks("Lease Blob")),
-        (_, Some("copy")) => Err(Error::lacks("Abort Copy Blob")),
-        (_, Some("tier")) => Err(Error::lacks("Set Blob Tier")),
-        (_, Some("immutabilityPolicies")) => Err(Error::lacks("immutability policies")),
-        (_, Some("legalhold")) => Err(Error::lacks("legal holds")),
+        ("GET", Some("tags")) => Ok(Operation::BlobTags),
+        ("PUT", Some("tags")) => Ok(Operation::SetBlobTags),
+        ("PUT", Some("lease")) => Ok(Operation::LeaseBlob),
+        ("PUT", Some("copy")) => Ok(Operation::AbortCopy),
+        ("PUT", Some("tier")) => Ok(Operation::SetBlobTier),
+        ("PUT", Some("immutabilitypolicies")) => Ok(Operation::SetImmutabilityPolicy),
+        ("DELETE", Some("immutabilitypolicies")) => Ok(Operation::DeleteImmutabilityPolicy),
+        ("PUT", Some("legalhold")) => Ok(Operation::SetLegalHold),
         (_, Some("page" | "pagelist" | "incrementalcopy")) => Err(Error::lacks("page blobs")),
         (_, Some("appendblock" | "seal")) => Err(Error::lacks("append blobs")),
         (_, Some("query")) => Err(Error::lacks("Query Blob Contents")),
         (_, Some("expiry")) => Err(Error::lacks("Set Blob Expiry")),
-        (_, Some(other))
-            if !matches!(other, "metadata" | "properties" | "snapshot" | "undelete" | "block" | "blocklist") =>
-        {
-            Err(bad_comp(other))
-        }
+        (_, Some(other)) if !BLOB_COMPONENTS.contains(&other) => Err(bad_comp(other)),
         _ => Err(Error::UnsupportedVerb),
     }
 }

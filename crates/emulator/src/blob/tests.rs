@@ -1,93 +1,19 @@
 //! The service through its one entrance, without a network.
 
-use http::{HeaderMap, StatusCode};
+mod account;
+mod client;
+mod copying;
+mod encryption;
+mod immutability;
+mod leasing;
+mod listing;
+mod model;
+mod tagging;
+
+use http::StatusCode;
 
 use super::*;
-
-/// An account signature over everything for nine centuries, computed with Python's hmac module.
-const SAS: &str =
-    "sp=rwdxyl&ss=b&srt=sco&se=2999-01-01&sv=2024-11-04&sig=XkqrpRKoFF%2FZLeoYLN8BC626ki8PqwU%2FJfrmsBPhlAc%3D";
-
-struct Client {
-    clock: Arc<Clock>,
-    service: BlobService,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// Status and error code, which must be the same in header and body.
-    fn refusal(&self) -> (u16, &str) {
-        let code = self.header("x-ms-error-code");
-        if !self.body.is_empty() {
-            assert!(self.body.contains(&format!("<Error><Code>{code}</Code><Message>")), "{}", self.body);
-        }
-        (self.status.as_u16(), code)
-    }
-
-    /// The texts of all elements with this name.
-    fn elements(&self, name: &str) -> Vec<&str> {
-        let close = format!("</{name}>");
-        let open = format!("<{name}>");
-        let parts = self.body.split(&open).skip(1);
-        parts.map(|part| part.split(&close).next().unwrap()).collect()
-    }
-}
-
-impl Client {
-    async fn new() -> Self {
-        let clock = Arc::new(Clock::default());
-        let client = Self { service: BlobService::new(Arc::clone(&clock)), clock };
-        let created = client.send("PUT", "/con?restype=container", &[], "").await;
-        assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
-        client
-    }
-
-    fn set(&self, versioning: bool, soft_delete_days: u32) {
-        let settings = StorageSettings { versioning, soft_delete_days, hierarchical_namespace: false };
-        self.service.set_storage(settings).unwrap();
-    }
-
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let joint = if path.contains('?') { '&' } else { '?' };
-        self.send_raw(method, &format!("/devstoreaccount1{path}{joint}{SAS}"), headers, body).await
-    }
-
-    async fn send_raw(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = http::Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let response = self.service.handle(parts, Bytes::from(body.to_owned())).await;
-        let (parts, body) = response.into_parts();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
-    }
-
-    async fn put(&self, name: &str, body: &str) -> Answer {
-        let answer = self.send("PUT", &format!("/con/{name}"), &[("x-ms-blob-type", "BlockBlob")], body).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
-        answer
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.send("GET", &format!("/con{path}"), &[], "").await
-    }
-
-    async fn list(&self, parameters: &str) -> Answer {
-        let answer = self.get(&format!("?restype=container&comp=list&{parameters}")).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        answer
-    }
-}
+use client::Client;
 
 #[tokio::test]
 async fn what_does_not_exist_is_refused_by_its_kind() {
@@ -251,8 +177,8 @@ async fn a_deleted_version_is_listed_until_its_retention_ends_and_undelete_bring
 async fn without_versioning_no_version_id_is_given_and_overwrites_replace() {
     let client = Client::new().await;
     for settings in [
-        StorageSettings { versioning: false, soft_delete_days: 0, hierarchical_namespace: false },
-        StorageSettings { versioning: true, soft_delete_days: 0, hierarchical_namespace: true },
+        StorageSettings { versioning: false, soft_delete_days: 0, ..StorageSettings::default() },
+        StorageSettings { soft_delete_days: 0, hierarchical_namespace: true, ..StorageSettings::default() },
     ] {
         client.service.set_storage(settings).unwrap();
         client.send("DELETE", "/con/b", &[], "").await;
@@ -378,9 +304,9 @@ async fn the_account_tells_its_kind_and_its_soft_delete() {
 #[tokio::test]
 async fn what_is_lacking_is_refused_by_name() {
     let client = Client::new().await;
-    let tags = client.send("PUT", "/con/b?comp=tags", &[], "").await;
-    assert_eq!(tags.refusal(), (501, "NotImplemented"));
-    assert!(tags.body.contains("blob index tags"));
+    let query = client.send("POST", "/con/b?comp=query", &[], "").await;
+    assert_eq!(query.refusal(), (501, "NotImplemented"));
+    assert!(query.body.contains("Query Blob Contents"));
     let page = client.send("PUT", "/con/b", &[("x-ms-blob-type", "PageBlob")], "").await;
     assert_eq!(page.refusal(), (501, "NotImplemented"));
     let nonsense = client.get("/b?comp=nonsense").await;
@@ -413,6 +339,6 @@ fn settings_have_defaults_and_no_unknown_fields() {
     assert!(serde_json::from_str::<StorageSettings>(r#"{"retention":1}"#).is_err());
     assert_eq!(
         serde_json::to_string(&StorageSettings::default()).unwrap(),
-        r#"{"versioning":true,"softDeleteDays":7,"hierarchicalNamespace":false}"#
+        r#"{"versioning":true,"softDeleteDays":7,"hierarchicalNamespace":false,"versionLevelImmutability":true}"#
     );
 }

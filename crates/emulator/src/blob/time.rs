@@ -41,6 +41,12 @@ impl Stamp {
         (stamp.id() == id).then_some(stamp)
     }
 
+    /// The stamp in the form of a GUID, where the service gives an id that is one.
+    pub(super) fn guid(self) -> String {
+        let ticks = self.0;
+        format!("{:08x}-{:04x}-4{:03x}-8000-000000000000", ticks >> 28, (ticks >> 12) & 0xFFFF, ticks & 0xFFF)
+    }
+
     /// The stamp's number, for markers.
     pub(super) const fn ticks(self) -> u64 {
         self.0

@@ -1,7 +1,11 @@
-//! Writes the XML documents of the blob service.
+//! Writes the XML documents of the blob service, and reads those it is sent.
 //!
 //! Every text passes through the escaping here, so whatever a name or metadata value holds the document stays
 //! well-formed and reads back as it was.
+
+mod read;
+
+pub(super) use read::Element;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -93,9 +97,7 @@ impl Xml {
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
-                // A parser would turn these into spaces or line feeds.
-                '\t' => self.0.push_str("&#9;"),
-                '\n' => self.0.push_str("&#10;"),
+                // A parser would turn it into a line feed.
                 '\r' => self.0.push_str("&#13;"),
                 c if allowed(c) => self.0.push(c),
                 _ => self.0.push('\u{FFFD}'),

@@ -126,6 +126,10 @@ fn check_all_versions(call: &Call<'_>, start: FeedStart) -> Result<(), CosmosErr
     }
 }
 
+/// The header that says what the bounds of a request are, and its only value for bounds.
+const READ_KEY_TYPE: &str = "x-ms-read-key-type";
+const RANGE_KEY_TYPE: &str = "EffectivePartitionKeyRange";
+
 /// The partitions that a request reaches and the part of the hash space it asks for.
 pub(super) fn reach<'a>(parts: &Parts, state: &'a State) -> Result<(Vec<&'a Partition>, Scope), CosmosError> {
     let key = headers::text(parts, headers::PARTITION_KEY);
@@ -133,6 +137,12 @@ pub(super) fn reach<'a>(parts: &Parts, state: &'a State) -> Result<(Vec<&'a Part
     let scope = match (key, start, end) {
         (Some(key), ..) => state.definition.scope(&keys::parse_header(key)?)?,
         (None, None, None) => Scope::all(),
+        // The gateway reads bounds as those of a range only, whatever else the header names.
+        (None, ..) if headers::text(parts, READ_KEY_TYPE).is_some_and(|kind| kind != RANGE_KEY_TYPE) => {
+            return Err(CosmosError::bad_request(format!(
+                "{READ_KEY_TYPE} must be {RANGE_KEY_TYPE} where bounds are given."
+            )));
+        }
         // Either header may be there with an empty value.
         (None, start, end) => Scope::parse(start.unwrap_or_default(), end.unwrap_or_default())?,
     };

@@ -10,21 +10,23 @@ use super::errors::CosmosError;
 use super::headers;
 use super::partition::Partition;
 
-/// Refuses a read whose session has seen more than the partition holds (404/1002).
+/// Refuses a read whose session has seen more than the partition holds (404/1002), and a token that is none (400).
 pub(super) fn check(parts: &Parts, partition: &Partition) -> Result<(), CosmosError> {
-    let Some(tokens) = headers::text(parts, "x-ms-session-token") else {
+    // Who asks for less than session consistency gets whatever there is.
+    let eventual = headers::text(parts, "x-ms-consistency-level").is_some_and(|level| level != "Session");
+    let Some(tokens) = headers::text(parts, "x-ms-session-token").filter(|_| !eventual) else {
         return Ok(());
     };
-    let ahead = tokens
-        .split(',')
-        .filter_map(|token| token.trim().split_once(':'))
-        .filter(|(range, _)| *range == &*partition.id)
-        .filter_map(|(_, token)| sequence_number(token))
-        .find(|lsn| *lsn > partition.lsn());
-    match ahead {
-        Some(lsn) => Err(CosmosError::session_not_available(&partition.id, lsn)),
-        None => Ok(()),
+    for token in tokens.split(',').map(str::trim).filter(|token| !token.is_empty()) {
+        let (range, seen) = token
+            .split_once(':')
+            .and_then(|(range, token)| Some((range, sequence_number(token)?)))
+            .ok_or_else(|| CosmosError::bad_request(format!("The session token {token:?} is not valid.")))?;
+        if *range == *partition.id && seen > partition.lsn() {
+            return Err(CosmosError::session_not_available(&partition.id, seen));
+        }
     }
+    Ok(())
 }
 
 /// The sequence number in a token: behind the version in the present format, alone in the oldest one.

@@ -24,7 +24,7 @@ async fn a_creator_without_write_may_not_overwrite() {
     let blob = emulator.container_with("mirror", "c").blob_client("b");
     blob.upload(Bytes::new().into(), None).await.unwrap();
     let again = blob.upload(Bytes::new().into(), None).await;
-    assert_eq!(refusal(again), (403, "AuthorizationPermissionMismatch".to_owned()));
+    assert_eq!(refusal(again), (403, "UnauthorizedBlobOverwrite".to_owned()));
 }
 
 #[tokio::test]

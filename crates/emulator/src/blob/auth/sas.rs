@@ -1,17 +1,19 @@
 //! Shared access signatures: account and service signatures of version 2020-12-06 and later, as in "Create an
 //! account SAS" and "Create a service SAS" of the Azure Storage REST reference.
 //!
-//! Not known: user delegation signatures, stored access policies and the directories of a hierarchical
-//! namespace. They are refused with the reason.
+//! What a service signature leaves out, the stored access policy that it names may say. Not known: user delegation
+//! signatures and the directories of a hierarchical namespace. They are refused with the reason.
 
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
 use super::{Access, AccountKey};
+use crate::blob::acl::AccessPolicy;
 use crate::blob::errors::{Error, Result};
 use crate::blob::request::{Call, Query, Target};
 use crate::blob::route::{Need, Operation};
+use crate::blob::store::Store;
 use crate::blob::time::parse_sas_time;
 
 /// The first version whose string-to-sign has the encryption scope.
@@ -22,13 +24,12 @@ pub(super) fn verify(
     call: &Call<'_>,
     operation: &Result<Operation>,
     key: &AccountKey,
+    store: &Store,
     now: Timestamp,
 ) -> Result<Access> {
     let query = &call.query;
-    for (name, what) in [("skoid", "user delegation signatures"), ("si", "stored access policies")] {
-        if query.get(name).is_some() {
-            return Err(failed(format!("The emulator does not know {what} ({name}).")));
-        }
+    if query.get("skoid").is_some() {
+        return Err(failed("The emulator does not know user delegation signatures (skoid).".to_owned()));
     }
     let version = query.get("sv").unwrap_or_default();
     if version < VERSION_MIN {
@@ -41,18 +42,62 @@ pub(super) fn verify(
     if !key.verifies(&text, query.get("sig").unwrap_or_default()) {
         return Err(failed(format!("Signature did not match. String to sign used was {text}")));
     }
-    check_times(query, now)?;
+    let terms = Terms::of(call, account_wide, store)?;
+    check_times(&terms, now)?;
     check_origin(query)?;
     if account_wide && !query.get("ss").unwrap_or_default().contains('b') {
         return Err(Error::ServiceMismatch);
     }
     let Ok(operation) = operation else {
         // The refusal of the operation itself comes next; nothing is done.
-        return Ok(Access { overwrite: false });
+        return Ok(Access { overwrite: false, owner: false });
     };
     let need = operation.need().ok_or(Error::PermissionMismatch)?;
     let resources = if account_wide { query.get("srt").unwrap_or_default() } else { "o" };
-    check_permission(*operation, need, resources, query.get("sp").unwrap_or_default(), account_wide)
+    let permissions = terms.permission.as_str();
+    // What rides with a write needs its own letter.
+    for (header, letter) in [("x-ms-tags", 't'), ("x-ms-immutability-policy-until-date", 'i'), ("x-ms-legal-hold", 'i')]
+    {
+        if call.headers.contains_key(header) && !permissions.contains(letter) {
+            return Err(Error::PermissionMismatch);
+        }
+    }
+    check_permission(*operation, need, resources, permissions, account_wide)
+}
+
+/// What a signature grants and when, partly from the policy that it names.
+struct Terms {
+    permission: String,
+    start: String,
+    expiry: String,
+}
+
+impl Terms {
+    fn of(call: &Call<'_>, account_wide: bool, store: &Store) -> Result<Self> {
+        let policy = match call.query.get("si").filter(|id| !id.is_empty() && !account_wide) {
+            None => AccessPolicy::default(),
+            Some(id) => {
+                let found = store.with(call.container(), |container| {
+                    Ok(container.policies.iter().find(|policy| policy.id == id).cloned())
+                });
+                let found = found.ok().flatten();
+                found.ok_or_else(|| failed(format!("There is no stored access policy '{id}'.")))?
+            }
+        };
+        let pick = |name: &str, stored: Option<String>| -> Result<String> {
+            let own = call.query.get(name).filter(|text| !text.is_empty());
+            match (own, stored) {
+                (Some(_), Some(_)) => Err(failed(format!("{name} is in the signature and in the stored policy."))),
+                (Some(own), None) => Ok(own.to_owned()),
+                (None, stored) => Ok(stored.unwrap_or_default()),
+            }
+        };
+        Ok(Self {
+            permission: pick("sp", policy.permission)?,
+            start: pick("st", policy.start)?,
+            expiry: pick("se", policy.expiry)?,
+        })
+    }
 }
 
 fn check_permission(
@@ -62,15 +107,15 @@ fn check_permission(
     permissions: &str,
     account_wide: bool,
 ) -> Result<Access> {
-    // A service signature lists blobs but does nothing else to a container.
-    let listing = operation == Operation::ListBlobs && !account_wide;
+    // A service signature lists and finds blobs but does nothing else to a container.
+    let listing = matches!(operation, Operation::ListBlobs | Operation::FindBlobsInContainer) && !account_wide;
     if need.resource != '*' && !listing && !resources.contains(need.resource) {
         return Err(if account_wide { Error::ResourceTypeMismatch } else { Error::PermissionMismatch });
     }
     if !need.any_of.is_empty() && !need.any_of.chars().any(|letter| permissions.contains(letter)) {
         return Err(Error::PermissionMismatch);
     }
-    Ok(Access { overwrite: permissions.contains('w') })
+    Ok(Access { overwrite: permissions.contains('w'), owner: false })
 }
 
 fn failed(detail: String) -> Error {
@@ -122,17 +167,15 @@ fn service_string(call: &Call<'_>) -> Result<String> {
     .join("\n"))
 }
 
-fn check_times(query: &Query, now: Timestamp) -> Result<()> {
-    let read = |name: &str| -> Result<Option<Timestamp>> {
-        match query.get(name).filter(|text| !text.is_empty()) {
-            None => Ok(None),
-            Some(text) => {
-                parse_sas_time(text).map(Some).ok_or_else(|| failed(format!("{name} '{text}' is not a time.")))
-            }
+fn check_times(terms: &Terms, now: Timestamp) -> Result<()> {
+    let read = |name: &str, text: &str| -> Result<Option<Timestamp>> {
+        match text {
+            "" => Ok(None),
+            text => parse_sas_time(text).map(Some).ok_or_else(|| failed(format!("{name} '{text}' is not a time."))),
         }
     };
-    let start = read("st")?;
-    let Some(expiry) = read("se")? else {
+    let start = read("st", &terms.start)?;
+    let Some(expiry) = read("se", &terms.expiry)? else {
         return Err(failed("se is mandatory.".to_owned()));
     };
     if start.is_some_and(|start| now < start) || now >= expiry {
@@ -186,14 +229,14 @@ mod tests {
             .0;
         let call = Call::parse(&parts).unwrap();
         let key = AccountKey::from_base64(crate::BLOB_KEY).unwrap();
-        verify(&call, &Operation::of(&call), &key, now.parse().unwrap())
+        verify(&call, &Operation::of(&call), &key, &Store::default(), now.parse().unwrap())
     }
 
     const NOON: &str = "2026-11-20T12:00:00Z";
 
     #[test]
     fn an_account_signature_opens_what_it_grants() {
-        let granted = Ok(Access { overwrite: true });
+        let granted = Ok(Access { overwrite: true, owner: false });
         assert_eq!(judge(Method::PUT, &format!("/c/b?{ACCOUNT}"), NOON), granted);
         let list = format!("/c?restype=container&comp=list&{ACCOUNT}");
         assert_eq!(judge(Method::GET, &list, NOON), granted);
@@ -221,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_container_signature_reads_and_lists_its_container_only() {
-        let granted = Ok(Access { overwrite: false });
+        let granted = Ok(Access { overwrite: false, owner: false });
         assert_eq!(judge(Method::GET, &format!("/mirror/x?{CONTAINER}"), NOON), granted);
         let list = format!("/mirror?restype=container&comp=list&{CONTAINER}");
         assert_eq!(judge(Method::GET, &list, NOON), granted);
@@ -235,7 +278,10 @@ mod tests {
 
     #[test]
     fn a_blob_signature_with_create_alone_may_not_overwrite() {
-        assert_eq!(judge(Method::PUT, &format!("/mirror/a%2Fb%20c?{BLOB}"), NOON), Ok(Access { overwrite: false }));
+        assert_eq!(
+            judge(Method::PUT, &format!("/mirror/a%2Fb%20c?{BLOB}"), NOON),
+            Ok(Access { overwrite: false, owner: false })
+        );
         assert!(matches!(
             judge(Method::PUT, &format!("/mirror/a%2Fb?{BLOB}"), NOON),
             Err(Error::AuthenticationFailed { .. })

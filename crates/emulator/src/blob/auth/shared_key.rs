@@ -36,7 +36,7 @@ pub(super) fn verify(call: &Call<'_>, credential: &str, key: &AccountKey) -> Res
             ),
         });
     }
-    Ok(Access { overwrite: true })
+    Ok(Access { overwrite: true, owner: true })
 }
 
 fn string_to_sign(call: &Call<'_>) -> Result<String> {
@@ -160,7 +160,7 @@ mod tests {
         // Computed with Python's hmac module over the string of the test above.
         let signature = "BV7HG87bUfBG6WbMr9FoJGc2D8Kv+mCpCqmZWp3PZc0=";
         let good = format!("devstoreaccount1:{signature}");
-        assert_eq!(verify(&call, &good, &key), Ok(Access { overwrite: true }));
+        assert_eq!(verify(&call, &good, &key), Ok(Access { overwrite: true, owner: true }));
         for bad in ["devstoreaccount1:AAAA", "other:AAAA", "devstoreaccount1", ""] {
             assert!(matches!(verify(&call, bad, &key), Err(Error::AuthenticationFailed { .. })));
         }

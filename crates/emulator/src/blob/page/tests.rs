@@ -7,10 +7,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::blob::content::{Content, ContentHeaders, Metadata};
-use crate::blob::entry::Policy;
+use crate::blob::encryption::Encryption;
+use crate::blob::entry::{Aside, Policy};
 use crate::blob::time::Etag;
 
-const POLICY: Policy = Policy { versioning: true, soft_delete_days: 7 };
+const POLICY: Policy = Policy { versioning: true, soft_delete_days: 7, worm: false };
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
@@ -29,8 +30,9 @@ fn state(ticks: u64, versioned: bool) -> State {
             headers: ContentHeaders::default(),
             metadata: Metadata::new(),
             blocks: Vec::new(),
-            tier: None,
+            encryption: Encryption::default(),
         }),
+        aside: Aside::default(),
         deleted: None,
     }
 }
@@ -78,7 +80,7 @@ fn include() -> impl Strategy<Value = Include> {
             snapshots,
             deleted,
             deleted_with_versions,
-            metadata: false,
+            ..Include::default()
         },
     )
 }
@@ -87,7 +89,8 @@ fn include() -> impl Strategy<Value = Include> {
 fn text(item: &Item) -> String {
     match item {
         Item::Prefix(prefix) => format!("{prefix}*"),
-        Item::Blob { name, state, role, versions_only } => {
+        Item::Uncommitted { name, .. } => format!("{name} uncommitted"),
+        Item::Blob { name, state, role, versions_only, .. } => {
             format!("{name}@{} {role:?} {versions_only}", state.stamp.ticks())
         }
     }

@@ -51,7 +51,7 @@ impl Partition {
     /// Where a split leaves about as many partition key values on either side; halfway through the bounds if there are
     /// fewer than two values. `None` if nothing lies between the bounds.
     pub(crate) fn split_point(&self) -> Option<EffectivePartitionKey> {
-        let mut keys: Vec<&EffectivePartitionKey> = self.items.keys().map(|item| &item.epk).collect();
+        let mut keys: Vec<&EffectivePartitionKey> = self.items.keys().map(|key| &key.epk).collect();
         keys.dedup();
         let middle = match keys[..] {
             [] | [_] => {
