@@ -50,6 +50,9 @@ pub struct EmulatorArgs {
     /// Address of the Blob endpoint; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10000")]
     pub blob: SocketAddr,
+    /// Folder to keep the state in and to come back with; left out, everything is gone at the end
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// Arguments of `health`.

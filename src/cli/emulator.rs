@@ -1,8 +1,9 @@
 //! `emulator`: the local Cosmos and Blob endpoints, until a signal.
 
+use std::path::Path;
 use std::pin::pin;
 
-use cosmirror_emulator::{BLOB_ACCOUNT, BindError, Emulator, Options};
+use cosmirror_emulator::{BLOB_ACCOUNT, BindError, DataError, Emulator, Options};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,10 @@ use crate::run::termination;
 /// Runs the command.
 pub(super) async fn run(args: EmulatorArgs, context: Context) -> Result<(), CommandError> {
     let options = Options { cosmos: args.cosmos, blob: args.blob };
-    let emulator = Emulator::bind(options).await.map_err(refused)?;
+    let mut emulator = Emulator::bind(options).await.map_err(refused)?;
+    if let Some(folder) = &args.data {
+        emulator = emulator.with_data(folder).map_err(|error| unusable(folder, &error))?;
+    }
     let signal = termination()?;
     let cosmos = format!("http://{}/", emulator.cosmos_addr());
     let blob = format!("http://{}/{BLOB_ACCOUNT}", emulator.blob_addr());
@@ -34,6 +38,17 @@ pub(super) async fn run(args: EmulatorArgs, context: Context) -> Result<(), Comm
         }
     };
     served.map_err(|error| CommandError::new(Exit::Failure, error.to_string(), "start it again"))
+}
+
+fn unusable(folder: &Path, error: &DataError) -> CommandError {
+    let remedy = match error {
+        DataError::InUse { .. } => "end the other emulator, or choose another folder with --data".to_owned(),
+        DataError::Folder { .. } => "choose a folder that can be written with --data".to_owned(),
+        DataError::Journal(_) => {
+            format!("move {} away to start empty, or bring back a sound copy of it", folder.display())
+        }
+    };
+    CommandError::new(Exit::Usage, error.to_string(), remedy)
 }
 
 fn refused(error: BindError) -> CommandError {

@@ -3,7 +3,7 @@
 //! Responsibility: to answer like the service does, over the wire, as far as the operations in [`route`] go;
 //! what is not there is refused with 501 and its name. Invariants: every write gets a stamp that is unique and
 //! increasing in its container, from which ETag and version id come; requests on one container are serial, so
-//! conditional writes are exact. State is in memory: nothing survives the process.
+//! conditional writes are exact. State is in memory; what survives the process is in the journal, if there is one.
 //!
 //! Way of a request: [`request`] reads it, [`route`] finds the operation, [`auth`] judges the caller, one of
 //! [`put`], [`copy`], [`blocks`], [`change`], [`tags`], [`tier`], [`immutability`], [`lease`], [`get`], [`delete`],
@@ -27,6 +27,7 @@ mod entry;
 mod errors;
 mod get;
 mod immutability;
+mod journal;
 mod lease;
 mod list;
 mod page;
@@ -42,7 +43,7 @@ mod which;
 mod xml;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -97,6 +98,7 @@ pub(crate) struct BlobService {
     settings: RwLock<StorageSettings>,
     properties: RwLock<ServiceProperties>,
     requests: AtomicU64,
+    kept: OnceLock<journal::Kept>,
 }
 
 impl BlobService {
@@ -112,6 +114,7 @@ impl BlobService {
             settings: RwLock::default(),
             properties: RwLock::default(),
             requests: AtomicU64::new(0),
+            kept: OnceLock::new(),
         }
     }
 
@@ -141,20 +144,18 @@ impl BlobService {
 
     /// Answers one request.
     pub(crate) async fn handle(&self, parts: Parts, body: Bytes) -> Response<Bytes> {
-        let now = self.clock.now();
         let serial = self.requests.fetch_add(1, Ordering::Relaxed);
         let request_id = format!("c05a1220-001e-0000-0000-{serial:012x}");
-        let mut reply = self
-            .answer(&parts, body, now)
-            .unwrap_or_else(|error| Reply::refusal(&error, parts.method == Method::HEAD, &request_id, now));
+        let (now, answer) = self.answer_and_keep(&parts, body);
+        let mut reply =
+            answer.unwrap_or_else(|error| Reply::refusal(&error, parts.method == Method::HEAD, &request_id, now));
         if parts.method == Method::HEAD {
             reply.set_body(Bytes::new());
         }
         reply.finish(&parts.headers, &request_id, now)
     }
 
-    /// Changes the account's settings for the requests that follow.
-    pub(crate) fn set_storage(&self, settings: StorageSettings) {
+    fn put_storage(&self, settings: StorageSettings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 

@@ -27,7 +27,13 @@ impl Clock {
         self.offset_ms.store(offset_ms, Ordering::Relaxed);
     }
 
-    /// Moves the clock forward (or back, if negative), in milliseconds.
+    /// The distance to the host's clock, in milliseconds.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves the clock forward, in milliseconds.
+    #[cfg(test)]
     pub(crate) fn advance_ms(&self, by_ms: i64) {
         self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }

@@ -2,6 +2,8 @@
 //!
 //! Bodies are JSON; an unknown property is an error, so that a misspelt one never silently does nothing.
 
+mod container;
+
 use bytes::Bytes;
 use futures::stream;
 use http::header::CONTENT_TYPE;
@@ -14,9 +16,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::blob::StorageSettings;
-use crate::clock::Clock;
 use crate::cosmos::{HistoryCursor, Seed};
 use crate::faults::{RuleSet, Service};
+use crate::journal::JournalError;
 use crate::server::{ResponseBody, Shared, whole};
 
 /// What every control path starts with.
@@ -24,6 +26,22 @@ pub(crate) const PREFIX: &str = "/_emulator/";
 
 /// Documents seeded before other requests get a turn.
 const SEED_STEP: usize = 256;
+
+/// The control requests there are.
+const NAMES: [&str; 12] = [
+    "account",
+    "clock",
+    "counters",
+    "faults",
+    "feed",
+    "health",
+    "history",
+    "merge",
+    "retention",
+    "seed",
+    "split",
+    "storage",
+];
 
 /// Why a control request is refused.
 struct Refusal(StatusCode, String);
@@ -61,10 +79,11 @@ pub(crate) async fn handle(shared: &Shared, parts: &Parts, body: Bytes) -> Respo
         }
         (&Method::POST, "clock") => set_clock(shared, &body),
         (&Method::POST, "account") => set_account(shared, &body),
-        (&Method::POST, "split" | "merge" | "retention") => {
-            Err(Refusal(StatusCode::NOT_IMPLEMENTED, format!("{name} is not implemented by this emulator yet")))
-        }
-        (_, "health" | "counters" | "history" | "storage" | "seed" | "faults" | "clock" | "account") => {
+        (&Method::POST, "split") => container::split(shared, &body),
+        (&Method::POST, "merge") => container::merge(shared, &body),
+        (&Method::POST, "retention") => container::retention(shared, &body),
+        (&Method::POST, "feed") => container::feed(shared, &body),
+        (_, name) if NAMES.contains(&name) => {
             Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{name} does not take {}", parts.method)))
         }
         _ => Err(Refusal(StatusCode::NOT_FOUND, format!("there is no control request {name:?}"))),
@@ -139,7 +158,7 @@ fn set_storage(shared: &Shared, body: &Bytes) -> Answer {
         settings.extend(changes);
     }
     let settings: StorageSettings = serde_json::from_value(settings).map_err(|error| bad_request(error.to_string()))?;
-    shared.blob.set_storage(settings);
+    shared.blob.set_storage(settings).map_err(not_kept)?;
     storage(shared)
 }
 
@@ -155,17 +174,22 @@ fn set_faults(shared: &Shared, body: &Bytes) -> Answer {
 /// Moves one service's clock, or both if none is named.
 fn set_clock(shared: &Shared, body: &Bytes) -> Answer {
     let change = read::<ClockChange>(body)?;
-    let clocks: &[&Clock] = match change.service {
-        Some(Service::Cosmos) => &[&shared.cosmos_clock],
-        Some(Service::Blob) => &[&shared.blob_clock],
-        None => &[&shared.cosmos_clock, &shared.blob_clock],
+    let offset = |now_ms: i64| match (change.offset_seconds, change.advance_seconds) {
+        (Some(offset), None) => Ok(milliseconds(offset)),
+        (None, Some(by)) => Ok(now_ms.saturating_add(milliseconds(by))),
+        _ => Err(bad_request("give either offsetSeconds or advanceSeconds")),
     };
-    match (change.offset_seconds, change.advance_seconds) {
-        (Some(offset), None) => clocks.iter().for_each(|clock| clock.set_offset_ms(milliseconds(offset))),
-        (None, Some(by)) => clocks.iter().for_each(|clock| clock.advance_ms(milliseconds(by))),
-        _ => return Err(bad_request("give either offsetSeconds or advanceSeconds")),
+    if change.service != Some(Service::Blob) {
+        shared.cosmos.set_clock(offset(shared.cosmos_clock.offset_ms())?).map_err(not_kept)?;
+    }
+    if change.service != Some(Service::Cosmos) {
+        shared.blob.set_clock(offset(shared.blob_clock.offset_ms())?).map_err(not_kept)?;
     }
     Ok(done())
+}
+
+fn not_kept(error: JournalError) -> Refusal {
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
 fn milliseconds(seconds: f64) -> i64 {
@@ -174,6 +198,6 @@ fn milliseconds(seconds: f64) -> i64 {
 }
 
 fn set_account(shared: &Shared, body: &Bytes) -> Answer {
-    shared.cosmos.set_all_versions(read::<AccountChange>(body)?.all_versions);
+    shared.cosmos.set_all_versions(read::<AccountChange>(body)?.all_versions).map_err(not_kept)?;
     Ok(done())
 }

@@ -15,21 +15,24 @@ mod headers;
 mod history;
 mod ids;
 mod item;
+mod journal;
 mod json;
 mod keys;
+mod manage;
 mod partition;
 mod query;
 mod ranges;
 mod respond;
 mod route;
 mod seed;
+mod session;
 mod state;
 mod store;
 mod system_properties;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -39,14 +42,19 @@ use jiff::Timestamp;
 use crate::COSMOS_KEY;
 use crate::clock::Clock;
 use crate::faults::InjectedStatus;
+use crate::journal::{Journal, JournalError};
 use errors::CosmosError;
+use journal::Record;
 use respond::Reply;
 use route::{Path, Target};
 use store::Store;
 
+pub(crate) use feed::FeedQuirks;
 pub(crate) use history::HistoryCursor;
+pub(crate) use manage::{ContainerControl, RangeBounds};
 pub(crate) use respond::http_date;
 pub(crate) use seed::{Seed, SeedError};
+pub(crate) use state::TopologyError;
 
 /// The document service.
 pub(crate) struct CosmosService {
@@ -58,6 +66,7 @@ pub(crate) struct CosmosService {
     /// Whether the account offers the all-versions change feed.
     all_versions: AtomicBool,
     activities: AtomicU64,
+    journal: OnceLock<Arc<Journal>>,
 }
 
 /// One request on its way through the handlers.
@@ -79,6 +88,7 @@ impl CosmosService {
             address,
             all_versions: AtomicBool::new(true),
             activities: AtomicU64::new(0),
+            journal: OnceLock::new(),
         }
     }
 
@@ -124,8 +134,17 @@ impl CosmosService {
     }
 
     /// Turns the all-versions change feed on or off.
-    pub(crate) fn set_all_versions(&self, on: bool) {
+    pub(crate) fn set_all_versions(&self, on: bool) -> Result<(), JournalError> {
+        self.keep(&Record::Account { all_versions: on })?;
         self.all_versions.store(on, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Sets how far the service's clock is from the host's, in milliseconds.
+    pub(crate) fn set_clock(&self, offset_ms: i64) -> Result<(), JournalError> {
+        self.keep(&Record::Clock { offset_ms })?;
+        self.clock.set_offset_ms(offset_ms);
+        Ok(())
     }
 
     fn refuse(&self, error: &CosmosError) -> Response<Bytes> {
@@ -183,7 +202,7 @@ impl CosmosService {
             Method::GET => item::read(call, &container, id),
             Method::PUT => item::replace(call, &container, id),
             Method::DELETE => item::delete(call, &container, id),
-            Method::PATCH => Err(CosmosError::not_implemented("Patch")),
+            Method::PATCH => item::patch::run(call, &container, id),
             ref method => Err(CosmosError::not_implemented(format!("Method {method} on an item"))),
         }
     }
@@ -193,3 +212,6 @@ impl CosmosService {
 pub(crate) fn container_of(parts: &Parts) -> Option<String> {
     Path::parse(parts.uri.path()).ok()?.target().container().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod model_tests;

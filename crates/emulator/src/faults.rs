@@ -157,6 +157,11 @@ impl Faults {
         self.lock().rules.clear();
     }
 
+    /// Whether no rule is in force, so that nothing need be known of a request.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().rules.is_empty()
+    }
+
     /// The fault that applies to a request, if any; spends one application of a counted rule.
     pub(crate) fn decide(&self, subject: &Subject<'_>) -> Option<Fault> {
         let mut state = self.lock();

@@ -1,7 +1,7 @@
 //! Cosmos DB (SQL API) and Blob Storage endpoints on localhost, for tests, demonstrations and work without an account.
 //!
-//! One process part, two listeners, no persistence: everything lives in memory and is gone when
-//! [`Emulator::serve`] returns. Plain HTTP/1.1 and HTTP/2 with prior knowledge share each port.
+//! One process part, two listeners. Everything lives in memory and is gone when [`Emulator::serve`] returns, unless it is
+//! kept in a folder ([`Emulator::with_data`]). Plain HTTP/1.1 and HTTP/2 with prior knowledge share each port.
 //!
 //! # The way of a request
 //!
@@ -30,12 +30,17 @@ mod clock;
 mod control;
 mod cosmos;
 mod counters;
+mod data;
 mod faults;
+mod journal;
 mod server;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
+
+pub use data::DataError;
 
 /// The public key of Microsoft's Cosmos DB emulator, which this one shares.
 pub const COSMOS_KEY: &str = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
@@ -89,9 +94,17 @@ pub struct ServeError {
 }
 
 /// An emulator that has its addresses; connections wait until [`Emulator::serve`] runs.
-#[derive(Debug)]
 pub struct Emulator {
     listeners: server::Listeners,
+    shared: server::Shared,
+    /// Locked until the emulator has ended.
+    folder: Option<data::DataFolder>,
+}
+
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emulator").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
 }
 
 impl Emulator {
@@ -101,7 +114,23 @@ impl Emulator {
     ///
     /// [`BindError`] names the address that could not be taken.
     pub async fn bind(options: Options) -> Result<Self, BindError> {
-        Ok(Self { listeners: server::Listeners::bind(options).await? })
+        let listeners = server::Listeners::bind(options).await?;
+        let shared = server::Shared::new(&listeners);
+        Ok(Self { listeners, shared, folder: None })
+    }
+
+    /// Keeps the state in a folder, and comes back with what an emulator before kept there. Blocks for as long as that
+    /// takes to read.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError`] if the folder cannot be used, is in use, or holds a damaged journal.
+    pub fn with_data(mut self, folder: &Path) -> Result<Self, DataError> {
+        let folder = data::DataFolder::open(folder)?;
+        self.shared.cosmos.keep_in(&folder.journal("cosmos"))?;
+        self.shared.blob.keep_in(&folder.journal("blob"))?;
+        self.folder = Some(folder);
+        Ok(self)
     }
 
     /// The address of the document service and of the control requests.
@@ -120,6 +149,9 @@ impl Emulator {
     ///
     /// [`ServeError`] if a listener fails for good.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
-        server::serve(self.listeners, stop).await
+        let Self { listeners, shared, folder } = self;
+        let served = server::serve(listeners, shared, stop).await;
+        drop(folder);
+        served
     }
 }

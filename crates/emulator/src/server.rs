@@ -81,22 +81,29 @@ async fn listen(service: Service, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, bound))
 }
 
+impl Shared {
+    /// Services without any state, for the listeners' addresses.
+    pub(crate) fn new(listeners: &Listeners) -> Self {
+        let cosmos_clock = Arc::new(Clock::default());
+        let blob_clock = Arc::new(Clock::default());
+        Self {
+            cosmos: CosmosService::new(Arc::clone(&cosmos_clock), listeners.cosmos.1),
+            cosmos_clock,
+            blob: BlobService::new(Arc::clone(&blob_clock)),
+            blob_clock,
+            faults: Faults::default(),
+            counters: Counters::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
 /// Serves both listeners until `stop`, then drains.
-pub(crate) async fn serve(listeners: Listeners, stop: CancellationToken) -> Result<(), ServeError> {
+pub(crate) async fn serve(listeners: Listeners, shared: Shared, stop: CancellationToken) -> Result<(), ServeError> {
     let tasks = TaskTracker::new();
     // Cancelled when either listener fails as well, so that the connections of the other one end too.
     let stop = stop.child_token();
-    let cosmos_clock = Arc::new(Clock::default());
-    let blob_clock = Arc::new(Clock::default());
-    let shared = Arc::new(Shared {
-        cosmos: CosmosService::new(Arc::clone(&cosmos_clock), listeners.cosmos.1),
-        cosmos_clock,
-        blob: BlobService::new(Arc::clone(&blob_clock)),
-        blob_clock,
-        faults: Faults::default(),
-        counters: Counters::default(),
-        stop: stop.clone(),
-    });
+    let shared = Arc::new(Shared { stop: stop.clone(), ..shared });
     let served = tokio::try_join!(
         accept(Service::Cosmos, listeners.cosmos.0, &shared, &tasks),
         accept(Service::Blob, listeners.blob.0, &shared, &tasks),
@@ -153,7 +160,8 @@ async fn connection(service: Service, stream: TcpStream, shared: Arc<Shared>, ta
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
     let mut builder = Builder::new(Tracked(tasks));
-    builder.http1().timer(TokioTimer::new());
+    // Clients keep idle connections for minutes and expect to find them open, as the services keep them.
+    builder.http1().header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -4,8 +4,14 @@
 #[path = "wire/account.rs"]
 mod account;
 #[cfg(test)]
+#[path = "wire/batches.rs"]
+mod batches;
+#[cfg(test)]
 #[path = "wire/control.rs"]
 mod control;
+#[cfg(test)]
+#[path = "wire/data.rs"]
+mod data;
 #[cfg(test)]
 #[path = "wire/faults.rs"]
 mod faults;
@@ -18,6 +24,9 @@ mod items;
 #[cfg(test)]
 #[path = "wire/query.rs"]
 mod query;
+#[cfg(test)]
+#[path = "wire/ranges.rs"]
+mod ranges;
 #[cfg(test)]
 #[path = "wire/sdk.rs"]
 mod sdk;

@@ -30,6 +30,7 @@ pub(super) fn blob_metadata(store: &Store, call: &Call<'_>, context: &Context) -
         let content = Content { metadata, ..Content::clone(&current.content) };
         let new = state(container, Arc::new(content), current.aside, current.created, context.policy, context.now);
         if let Some(entry) = container.blobs.get_mut(call.blob()) {
+            entry.settle_lease(context.now);
             entry.amend(new.clone(), context.policy);
         }
         Ok(new)
@@ -54,8 +55,11 @@ pub(super) fn properties(store: &Store, call: &Call<'_>, context: &Context) -> R
         new.last_modified = context.now;
         // A blob that was changed no longer tells of the copy that made it.
         new.aside.copied = None;
-        if let Some(slot) = container.blobs.get_mut(call.blob()).and_then(|entry| entry.current_mut()) {
-            *slot = new.clone();
+        if let Some(entry) = container.blobs.get_mut(call.blob()) {
+            entry.settle_lease(context.now);
+            if let Some(slot) = entry.current_mut() {
+                *slot = new.clone();
+            }
         }
         Ok(new)
     })?;
@@ -112,7 +116,6 @@ fn current(container: &mut Container, call: &Call<'_>, conditions: &Conditions, 
     let entry = container.entry(call.blob(), context.now).ok_or(Error::BlobNotFound)?;
     let current = entry.current().ok_or(Error::BlobNotFound)?;
     conditions.for_change(current.validators())?;
-    let current = current.clone();
     entry.guard_write(call.header("x-ms-lease-id")?, context.now)?;
-    Ok(current)
+    Ok(current.clone())
 }

@@ -75,7 +75,7 @@ pub(super) fn blob(store: &Store, call: &Call<'_>, key: &AccountKey, context: &C
         take_tags(call, &source.state, &mut draft)?;
     }
     let written = store.with(call.container(), |container| {
-        let id = container.stamp(context.now).guid();
+        let id = container.upcoming(context.now).guid();
         let bytes = draft.content.body.len();
         draft.aside.copied = Some(Arc::new(Copied { id, source: source.url, bytes, at: context.now }));
         put::write(container, call, draft, &conditions, context)

@@ -191,12 +191,14 @@ impl Entry {
         Some((base.validators(), &mut self.lease))
     }
 
-    /// Judges a write to the base blob that names `lease`, and drops a lease that is over.
-    pub(super) fn guard_write(&mut self, lease: Option<&str>, now: Timestamp) -> Result<()> {
-        if Lease::guard_write(self.lease(), lease, Resource::Blob, now)? {
-            self.lease = None;
-        }
-        Ok(())
+    /// Judges a write to the base blob that names `lease`.
+    pub(super) fn guard_write(&self, lease: Option<&str>, now: Timestamp) -> Result<()> {
+        Lease::guard_write(self.lease(), lease, Resource::Blob, now)
+    }
+
+    /// Drops a lease that is over, because the base blob is written.
+    pub(super) fn settle_lease(&mut self, now: Timestamp) {
+        self.lease.take_if(|lease| lease.is_over(now));
     }
 
     /// Judges a read that may name a lease.

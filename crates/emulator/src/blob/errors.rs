@@ -130,6 +130,8 @@ pub(super) enum Error {
     BodyTooLarge { limit: usize },
     #[error("The resource doesn't support the specified HTTP verb.")]
     UnsupportedVerb,
+    #[error("The request was done but could not be kept in the emulator's folder.")]
+    NotKept,
     #[error("The emulator does not implement {what}.")]
     NotImplemented { what: String },
 }
@@ -218,6 +220,7 @@ impl Error {
             Self::BlockCount { .. } => (S::CONFLICT, "BlockCountExceedsLimit"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "RequestBodyTooLarge"),
             Self::UnsupportedVerb => (S::METHOD_NOT_ALLOWED, "UnsupportedHttpVerb"),
+            Self::NotKept => (S::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::NotImplemented { .. } => (S::NOT_IMPLEMENTED, "NotImplemented"),
         }
     }

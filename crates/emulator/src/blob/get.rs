@@ -25,7 +25,6 @@ const CHECKED_RANGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) state: State,
-    which: Which,
     current: bool,
     /// Status, state and duration of the lease.
     lease: (&'static str, &'static str, Option<&'static str>),
@@ -91,7 +90,7 @@ pub(super) fn find(store: &Store, call: &Call<'_>, now: Timestamp) -> Result<Fou
         if current {
             entry.guard_read(lease, now)?;
         }
-        Ok(Found { state: state.clone(), which, current, lease: Lease::shown(entry.lease(), now) })
+        Ok(Found { state: state.clone(), current, lease: Lease::shown(entry.lease(), now) })
     })
 }
 
@@ -101,9 +100,6 @@ fn describe(found: &Found, reply: &mut Reply) {
     reply.set_written(state);
     if state.versioned && found.current {
         reply.set("x-ms-is-current-version", "true");
-    }
-    if let Which::Snapshot(id) = found.which {
-        reply.set("x-ms-snapshot", &id.id());
     }
     reply.set("x-ms-blob-type", "BlockBlob");
     reply.set("x-ms-creation-time", &http_date(state.created));

@@ -94,15 +94,17 @@ impl Lease {
         }
     }
 
-    /// Judges a write (or the deletion of a container) that names `given`. Whether the lease is over, so that the
-    /// write leaves the resource without one.
-    pub(super) fn guard_write(lease: Option<&Self>, given: Option<&str>, on: Resource, now: Timestamp) -> Result<bool> {
-        let view = view(lease, now);
-        match (view, given) {
-            (View::Leased | View::Breaking, None) => Err(failed("LeaseIdMissing")),
-            (_, None) => Ok(view != View::Available),
-            (_, Some(_)) => Self::guard_read(lease, given, on, now).map(|()| false),
+    /// Judges a write (or the deletion of a container) that names `given`.
+    pub(super) fn guard_write(lease: Option<&Self>, given: Option<&str>, on: Resource, now: Timestamp) -> Result<()> {
+        match view(lease, now) {
+            View::Leased | View::Breaking if given.is_none() => Err(failed("LeaseIdMissing")),
+            _ => Self::guard_read(lease, given, on, now),
         }
+    }
+
+    /// Whether it has expired or was broken: a write ends such a lease.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        matches!(view(Some(self), now), View::Expired | View::Broken)
     }
 
     /// Judges an operation that a lease does not stand in the way of, but that may name one.

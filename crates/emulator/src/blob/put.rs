@@ -64,7 +64,10 @@ pub(super) fn write(
     }
     let new = state(container, Arc::new(new_content), aside, created, policy, now);
     match container.blobs.get_mut(call.blob()) {
-        Some(entry) => entry.overwrite(new.clone(), policy, now),
+        Some(entry) => {
+            entry.settle_lease(now);
+            entry.overwrite(new.clone(), policy, now);
+        }
         None => {
             container.blobs.entry(call.blob().to_owned()).or_default().overwrite(new.clone(), policy, now);
         }

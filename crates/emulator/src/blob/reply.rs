@@ -1,10 +1,10 @@
 //! Answers of the blob service, and the headers all of them carry.
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{DATE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED, SERVER};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
-use percent_encoding::{CONTROLS, utf8_percent_encode};
+use percent_encoding::{CONTROLS, percent_encode};
 
 use super::entry::State;
 use super::errors::Error;
@@ -22,10 +22,17 @@ pub(super) struct Reply {
     body: Bytes,
 }
 
+/// Headers of the fullest answer without metadata; a map that grows is built again each time.
+const HEADERS_MAX: usize = 24;
+
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
+
 impl Reply {
     /// An answer without a body.
     pub(super) fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { status, headers: HeaderMap::with_capacity(HEADERS_MAX), body: Bytes::new() }
     }
 
     /// An XML document.
@@ -69,7 +76,7 @@ impl Reply {
 
     /// Sets a header.
     pub(super) fn set(&mut self, name: &'static str, value: &str) {
-        self.headers.insert(HeaderName::from_static(name), header_value(value));
+        self.headers.insert(HeaderName::from_static(name), header_value(value.to_owned()));
     }
 
     /// Sets a header if there is a value for it.
@@ -82,14 +89,14 @@ impl Reply {
     /// Sets a header whose name came from a request.
     pub(super) fn set_named(&mut self, name: &str, value: &str) {
         if let Ok(name) = HeaderName::try_from(name) {
-            self.headers.insert(name, header_value(value));
+            self.headers.insert(name, header_value(value.to_owned()));
         }
     }
 
     /// ETag and Last-Modified.
     pub(super) fn set_validators(&mut self, etag: Etag, last_modified: Timestamp) {
-        self.set("etag", &etag.quoted());
-        self.set("last-modified", &http_date(last_modified));
+        self.headers.insert(ETAG, header_value(etag.quoted()));
+        self.headers.insert(LAST_MODIFIED, header_value(http_date(last_modified)));
     }
 
     /// What the answer to a write says of the state it made.
@@ -101,14 +108,14 @@ impl Reply {
 
     /// Finishes the answer with the headers that all of them carry.
     pub(super) fn finish(mut self, request: &HeaderMap, request_id: &str, now: Timestamp) -> Response<Bytes> {
-        self.set("date", &http_date(now));
-        self.set("server", "Windows-Azure-Blob/1.0 cosmirror-emulator");
-        self.set("x-ms-request-id", request_id);
-        let version = request.get("x-ms-version").cloned();
-        let version = version.unwrap_or(HeaderValue::from_static(VERSION_DEFAULT));
-        self.headers.insert("x-ms-version", version);
-        if let Some(id) = request.get("x-ms-client-request-id") {
-            self.headers.insert("x-ms-client-request-id", id.clone());
+        let headers = &mut self.headers;
+        headers.insert(DATE, header_value(http_date(now)));
+        headers.insert(SERVER, HeaderValue::from_static("Windows-Azure-Blob/1.0 cosmirror-emulator"));
+        headers.insert(REQUEST_ID, header_value(request_id.to_owned()));
+        let version = request.get(VERSION).cloned();
+        headers.insert(VERSION, version.unwrap_or(HeaderValue::from_static(VERSION_DEFAULT)));
+        if let Some(id) = request.get(CLIENT_REQUEST_ID) {
+            headers.insert(CLIENT_REQUEST_ID, id.clone());
         }
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
@@ -118,9 +125,10 @@ impl Reply {
 }
 
 /// A header's value; what a header cannot hold is percent-encoded.
-fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| {
-        let encoded = utf8_percent_encode(text, CONTROLS).to_string();
-        HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
+fn header_value(text: String) -> HeaderValue {
+    let text = Bytes::from(text);
+    HeaderValue::from_maybe_shared(text.clone()).unwrap_or_else(|_| {
+        let encoded = percent_encode(&text, CONTROLS).to_string();
+        HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
     })
 }

@@ -1,7 +1,7 @@
 //! The account's containers and their blobs, in memory.
 //!
 //! Each container has one lock, held for the look-ups and changes of one request and never across an await.
-//! Bodies are shared, not copied. Nothing survives the process.
+//! Bodies are shared, not copied.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -61,6 +61,12 @@ impl Container {
     pub(super) fn touch(&mut self, now: Timestamp) {
         self.etag = Etag(self.stamp(now));
         self.last_modified = now;
+    }
+
+    /// The stamp that the next write will get. Refused requests use up none, so that a journal, which holds only the
+    /// others, leads to the same stamps.
+    pub(super) fn upcoming(&self, now: Timestamp) -> Stamp {
+        Stamp::after(self.newest, now)
     }
 
     /// A stamp later than all before it in this container.

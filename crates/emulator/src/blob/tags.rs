@@ -104,6 +104,12 @@ impl Tags {
         self.0.get(key).map(String::as_str)
     }
 
+    /// Those with one of these keys.
+    pub(super) fn only(&self, keys: &[&str]) -> Self {
+        let named = self.0.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        Self(named.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()

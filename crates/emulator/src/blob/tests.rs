@@ -180,7 +180,7 @@ async fn without_versioning_no_version_id_is_given_and_overwrites_replace() {
         StorageSettings { versioning: false, soft_delete_days: 0, ..StorageSettings::default() },
         StorageSettings { soft_delete_days: 0, hierarchical_namespace: true, ..StorageSettings::default() },
     ] {
-        client.service.set_storage(settings);
+        client.service.set_storage(settings).unwrap();
         client.send("DELETE", "/con/b", &[], "").await;
         assert_eq!(client.put("b", "one").await.header("x-ms-version-id"), "");
         assert_eq!(client.put("b", "two").await.header("x-ms-version-id"), "");

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use azure_data_cosmos_driver::models::EffectivePartitionKey;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// What happened to the item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Op {
     Create,
     Replace,
@@ -35,14 +37,12 @@ impl Op {
 /// A change in a container's log. Never altered once committed.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
-    /// Place among all changes of the container, from 1.
+    /// Place among all changes of the container, from 1; those of a transaction follow each other.
     pub(crate) seq: u64,
     /// The range that committed it.
     pub(crate) range: Arc<str>,
     /// The transaction's sequence number in the range; a batch's changes share it.
     pub(crate) lsn: u64,
-    /// Place within the transaction.
-    pub(crate) place: u32,
     pub(crate) op: Op,
     pub(crate) id: Arc<str>,
     /// The partition key's components as a JSON array.

@@ -15,6 +15,8 @@ pub(crate) struct CosmosError {
 const PARTITION_KEY_MISMATCH: u32 = 1001;
 /// Substatus of 410: the range was split, merged or never existed.
 const RANGE_IS_GONE: u32 = 1002;
+/// Substatus of 404: the session has seen more than this replica.
+const SESSION_NOT_AVAILABLE: u32 = 1002;
 /// Substatus of 404: not the resource itself but what contains it is missing.
 const OWNER_NOT_FOUND: u32 = 1003;
 /// Substatus of 400: the gateway cannot serve this query over several ranges; ask for a plan.
@@ -53,6 +55,17 @@ impl CosmosError {
             .with_substatus(OWNER_NOT_FOUND)
     }
 
+    /// 404/1002: the client's session is ahead of the range.
+    pub(crate) fn session_not_available(range: &str, lsn: u64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!(
+                "The read session is not available for the input session token: range {range:?} has not reached {lsn}."
+            ),
+        )
+        .with_substatus(SESSION_NOT_AVAILABLE)
+    }
+
     /// 409.
     pub(crate) fn conflict(what: &str) -> Self {
         Self::new(StatusCode::CONFLICT, format!("Entity with the specified id already exists: {what}"))
@@ -72,6 +85,11 @@ impl CosmosError {
     /// 413.
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("Request size is too large: at most {limit_bytes} bytes."))
+    }
+
+    /// 503: the emulator's folder does not take the write.
+    pub(crate) fn not_kept(reason: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("The write could not be kept: {reason}"))
     }
 
     /// 501.

@@ -1,7 +1,9 @@
 //! The change feed: `GET …/docs` with `A-IM`.
 //!
-//! The continuation is the entity tag, a quoted sequence number of the partition; 304 carries one too.
+//! The continuation is the entity tag, a quoted sequence number of the partition; 304 carries one too. A partition's
+//! continuation holds on what it was split into, and on what it was merged into together with its bounds.
 
+mod quirks;
 mod render;
 
 use std::sync::Arc;
@@ -15,8 +17,11 @@ use super::headers;
 use super::keys::{self, Scope};
 use super::partition::Partition;
 use super::respond::{Position, Reply};
-use super::state::{FeedMode, FeedStart, State, feed_page};
+use super::session;
+use super::state::{FeedMode, FeedPage, FeedRequest, FeedStart, State, feed_page};
 use super::store::Container;
+
+pub(crate) use quirks::FeedQuirks;
 
 /// Reads one page.
 pub(super) fn read(call: &Call<'_>, container: &Container) -> Result<Reply, CosmosError> {
@@ -26,29 +31,18 @@ pub(super) fn read(call: &Call<'_>, container: &Container) -> Result<Reply, Cosm
         check_all_versions(call, start)?;
     }
     let items_max = headers::page_items(call.parts)?;
-    let (page, definition) = {
-        let state = container.current(call.now);
-        let (partitions, scope) = reach(call.parts, &state)?;
-        let [partition] = partitions[..] else {
-            return Err(CosmosError::bad_request(
-                "The change feed is read one partition key range at a time: name one in x-ms-documentdb-partitionkeyrangeid.",
-            ));
-        };
-        (feed_page(partition, &scope, mode, start, items_max)?, Arc::clone(&state.definition))
-    };
-    let status = if page.changes.is_empty() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let reply = if page.changes.is_empty() {
-        Reply::empty(status)
-    } else {
-        let enveloped = mode == FeedMode::AllVersions || headers::text(call.parts, headers::WIRE_FORMAT).is_some();
-        let shape = match (mode, enveloped) {
-            (FeedMode::AllVersions, _) => render::Shape::AllVersions,
-            (FeedMode::LatestVersion, true) => render::Shape::Envelope,
-            (FeedMode::LatestVersion, false) => render::Shape::Flat,
-        };
-        Reply::json(status, render::body(&container.numbers.rid(), &page.changes, shape, &definition))
+    let (page, shape, definition) = {
+        let mut state = container.current(call.now);
+        let page = page(call, &state, mode, start, items_max)?;
+        let shape = shape(call.parts, mode, &state.quirks);
+        (state.quirks.distort(page, start), shape, Arc::clone(&state.definition))
     };
     let count = page.changes.len();
+    let reply = if count == 0 && page.last {
+        Reply::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        Reply::json(StatusCode::OK, render::body(&container.numbers.rid(), &page.changes, shape, &definition))
+    };
     let position = Position { range: page.range.to_string(), lsn: page.lsn, item_lsn: None };
     Ok(reply
         .with_etag(&format!("\"{}\"", page.next))
@@ -56,6 +50,34 @@ pub(super) fn read(call: &Call<'_>, container: &Container) -> Result<Reply, Cosm
         .with_charge(2.0 + count as f64)
         .with_paths(container)
         .at(&position))
+}
+
+fn page(
+    call: &Call<'_>,
+    state: &State,
+    mode: FeedMode,
+    start: FeedStart,
+    items_max: usize,
+) -> Result<FeedPage, CosmosError> {
+    let (partitions, scope) = reach(call.parts, state)?;
+    let [partition] = partitions[..] else {
+        return Err(CosmosError::bad_request(
+            "The change feed is read one partition key range at a time: name one in x-ms-documentdb-partitionkeyrangeid.",
+        ));
+    };
+    let kept_since = state.kept_since(call.now);
+    feed_page(partition, &FeedRequest { scope: &scope, mode, start, items_max, kept_since })
+}
+
+fn shape(parts: &Parts, mode: FeedMode, quirks: &FeedQuirks) -> render::Shape {
+    let keys = if quirks.delete_key_as_array { render::DeleteKeys::Array } else { render::DeleteKeys::Object };
+    match mode {
+        FeedMode::AllVersions => render::Shape::AllVersions(keys),
+        FeedMode::LatestVersion if quirks.flat || headers::text(parts, headers::WIRE_FORMAT).is_none() => {
+            render::Shape::Flat
+        }
+        FeedMode::LatestVersion => render::Shape::Envelope,
+    }
 }
 
 fn mode(parts: &Parts) -> Result<FeedMode, CosmosError> {
@@ -104,6 +126,10 @@ fn check_all_versions(call: &Call<'_>, start: FeedStart) -> Result<(), CosmosErr
     }
 }
 
+/// The header that says what the bounds of a request are, and its only value for bounds.
+const READ_KEY_TYPE: &str = "x-ms-read-key-type";
+const RANGE_KEY_TYPE: &str = "EffectivePartitionKeyRange";
+
 /// The partitions that a request reaches and the part of the hash space it asks for.
 pub(super) fn reach<'a>(parts: &Parts, state: &'a State) -> Result<(Vec<&'a Partition>, Scope), CosmosError> {
     let key = headers::text(parts, headers::PARTITION_KEY);
@@ -111,13 +137,23 @@ pub(super) fn reach<'a>(parts: &Parts, state: &'a State) -> Result<(Vec<&'a Part
     let scope = match (key, start, end) {
         (Some(key), ..) => state.definition.scope(&keys::parse_header(key)?)?,
         (None, None, None) => Scope::all(),
+        // The gateway reads bounds as those of a range only, whatever else the header names.
+        (None, ..) if headers::text(parts, READ_KEY_TYPE).is_some_and(|kind| kind != RANGE_KEY_TYPE) => {
+            return Err(CosmosError::bad_request(format!(
+                "{READ_KEY_TYPE} must be {RANGE_KEY_TYPE} where bounds are given."
+            )));
+        }
         // Either header may be there with an empty value.
         (None, start, end) => Scope::parse(start.unwrap_or_default(), end.unwrap_or_default())?,
     };
     let Some(id) = headers::range_id(parts) else {
-        return Ok((state.partitions().iter().filter(|partition| partition.bounds.overlaps(&scope)).collect(), scope));
+        let partitions: Vec<_> =
+            state.partitions().iter().filter(|partition| partition.bounds.overlaps(&scope)).collect();
+        partitions.iter().try_for_each(|partition| session::check(parts, partition))?;
+        return Ok((partitions, scope));
     };
     let partition = state.partition(id)?;
+    session::check(parts, partition)?;
     // A client that still asks an old range for keys that moved must refresh, not miss them.
     if scope != Scope::all() && !partition.bounds.covers(&scope) {
         return Err(CosmosError::range_gone(id));

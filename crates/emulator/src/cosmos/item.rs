@@ -1,4 +1,6 @@
-//! Items, one at a time: create, upsert, read, replace, delete.
+//! Items, one at a time: create, upsert, read, replace, delete, patch.
+
+pub(super) mod patch;
 
 use http::StatusCode;
 use http::request::Parts;
@@ -9,7 +11,7 @@ use super::headers;
 use super::json;
 use super::keys::{self, Component, Key, KeyDefinition};
 use super::respond::{Position, Reply};
-use super::state::{Write, WriteKind, Written};
+use super::state::{State, Write, WriteKind, Written};
 use super::store::Container;
 use super::system_properties;
 
@@ -136,13 +138,26 @@ pub(super) fn status(written: &Written) -> StatusCode {
 
 /// Runs one write or read as a transaction of its own and answers it.
 fn write(call: &Call<'_>, container: &Container, key: &Key, id: &str, kind: WriteKind) -> Result<Reply, CosmosError> {
-    let owned = |name| headers::text(call.parts, name).map(str::to_owned);
-    let (if_match, if_none_match) = (owned(headers::IF_MATCH), owned(headers::IF_NONE_MATCH));
     let mut state = container.current(call.now);
     let id = match kind {
         WriteKind::Read | WriteKind::Delete => state.id_of(key, id),
         _ => id.to_owned(),
     };
+    let (written, position) = write_in(call, &mut state, key, id, kind)?;
+    drop(state);
+    Ok(reply(call, container, &written, &position))
+}
+
+/// Runs one write or read as a transaction of its own, and tells where the partition stands after it.
+fn write_in(
+    call: &Call<'_>,
+    state: &mut State,
+    key: &Key,
+    id: String,
+    kind: WriteKind,
+) -> Result<(Written, Position), CosmosError> {
+    let owned = |name| headers::text(call.parts, name).map(str::to_owned);
+    let (if_match, if_none_match) = (owned(headers::IF_MATCH), owned(headers::IF_NONE_MATCH));
     let write = Write { id, kind, if_match, if_none_match };
     let written = state
         .transact(key, vec![write], &call.service.store.etags, call.now)
@@ -151,15 +166,19 @@ fn write(call: &Call<'_>, container: &Container, key: &Key, id: &str, kind: Writ
         .ok_or_else(|| CosmosError::bad_request("The transaction is empty."))?;
     let partition = state.partition_of(&key.epk);
     let (range, lsn) = (partition.id.to_string(), partition.lsn());
-    drop(state);
+    let position = Position { range, lsn, item_lsn: Some(written.change().lsn) };
+    Ok((written, position))
+}
+
+/// The answer to a write or read that was done.
+fn reply(call: &Call<'_>, container: &Container, written: &Written, position: &Position) -> Reply {
     let change = written.change();
-    let position = Position { range, lsn, item_lsn: Some(change.lsn) };
     let bodyless = matches!(written, Written::Deleted(_) | Written::NotModified(_))
         || (headers::wants_minimal(call.parts) && !matches!(written, Written::Read(_)));
     let reply = match &change.document {
-        Some(document) if !bodyless => Reply::json(status(&written), document.clone()),
-        _ => Reply::empty(status(&written)),
+        Some(document) if !bodyless => Reply::json(status(written), document.clone()),
+        _ => Reply::empty(status(written)),
     };
     let reply = if change.op.removes() { reply } else { reply.with_etag(&change.etag) };
-    Ok(reply.with_charge(charge(&written)).with_paths(container).at(&position))
+    reply.with_charge(charge(written)).with_paths(container).at(position)
 }

@@ -73,12 +73,12 @@ fn number_text(value: f64) -> String {
     serde_json::Number::from_f64(value).map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
 
-/// A full partition key value: all its components.
-#[derive(Debug, Clone)]
+/// A full partition key value: all its components. Keys are ordered by their place in the hash space first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
+    pub(crate) epk: EffectivePartitionKey,
     /// The components as a JSON array; equal texts are equal keys.
     pub(crate) text: Arc<str>,
-    pub(crate) epk: EffectivePartitionKey,
 }
 
 /// The key's components as JSON.
@@ -162,6 +162,14 @@ impl Scope {
             (Self::Span { min, max }, Self::Span { min: other_min, max: other_max }) => {
                 min < other_max && other_min < max
             }
+        }
+    }
+
+    /// The key before which the part ends; a single key is its own.
+    pub(crate) fn max(&self) -> &EffectivePartitionKey {
+        match self {
+            Self::Point(point) => point,
+            Self::Span { max, .. } => max,
         }
     }
 

@@ -1,8 +1,12 @@
 //! A physical partition: a range of the hash space with its items, its log and the indexes over both.
 //!
-//! Invariants: `lsn` is the sequence number of the last committed transaction; `log` is ordered by (lsn, place);
-//! every live item stands once in `items`, `live` and `latest`, and in `expiries` iff it expires. All indexes are
-//! functions of the log's changes whose keys lie in `bounds`, which is what makes a split a filter.
+//! Invariants: `lsn` is no less than the sequence number of the last committed transaction; `log` is ordered by
+//! (lsn, seq); every live item stands once in `items`, `live` and `latest`, and in `expiries` iff it expires; a key
+//! stands in `items` iff it has live items; an item keeps its ordinal until it is removed. All
+//! indexes are functions of the log's changes whose keys lie in `bounds`, which is what makes a split a filter and a
+//! merge a merge of two logs (`lineage`).
+
+mod lineage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,15 +14,7 @@ use std::sync::Arc;
 use azure_data_cosmos_driver::models::EffectivePartitionKey;
 
 use super::change::Change;
-use super::keys::Scope;
-
-/// An item's identity within its container, ordered by effective partition key first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct ItemKey {
-    epk: EffectivePartitionKey,
-    key: Arc<str>,
-    id: Arc<str>,
-}
+use super::keys::{Key, Scope};
 
 /// One partition.
 #[derive(Debug)]
@@ -28,12 +24,12 @@ pub(crate) struct Partition {
     pub(crate) parents: Vec<Arc<str>>,
     lsn: u64,
     log: Vec<Arc<Change>>,
-    /// Ordinals of the live items by identity.
-    items: BTreeMap<ItemKey, u64>,
+    /// Ordinals of the live items by partition key, then by id: few keys to search, each stored once.
+    items: BTreeMap<Key, BTreeMap<Arc<str>, u64>>,
     /// Current versions by ordinal, which is the order of queries.
     live: BTreeMap<u64, Arc<Change>>,
-    /// Ordinals of the live items by their current version's (lsn, place): the latest-version feed.
-    latest: BTreeMap<(u64, u32), u64>,
+    /// Current versions by (lsn, seq): the latest-version feed. After a merge two transactions may have the same lsn.
+    latest: BTreeMap<(u64, u64), Arc<Change>>,
     /// Ordinals of the items that expire, by when.
     expiries: BTreeSet<(i64, u64)>,
 }
@@ -61,33 +57,56 @@ impl Partition {
 
     /// The current version of an item.
     pub(crate) fn get(&self, epk: &EffectivePartitionKey, key: &Arc<str>, id: &str) -> Option<&Arc<Change>> {
-        let key = ItemKey { epk: epk.clone(), key: Arc::clone(key), id: Arc::from(id) };
-        self.live.get(self.items.get(&key)?)
+        let key = Key { epk: epk.clone(), text: Arc::clone(key) };
+        self.live.get(self.items.get(&key)?.get(id)?)
+    }
+
+    /// The same key with the text that the partition's items share, if there are any.
+    pub(crate) fn shared(&self, key: &Key) -> Key {
+        self.items.get_key_value(key).map_or(key, |(known, _)| known).clone()
     }
 
     /// Appends a committed change and brings the indexes up to it.
     pub(crate) fn apply(&mut self, change: &Arc<Change>) {
         self.lsn = self.lsn.max(change.lsn);
         self.log.push(Arc::clone(change));
-        let key = ItemKey { epk: change.epk.clone(), key: Arc::clone(&change.key), id: Arc::clone(&change.id) };
-        if let Some(ordinal) = self.items.get(&key)
-            && let Some(previous) = self.live.remove(ordinal)
-        {
-            self.latest.remove(&(previous.lsn, previous.place));
+        let removed = change.op.removes();
+        let previous = if removed { self.remove(change) } else { self.insert(change) };
+        if let Some(previous) = previous {
+            self.latest.remove(&(previous.lsn, previous.seq));
             if let Some(at) = previous.expires_at {
                 self.expiries.remove(&(at, previous.ordinal));
             }
         }
-        if change.op.removes() {
-            self.items.remove(&key);
+        if removed {
             return;
         }
-        self.items.insert(key, change.ordinal);
-        self.latest.insert((change.lsn, change.place), change.ordinal);
+        self.latest.insert((change.lsn, change.seq), Arc::clone(change));
         if let Some(at) = change.expires_at {
             self.expiries.insert((at, change.ordinal));
         }
-        self.live.insert(change.ordinal, Arc::clone(change));
+    }
+
+    /// Makes a change the current version of its item, and gives the one before.
+    fn insert(&mut self, change: &Arc<Change>) -> Option<Arc<Change>> {
+        let previous = self.live.insert(change.ordinal, Arc::clone(change));
+        if previous.is_none() {
+            let key = Key { epk: change.epk.clone(), text: Arc::clone(&change.key) };
+            self.items.entry(key).or_default().insert(Arc::clone(&change.id), change.ordinal);
+        }
+        previous
+    }
+
+    /// Takes away the current version of the item that a change removes.
+    fn remove(&mut self, change: &Change) -> Option<Arc<Change>> {
+        let key = Key { epk: change.epk.clone(), text: Arc::clone(&change.key) };
+        if let Some(ids) = self.items.get_mut(&key) {
+            ids.remove(&change.id);
+            if ids.is_empty() {
+                self.items.remove(&key);
+            }
+        }
+        self.live.remove(&change.ordinal)
     }
 
     /// The next item whose time to live is over at `now`.
@@ -103,6 +122,7 @@ impl Partition {
             let at = expires_at(version);
             if at != version.expires_at {
                 *version = Arc::new(Change { expires_at: at, ..Change::clone(version) });
+                self.latest.insert((version.lsn, version.seq), Arc::clone(version));
             }
             if let Some(at) = at {
                 self.expiries.insert((at, version.ordinal));
@@ -118,11 +138,12 @@ impl Partition {
 
     /// Current versions of the items in one part of the hash space, by identity; costs only those items.
     pub(crate) fn live_in<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Change>> {
-        let from = ItemKey { epk: scope.min().clone(), key: Arc::from(""), id: Arc::from("") };
+        let from = Key { epk: scope.min().clone(), text: Arc::from("") };
         self.items
             .range(from..)
-            .take_while(|(item, _)| scope.contains(&item.epk))
-            .filter_map(|(_, ordinal)| self.live.get(ordinal))
+            .take_while(|(key, _)| scope.contains(&key.epk))
+            .flat_map(|(_, ids)| ids.values())
+            .filter_map(|ordinal| self.live.get(ordinal))
     }
 
     /// Every change after a sequence number, in order.
@@ -132,7 +153,7 @@ impl Partition {
 
     /// Current versions committed after a sequence number, in order.
     pub(crate) fn latest_after(&self, lsn: u64) -> impl Iterator<Item = &Arc<Change>> {
-        self.latest.range((lsn.saturating_add(1), 0)..).filter_map(|(_, ordinal)| self.live.get(ordinal))
+        self.latest.range((lsn.saturating_add(1), 0)..).map(|(_, version)| version)
     }
 
     /// The sequence number before the first current version of `ts` or later; all of them if there is none.

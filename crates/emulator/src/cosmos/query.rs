@@ -1,6 +1,7 @@
 //! Queries: text to tree, tree over documents, pages with continuations, and the plans the SDKs ask for.
 
 mod ast;
+mod cursor;
 mod eval;
 mod lexer;
 mod page;
@@ -18,10 +19,12 @@ use super::Call;
 use super::errors::CosmosError;
 use super::feed::reach;
 use super::headers;
+use super::json;
 use super::respond::{Position, Reply};
 use super::store::Container;
 use ast::Query;
-use page::{Cursor, Resume, Rows};
+use cursor::Cursor;
+use page::{Resume, Rows};
 
 pub(super) use plan::plan;
 
@@ -68,7 +71,7 @@ struct Spec<'a> {
 struct Parameter<'a> {
     name: String,
     /// Absent for an undefined value.
-    #[serde(borrow)]
+    #[serde(default, borrow, deserialize_with = "json::present")]
     value: Option<&'a RawValue>,
 }
 
@@ -95,6 +98,12 @@ pub(super) fn run_over(
     let texts: Vec<String> = descriptions.iter().map(ToString::to_string).collect();
     let rows = page::all_rows(&query, texts.iter().map(String::as_str));
     Ok(reply(feed, rid, &rows))
+}
+
+/// Whether a condition, as `FROM c WHERE …`, holds of a document.
+pub(super) fn holds(condition: &str, document: &str) -> Result<bool, CosmosError> {
+    let query = parser::parse(&format!("SELECT * {condition}"), &HashMap::new())?;
+    Ok(page::matches(&query, document))
 }
 
 fn parse(call: &Call<'_>) -> Result<(Query, Option<Resume>), CosmosError> {

@@ -1,6 +1,6 @@
 //! `GET …/pkranges`: the container's partition key ranges, whole or as an incremental feed.
 //!
-//! The feed's entity tag is the version of the topology: unchanged topology is 304, any other gets the whole list.
+//! The entity tag is the version of the topology: unchanged topology is 304, any other gets the whole list.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -9,7 +9,6 @@ use super::Call;
 use super::errors::CosmosError;
 use super::headers;
 use super::ids;
-use super::keys::Scope;
 use super::respond::Reply;
 
 /// Lists the ranges.
@@ -18,8 +17,7 @@ pub(super) fn list(call: &Call<'_>, database: &str, name: &str) -> Result<Reply,
     container.check_intended(call.parts)?;
     let state = container.state();
     let etag = format!("\"{}-{}\"", state.numbers.rid(), state.topology);
-    let incremental = headers::text(call.parts, headers::A_IM).is_some();
-    if incremental && headers::text(call.parts, headers::IF_NONE_MATCH) == Some(&etag) {
+    if headers::text(call.parts, headers::IF_NONE_MATCH) == Some(&etag) {
         return Ok(Reply::empty(StatusCode::NOT_MODIFIED).with_etag(&etag));
     }
     let count = state.partitions().len();
@@ -28,10 +26,7 @@ pub(super) fn list(call: &Call<'_>, database: &str, name: &str) -> Result<Reply,
         .iter()
         .map(|partition| {
             let number = partition.id.parse::<u64>().unwrap_or_default();
-            let (min, max) = match &partition.bounds {
-                Scope::Span { min, max } => (min.to_hex(), max.to_hex()),
-                Scope::Point(point) => (point.to_hex(), point.to_hex()),
-            };
+            let (min, max) = (partition.bounds.min().to_hex(), partition.bounds.max().to_hex());
             let parents: Vec<&str> = partition.parents.iter().map(|parent| &**parent).collect();
             json!({
                 "_rid": ids::range_rid(state.numbers.database, state.numbers.container, number),

@@ -1,7 +1,7 @@
 //! Answers and their headers.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -28,10 +28,25 @@ pub(crate) struct Reply {
     body: Bytes,
 }
 
+/// Headers of the fullest answer; a map that grows is built again each time.
+const HEADERS_MAX: usize = 24;
+
+const ACTIVITY_ID: HeaderName = HeaderName::from_static("x-ms-activity-id");
+const CHARGE: HeaderName = HeaderName::from_static("x-ms-request-charge");
+const GATEWAY_VERSION: HeaderName = HeaderName::from_static("x-ms-gatewayversion");
+const ITEM_LSN: HeaderName = HeaderName::from_static("x-ms-item-lsn");
+const ITEM_LOCAL_LSN: HeaderName = HeaderName::from_static("x-ms-cosmos-item-llsn");
+const LAST_STATE_CHANGE: HeaderName = HeaderName::from_static("x-ms-last-state-change-utc");
+const LOCAL_LSN: HeaderName = HeaderName::from_static("x-ms-cosmos-llsn");
+const COMMITTED_LSN: HeaderName = HeaderName::from_static("x-ms-global-committed-lsn");
+const LSN: HeaderName = HeaderName::from_static("lsn");
+const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-ms-serviceversion");
+const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
+
 impl Reply {
     /// An answer without body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { status, headers: HeaderMap::with_capacity(HEADERS_MAX), body: Bytes::new() }
     }
 
     /// An answer with a JSON body.
@@ -63,8 +78,14 @@ impl Reply {
     }
 
     /// Adds the request charge in request units.
-    pub(crate) fn with_charge(self, charge: f64) -> Self {
-        self.with("x-ms-request-charge", format!("{charge:.2}"))
+    pub(crate) fn with_charge(mut self, charge: f64) -> Self {
+        // Far cheaper than to format a float with two digits.
+        let hundredths = (charge * 100.0).round() as u64;
+        let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        if let Ok(value) = HeaderValue::try_from(text) {
+            self.headers.insert(CHARGE, value);
+        }
+        self
     }
 
     /// Adds the number of items in the body.
@@ -82,37 +103,39 @@ impl Reply {
     /// Adds the headers that tell the partition and its sequence number.
     pub(crate) fn at(self, position: &Position) -> Self {
         let Position { range, lsn, item_lsn } = position;
-        let reply = self
+        let mut reply = self
             .with("x-ms-documentdb-partitionkeyrangeid", range)
-            .with("x-ms-session-token", format!("{range}:0#{lsn}#0={lsn}"))
-            .with("x-ms-global-committed-lsn", lsn.to_string())
-            .with("x-ms-cosmos-llsn", lsn.to_string())
-            .with("lsn", lsn.to_string());
-        match item_lsn {
-            Some(item_lsn) => {
-                reply.with("x-ms-item-lsn", item_lsn.to_string()).with("x-ms-cosmos-item-llsn", item_lsn.to_string())
+            .with("x-ms-session-token", format!("{range}:0#{lsn}#0={lsn}"));
+        let lsns = [(COMMITTED_LSN, Some(*lsn)), (LOCAL_LSN, Some(*lsn)), (LSN, Some(*lsn))];
+        for (name, lsn) in lsns.into_iter().chain([(ITEM_LSN, *item_lsn), (ITEM_LOCAL_LSN, *item_lsn)]) {
+            if let Some(lsn) = lsn {
+                reply.headers.insert(name, HeaderValue::from(lsn));
             }
-            None => reply,
         }
+        reply
     }
 
     /// Adds what every answer carries and ends the making.
     pub(crate) fn finish(mut self, now: Timestamp, activity: &str) -> Response<Bytes> {
-        const CHARGE: &str = "x-ms-request-charge";
-        if !self.headers.contains_key(CHARGE) {
-            self.headers.insert(CHARGE, HeaderValue::from_static("1.00"));
+        let headers = &mut self.headers;
+        headers.entry(CHARGE).or_insert(HeaderValue::from_static("1.00"));
+        for (name, value) in [
+            (VERSION, "2020-07-15"),
+            (GATEWAY_VERSION, "version=emulator"),
+            (SERVICE_VERSION, "version=emulator"),
+            (LAST_STATE_CHANGE, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (CONTENT_TYPE, "application/json"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
         }
-        let mut reply = self
-            .with("x-ms-activity-id", activity)
-            .with("x-ms-version", "2020-07-15")
-            .with("x-ms-gatewayversion", "version=emulator")
-            .with("x-ms-serviceversion", "version=emulator")
-            .with("x-ms-last-state-change-utc", "Thu, 01 Jan 1970 00:00:00 GMT")
-            .with("date", http_date(now));
-        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let mut response = Response::new(reply.body);
-        *response.status_mut() = reply.status;
-        *response.headers_mut() = reply.headers;
+        for (name, value) in [(ACTIVITY_ID, HeaderValue::from_str(activity)), (DATE, http_date(now).try_into())] {
+            if let Ok(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
         response
     }
 }

@@ -1,5 +1,7 @@
 //! From a request's path to the resource it addresses, and to the class of operation for faults and counters.
 
+use std::borrow::Cow;
+
 use http::Method;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -7,9 +9,12 @@ use percent_encoding::percent_decode_str;
 use super::errors::CosmosError;
 use super::headers;
 
+/// Segments of the longest path that addresses a resource.
+const SEGMENTS_MAX: usize = 6;
+
 /// The path's segments, percent-decoded, without the slashes at either end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Path(Vec<String>);
+pub(crate) struct Path<'a>(Vec<Cow<'a, str>>);
 
 /// The resource or feed a path addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,27 +31,31 @@ pub(crate) enum Target<'a> {
     Unsupported(&'a str),
 }
 
-impl Path {
+impl<'a> Path<'a> {
     /// Splits and decodes a path.
-    pub(crate) fn parse(path: &str) -> Result<Self, CosmosError> {
+    pub(crate) fn parse(path: &'a str) -> Result<Self, CosmosError> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
         if path.is_empty() {
             return Ok(Self(Vec::new()));
         }
-        let decode = |segment: &str| {
-            percent_decode_str(segment)
-                .decode_utf8()
-                .map(|decoded| decoded.into_owned())
-                .map_err(|_| CosmosError::bad_request("The request path is not UTF-8."))
-        };
-        Ok(Self(path.split('/').map(decode).collect::<Result<_, _>>()?))
+        let mut segments = Vec::with_capacity(SEGMENTS_MAX);
+        for segment in path.split('/') {
+            let decoded = percent_decode_str(segment).decode_utf8();
+            segments.push(decoded.map_err(|_| CosmosError::bad_request("The request path is not UTF-8."))?);
+        }
+        Ok(Self(segments))
     }
 
     /// The addressed resource.
     pub(crate) fn target(&self) -> Target<'_> {
-        let segments: Vec<&str> = self.0.iter().map(String::as_str).collect();
-        match segments[..] {
+        // One more than the longest known path, so that a longer one is told from it.
+        let mut segments = [""; SEGMENTS_MAX + 1];
+        let count = self.0.len().min(segments.len());
+        for (slot, segment) in segments.iter_mut().zip(&self.0) {
+            *slot = segment;
+        }
+        match segments[..count] {
             [] => Target::Account,
             ["dbs"] => Target::Databases,
             ["dbs", database] => Target::Database(database),
@@ -71,7 +80,7 @@ impl Path {
     /// The id that the signature covers when the client addresses resources by resource id.
     pub(crate) fn signed_rid(&self) -> Option<&str> {
         let length = self.0.len() - self.0.len() % 2;
-        self.0.get(length.checked_sub(1)?).map(String::as_str)
+        self.0.get(length.checked_sub(1)?).map(|segment| &**segment)
     }
 }
 

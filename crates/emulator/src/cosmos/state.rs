@@ -3,26 +3,38 @@
 //! Invariant: a transaction is decided first and applied afterwards as a whole; its changes share one sequence number
 //! of one partition. `history` holds every change ever committed, in order of `seq`.
 
+mod etags;
 mod pages;
+mod topology;
 mod transaction;
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use azure_data_cosmos_driver::models::EffectivePartitionKey;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Op};
 use super::errors::CosmosError;
+use super::feed::FeedQuirks;
 use super::ids;
+use super::journal::{Committed, Record};
 use super::keys::{Key, KeyDefinition, Scope};
 use super::partition::Partition;
+use crate::journal::{Journal, JournalError};
 
-pub(crate) use pages::{FeedMode, FeedStart, PAGE_BYTES_MAX, feed_page};
+pub(crate) use etags::Etags;
+pub(crate) use pages::{FeedMode, FeedPage, FeedRequest, FeedStart, PAGE_BYTES_MAX, feed_page};
+pub(crate) use topology::TopologyError;
 pub(crate) use transaction::{Write, WriteKind, Written};
 
+/// How long the all-versions feed of a container goes back unless told otherwise: the longer of the two periods that
+/// continuous backup offers.
+const RETENTION_SECONDS: i64 = 30 * 86_400;
+
 /// The numbers a container's resource ids are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContainerNumbers {
     pub(crate) database: u32,
     pub(crate) container: u32,
@@ -39,8 +51,15 @@ pub(crate) struct State {
     partitions: Vec<Partition>,
     /// Counts changes of the partitions themselves.
     pub(crate) topology: u64,
+    /// How many ranges there ever were, which is the next one's number.
+    ranges: u64,
+    /// How long the all-versions feed goes back, in seconds.
+    retention: i64,
+    /// Oddities of the feed that tests ask for.
+    pub(crate) quirks: FeedQuirks,
     history: Vec<Arc<Change>>,
     ordinal: u64,
+    journal: Option<Arc<Journal>>,
 }
 
 impl State {
@@ -51,12 +70,24 @@ impl State {
         default_ttl: Option<i64>,
         ranges: u32,
     ) -> Self {
-        let partitions = even_bounds(ranges)
+        let partitions: Vec<_> = even_bounds(ranges)
             .into_iter()
             .enumerate()
             .map(|(index, bounds)| Partition::new(index.to_string(), bounds))
             .collect();
-        Self { numbers, definition, default_ttl, partitions, topology: 1, history: Vec::new(), ordinal: 0 }
+        Self {
+            numbers,
+            definition,
+            default_ttl,
+            ranges: partitions.len() as u64,
+            partitions,
+            topology: 1,
+            retention: RETENTION_SECONDS,
+            quirks: FeedQuirks::default(),
+            history: Vec::new(),
+            ordinal: 0,
+            journal: None,
+        }
     }
 
     /// All partitions, by their bounds.
@@ -107,7 +138,20 @@ impl State {
         }
     }
 
-    /// Removes what has expired, each item in a transaction of its own.
+    /// The time before which the all-versions feed has forgotten its changes, in seconds since 1970.
+    pub(crate) fn kept_since(&self, now: Timestamp) -> i64 {
+        now.as_second().saturating_sub(self.retention)
+    }
+
+    /// Sets how far back the all-versions feed goes.
+    pub(crate) fn set_retention(&mut self, seconds: u32) -> Result<(), TopologyError> {
+        self.keep(&Record::Retention { number: self.numbers, seconds }, &[])?;
+        self.retention = i64::from(seconds);
+        Ok(())
+    }
+
+    /// Removes what has expired, each item in a transaction of its own. What cannot be kept in the journal stays, and is
+    /// removed another time.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         for index in 0..self.partitions.len() {
             while let Some(version) = self.partitions[index].next_expired(now.as_second()).cloned() {
@@ -116,7 +160,6 @@ impl State {
                     seq: self.next_seq(),
                     range: Arc::clone(&partition.id),
                     lsn: partition.lsn() + 1,
-                    place: 0,
                     op: Op::Expire,
                     ts: now.as_second(),
                     document: None,
@@ -124,7 +167,9 @@ impl State {
                     expires_at: None,
                     ..Change::clone(&version)
                 };
-                self.commit(index, vec![Arc::new(change)]);
+                if self.commit(index, vec![Arc::new(change)]).is_err() {
+                    return;
+                }
             }
         }
     }
@@ -133,11 +178,53 @@ impl State {
         self.history.len() as u64 + 1
     }
 
-    fn commit(&mut self, index: usize, changes: Vec<Arc<Change>>) {
+    /// Makes a transaction's changes part of the container, after they are in the journal.
+    fn commit(&mut self, index: usize, changes: Vec<Arc<Change>>) -> Result<(), CosmosError> {
+        if self.journal.is_some() && !changes.is_empty() {
+            let documents: Vec<&[u8]> = changes.iter().filter_map(|change| change.document.as_deref()).collect();
+            let record = Record::Commit {
+                number: self.numbers,
+                range: Cow::Borrowed(&self.partitions[index].id),
+                changes: changes.iter().map(|change| Committed::of(change)).collect(),
+            };
+            self.keep(&record, &documents)?;
+        }
+        self.apply(index, changes);
+        Ok(())
+    }
+
+    fn apply(&mut self, index: usize, changes: Vec<Arc<Change>>) {
         for change in &changes {
             self.partitions[index].apply(change);
         }
         self.history.extend(changes);
+    }
+
+    /// Does again what a journal says was committed.
+    pub(crate) fn take_back(&mut self, range: &str, changes: Vec<Change>) -> Result<(), CosmosError> {
+        let index = self
+            .partitions
+            .iter()
+            .position(|partition| &*partition.id == range)
+            .ok_or_else(|| CosmosError::range_gone(range))?;
+        for change in changes {
+            let expires_at = expiry(self.default_ttl, transaction::ttl_of(change.text()), change.ts);
+            self.ordinal = self.ordinal.max(change.ordinal);
+            let range = Arc::clone(&self.partitions[index].id);
+            let change = Change { seq: self.next_seq(), range, expires_at, ..change };
+            self.apply(index, vec![Arc::new(change)]);
+        }
+        Ok(())
+    }
+
+    /// Writes what is committed from now on to a journal.
+    pub(crate) fn attach(&mut self, journal: &Arc<Journal>) {
+        self.journal = Some(Arc::clone(journal));
+    }
+
+    /// Writes a record, if there is a journal.
+    pub(crate) fn keep(&self, record: &Record<'_>, bodies: &[&[u8]]) -> Result<(), JournalError> {
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.append(record, bodies))
     }
 }
 
@@ -179,18 +266,6 @@ fn even_bounds(ranges: u32) -> Vec<Scope> {
         }
     };
     (0..ranges).map(|index| Scope::Span { min: bound(index), max: bound(index + 1) }).collect()
-}
-
-/// Makes entity tags: unique for the life of the process, and told apart between processes by the time in them.
-#[derive(Debug, Default)]
-pub(crate) struct Etags(AtomicU64);
-
-impl Etags {
-    /// The next entity tag, with its quotes.
-    pub(crate) fn next(&self, now: Timestamp) -> String {
-        let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        format!("\"{:08x}-{:04x}-0000-0000-{:012x}\"", number & 0xffff_ffff, (number >> 32) & 0xffff, now.as_second())
-    }
 }
 
 #[cfg(test)]

@@ -48,13 +48,25 @@ pub(crate) fn strip(object: &str) -> String {
 pub(crate) fn append(stripped: &str, properties: SystemProperties<'_>) -> String {
     let SystemProperties { rid, self_link, etag, ts } = properties;
     let open = stripped.strip_suffix('}').unwrap_or(stripped);
-    let comma = if json::members(stripped).next().is_some() { "," } else { "" };
+    let comma = if open.trim_ascii_end().ends_with('{') { "" } else { "," };
     // None of the values needs escapes but the quotes around the entity tag.
     let etag = etag.trim_matches('"');
-    format!(
-        "{open}{comma}\"_rid\":\"{rid}\",\"_self\":\"{self_link}\",\"_etag\":\"\\\"{etag}\\\"\",\
-         \"_attachments\":\"attachments/\",\"_ts\":{ts}}}"
-    )
+    let ts = ts.to_string();
+    let parts = [
+        open,
+        comma,
+        "\"_rid\":\"",
+        rid,
+        "\",\"_self\":\"",
+        self_link,
+        "\",\"_etag\":\"\\\"",
+        etag,
+        "\\\"\",\"_attachments\":\"attachments/\",\"_ts\":",
+        &ts,
+        "}",
+    ];
+    // Concatenation allocates the very length, and the text is kept for as long as the emulator runs.
+    parts.concat()
 }
 
 #[cfg(test)]

@@ -17,7 +17,12 @@ async fn control_needs_no_key_and_refuses_what_it_does_not_know() {
         ("POST", "faults", r#"{"rules":[{"service":"cosmos","operation":"nothing","status":500}]}"#, 400),
         ("GET", "history?database=d&container=none", "", 404),
         ("GET", "history?database=d", "", 400),
-        ("POST", "split", "{}", 501),
+        ("POST", "split", "{}", 400),
+        ("POST", "split", r#"{"database":"d","container":"none","range":"0"}"#, 404),
+        ("POST", "merge", r#"{"database":"d","container":"none","ranges":["0","1"]}"#, 404),
+        ("POST", "retention", r#"{"database":"d","container":"none","seconds":-1}"#, 400),
+        ("POST", "feed", r#"{"database":"d","container":"none","flatt":true}"#, 400),
+        ("POST", "feed", r#"{"database":"d","container":"none"}"#, 404),
         ("DELETE", "health", "", 405),
         ("GET", "nothing", "", 404),
     ] {

@@ -163,6 +163,15 @@ async fn one_key_can_be_asked_for_anything() {
 }
 
 #[tokio::test]
+async fn a_parameter_may_be_null() {
+    // Read as an `Option`, null was an absent value, and the query was refused.
+    let emulator = seeded(1).await;
+    let body = r#"{"query":"SELECT VALUE @a FROM c WHERE c.id = 'd1'","parameters":[{"name":"@a","value":null}]}"#;
+    let answer = emulator.send("POST", DOCS, &[QUERY], body).await;
+    assert_eq!(rows(&answer), [Value::Null], "{}", answer.text);
+}
+
+#[tokio::test]
 async fn what_a_query_cannot_is_said() {
     let emulator = seeded(2).await;
     for (text, status, named) in [

@@ -1,6 +1,7 @@
 //! A running emulator, a signing client without an SDK's help, and shorthands for Microsoft's driver.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use azure_core::http::Url;
@@ -34,8 +35,21 @@ pub(crate) struct Running {
 
 /// Starts an emulator on free ports.
 pub(crate) async fn start() -> Running {
+    serve(Emulator::bind(free()).await.unwrap())
+}
+
+/// Starts an emulator that keeps its state in a folder.
+pub(crate) async fn start_in(folder: &Path) -> Running {
+    serve(Emulator::bind(free()).await.unwrap().with_data(folder).unwrap())
+}
+
+/// Free ports of this machine.
+pub(crate) fn free() -> Options {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let emulator = Emulator::bind(Options { cosmos: free, blob: free }).await.unwrap();
+    Options { cosmos: free, blob: free }
+}
+
+fn serve(emulator: Emulator) -> Running {
     let (cosmos, blob) = (emulator.cosmos_addr(), emulator.blob_addr());
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();

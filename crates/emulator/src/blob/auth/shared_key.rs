@@ -2,25 +2,26 @@
 
 use std::cmp::Ordering;
 
-use http::HeaderMap;
+use http::header;
+use http::{HeaderMap, HeaderName};
 
 use super::{Access, AccountKey};
 use crate::blob::errors::{Error, Result};
 use crate::blob::request::Call;
 
 /// The headers whose values come first, in their order. `Content-Length` and `Date` have their own rules.
-const SIGNED_HEADERS: [&str; 11] = [
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-md5",
-    "content-type",
-    "date",
-    "if-modified-since",
-    "if-match",
-    "if-none-match",
-    "if-unmodified-since",
-    "range",
+const SIGNED_HEADERS: [HeaderName; 11] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LENGTH,
+    HeaderName::from_static("content-md5"),
+    header::CONTENT_TYPE,
+    header::DATE,
+    header::IF_MODIFIED_SINCE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_UNMODIFIED_SINCE,
+    header::RANGE,
 ];
 
 /// Checks an `Authorization: SharedKey account:signature`.
@@ -42,23 +43,26 @@ fn string_to_sign(call: &Call<'_>) -> Result<String> {
     let mut text = String::with_capacity(512);
     text.push_str(call.method.as_str());
     let has_ms_date = call.headers.contains_key("x-ms-date");
-    for name in SIGNED_HEADERS {
+    for name in &SIGNED_HEADERS {
         text.push('\n');
-        let value = joined(call.headers, name)?;
-        match name {
-            "date" if has_ms_date => {}
-            "content-length" if value == "0" => {}
-            _ => text.push_str(&value),
+        let start = text.len();
+        push_values(&mut text, call.headers, name)?;
+        let unsigned = match *name {
+            header::DATE => has_ms_date,
+            header::CONTENT_LENGTH => text[start..] == *"0",
+            _ => false,
+        };
+        if unsigned {
+            text.truncate(start);
         }
     }
-    let mut names: Vec<&str> =
-        call.headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-ms-")).collect();
-    names.sort_by(|a, b| header_order(a, b));
+    let mut names: Vec<&HeaderName> = call.headers.keys().filter(|name| name.as_str().starts_with("x-ms-")).collect();
+    names.sort_by(|a, b| header_order(a.as_str(), b.as_str()));
     for name in names {
         text.push('\n');
-        text.push_str(name);
+        text.push_str(name.as_str());
         text.push(':');
-        text.push_str(&joined(call.headers, name)?);
+        push_values(&mut text, call.headers, name)?;
     }
     text.push_str("\n/");
     text.push_str(crate::BLOB_ACCOUNT);
@@ -67,17 +71,19 @@ fn string_to_sign(call: &Call<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// All values of a header, trimmed and joined with commas.
-fn joined(headers: &HeaderMap, name: &str) -> Result<String> {
-    let mut values = Vec::new();
-    for value in headers.get_all(name) {
-        let text = value.to_str().map_err(|_| Error::InvalidHeader {
-            name: name.to_owned(),
+/// Adds all values of a header, trimmed and joined with commas.
+fn push_values(text: &mut String, headers: &HeaderMap, name: &HeaderName) -> Result<()> {
+    for (index, value) in headers.get_all(name).iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        let value = value.to_str().map_err(|_| Error::InvalidHeader {
+            name: name.to_string(),
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
         })?;
-        values.push(text.trim());
+        text.push_str(value.trim());
     }
-    Ok(values.join(","))
+    Ok(())
 }
 
 fn push_query(text: &mut String, pairs: &[(String, String)]) {
@@ -101,10 +107,11 @@ fn push_query(text: &mut String, pairs: &[(String, String)]) {
 /// between otherwise equal names, and an underscore comes before digits. (Microsoft's JavaScript and Python
 /// clients carry weight tables for the same reason.)
 fn header_order(a: &str, b: &str) -> Ordering {
-    let weights = |name: &str| -> Vec<u8> {
-        name.bytes().filter(|byte| *byte != b'-').map(|byte| if byte == b'_' { b'!' } else { byte }).collect()
-    };
-    weights(a).cmp(&weights(b)).then_with(|| a.cmp(b))
+    weights(a).cmp(weights(b)).then_with(|| a.cmp(b))
+}
+
+fn weights(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(|byte| *byte != b'-').map(|byte| if byte == b'_' { b'!' } else { byte })
 }
 
 #[cfg(test)]

@@ -32,6 +32,10 @@ pub(super) fn fetch(store: &Store, call: &Call<'_>, key: &AccountKey, context: &
     let text = call.header(HEADER)?.ok_or(Error::MissingHeader { name: HEADER })?;
     let uri: Uri = text.parse().map_err(|_| Error::header(HEADER, text))?;
     let authority = uri.authority().cloned().ok_or_else(|| Error::header(HEADER, text))?;
+    // `nonsense` alone would be read as an authority.
+    if uri.scheme().is_none() {
+        return Err(Error::header(HEADER, text));
+    }
     if uri.scheme_str() != Some("http") || !is_here(&authority, &call.origin) {
         return Err(Error::lacks(format!("copying from another host ({authority}): a source is on {}", call.origin)));
     }
@@ -47,7 +51,7 @@ pub(super) fn fetch(store: &Store, call: &Call<'_>, key: &AccountKey, context: &
         Error::BlobNotFound | Error::ContainerNotFound if !sync => error,
         error => Error::CannotVerifyCopySource { status: error.status_and_code().0, reason: error.to_string() },
     };
-    auth::authorize_source(&source, key, store, context).map_err(verify)?;
+    auth::authorize_source(&source, key, store, context, !sync).map_err(verify)?;
     let conditions = Conditions::of_source(call)?;
     let lease = call.header("x-ms-source-lease-id")?;
     let key = Encryption::of_source(call)?;

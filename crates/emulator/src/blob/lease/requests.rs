@@ -22,14 +22,14 @@ const PERIOD: &str = "x-ms-lease-break-period";
 pub(in crate::blob) fn blob(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
     let conditions = Conditions::parse(call)?;
     store.with(call.container(), |container| {
-        let stamp = container.stamp(context.now);
-        let action = action(call, stamp)?;
+        let action = action(call, container.upcoming(context.now))?;
         let entry = container.entry(call.blob(), context.now).ok_or(Error::BlobNotFound)?;
         let (validators, lease) = entry.leasing().ok_or(Error::BlobNotFound)?;
         conditions.for_change(validators)?;
         let mut reply = perform(lease, action, context)?;
         let current = entry.current().ok_or(Error::BlobNotFound)?;
         reply.set_validators(current.etag, current.last_modified);
+        container.stamp(context.now);
         Ok(reply)
     })
 }
@@ -38,10 +38,12 @@ pub(in crate::blob) fn blob(store: &Store, call: &Call<'_>, context: &Context) -
 pub(in crate::blob) fn container(store: &Store, call: &Call<'_>, context: &Context) -> Result<Reply> {
     let conditions = Conditions::of_container(call)?;
     store.with(call.container(), |container| {
-        let action = action(call, container.stamp(context.now))?;
+        let action = action(call, container.upcoming(context.now))?;
         conditions.for_change(container.validators())?;
         let mut reply = perform(&mut container.lease, action, context)?;
         reply.set_validators(container.etag, container.last_modified);
+        // Uses up the stamp that may have become the lease's id.
+        container.stamp(context.now);
         Ok(reply)
     })
 }

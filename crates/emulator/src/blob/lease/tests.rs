@@ -105,17 +105,19 @@ fn a_break_takes_no_longer_than_the_lease_has_left() {
 fn writes_need_the_lease_there_is_and_reads_only_the_one_they_name() {
     let write = |lease: &Option<Lease>, given, now| Lease::guard_write(lease.as_ref(), given, Resource::Blob, at(now));
     let read = |lease: &Option<Lease>, given, now| Lease::guard_read(lease.as_ref(), given, Resource::Blob, at(now));
-    assert_eq!(write(&None, None, 0), Ok(false));
+    assert_eq!(write(&None, None, 0), Ok(()));
     assert_eq!(code(write(&None, Some("a"), 0)), "LeaseNotPresentWithBlobOperation");
     for (lease, now) in [(leased(Some(60)), 1), (breaking(), 1)] {
         assert_eq!(code(write(&lease, None, now)), "LeaseIdMissing");
         assert_eq!(code(write(&lease, Some("b"), now)), "LeaseIdMismatchWithBlobOperation");
-        assert_eq!(write(&lease, Some("a"), now), Ok(false));
+        assert_eq!(write(&lease, Some("a"), now), Ok(()));
+        assert!(!lease.as_ref().unwrap().is_over(at(now)));
         assert_eq!(read(&lease, None, now), Ok(()));
         assert_eq!(code(read(&lease, Some("b"), now)), "LeaseIdMismatchWithBlobOperation");
     }
     for lease in [leased(Some(60)), breaking()] {
-        assert_eq!(write(&lease, None, 60), Ok(true), "what is over is cleared by a write");
+        assert_eq!(write(&lease, None, 60), Ok(()));
+        assert!(lease.as_ref().unwrap().is_over(at(60)));
         assert_eq!(code(write(&lease, Some("a"), 60)), "LeaseLost");
     }
 }

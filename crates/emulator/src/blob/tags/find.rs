@@ -78,6 +78,9 @@ fn find(
     items_max: usize,
 ) -> (Vec<Found>, Option<Marker>) {
     let mut found = Vec::new();
+    // The service shows the tags that were asked for, not all there are.
+    let mut keys = Vec::new();
+    expression.keys(&mut keys);
     for name in containers.iter().filter(|name| **name >= from.container) {
         let start = if *name == from.container { from.name.as_str() } else { "" };
         // A container that was deleted meanwhile has nothing to be found.
@@ -89,7 +92,7 @@ fn find(
                 if found.len() == items_max {
                     return Ok(Some(Marker { container: name.clone(), name: blob.clone() }));
                 }
-                let tags = state.aside.tags.clone();
+                let tags = state.aside.tags.only(&keys);
                 found.push(Found { container: name.clone(), name: blob.clone(), tags });
             }
             Ok(None)

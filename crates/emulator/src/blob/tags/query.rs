@@ -54,6 +54,18 @@ impl Expression {
         parser.tokens.is_empty().then_some(expression)
     }
 
+    /// The tags it names.
+    pub(in crate::blob) fn keys<'a>(&'a self, into: &mut Vec<&'a str>) {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.keys(into);
+                right.keys(into);
+            }
+            Self::Compare { key: Key::Tag(key), .. } => into.push(key),
+            Self::Compare { key: Key::Container, .. } => {}
+        }
+    }
+
     /// Whether it holds for a blob with these tags in this container.
     pub(in crate::blob) fn holds(&self, tags: &Tags, container: &str) -> bool {
         match self {

@@ -103,7 +103,8 @@ impl Client {
     }
 
     pub(super) fn set(&self, versioning: bool, soft_delete_days: u32) {
-        self.service.set_storage(StorageSettings { versioning, soft_delete_days, ..StorageSettings::default() });
+        let settings = StorageSettings { versioning, soft_delete_days, ..StorageSettings::default() };
+        self.service.set_storage(settings).unwrap();
     }
 
     /// The full address of a blob, signed, as a copy's source has it.

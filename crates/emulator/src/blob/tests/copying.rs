@@ -80,7 +80,9 @@ async fn what_cannot_be_read_is_no_source() {
     let elsewhere = copy("http://example.com/c/b".to_owned(), "false").await;
     assert_eq!(elsewhere.refusal(), (501, "NotImplemented"));
     assert!(elsewhere.body.contains("another host (example.com)"));
-    assert_eq!(copy("con/a".to_owned(), "false").await.refusal(), (400, "InvalidHeaderValue"));
+    for nonsense in ["con/a", "/con/a", "nonsense", "http://"] {
+        assert_eq!(copy(nonsense.to_owned(), "false").await.refusal(), (400, "InvalidHeaderValue"), "{nonsense}");
+    }
 }
 
 #[tokio::test]

@@ -96,14 +96,14 @@ async fn protection_needs_versioning_support_and_permission() {
     client.put("b", "one").await;
     let off = StorageSettings { version_level_immutability: false, ..StorageSettings::default() };
     for settings in [off, StorageSettings { versioning: false, ..StorageSettings::default() }] {
-        client.service.set_storage(settings);
+        client.service.set_storage(settings).unwrap();
         assert_eq!(client.set_policy(1, "unlocked").await.0, 409);
         let put = client.put_with("b", "two", &[("x-ms-legal-hold", "true")]).await;
         assert_eq!(put.status.as_u16(), 409);
         let properties = client.get("?restype=container").await;
         assert_eq!(properties.header("x-ms-immutable-storage-with-versioning-enabled"), "false");
     }
-    client.service.set_storage(StorageSettings::default());
+    client.service.set_storage(StorageSettings::default()).unwrap();
     let without = signature("rwdxylt");
     let headers = [("x-ms-blob-type", "BlockBlob"), ("x-ms-legal-hold", "true")];
     let put = client.send_with(&without, "PUT", "/con/b", &headers, "").await;

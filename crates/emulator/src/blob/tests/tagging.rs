@@ -100,9 +100,10 @@ async fn blobs_are_found_by_their_current_tags_page_by_page() {
     assert_eq!(names, ["dir/1", "dir/2", "dir/4", "b"]);
     let one = find("/?", "n%3D'2'%20AND%20x%3D'y'", String::new()).await;
     assert_eq!(one.elements("ContainerName"), ["other"]);
+    assert_eq!(one.elements("Key"), ["n", "x"]);
     let inside = find("/con?restype=container&", "%22n%22%3D'2'", String::new()).await;
     assert_eq!(inside.elements("Name"), ["dir/2"]);
     let container = find("/?", "%40container%3D'other'%20AND%20n%3E'0'", String::new()).await;
-    assert_eq!(container.elements("Name"), ["b"]);
+    assert_eq!((container.elements("Name"), container.elements("Key")), (vec!["b"], vec!["n"]), "of two tags");
     assert_eq!(find("/?", "n%3D'1'%20OR%20n%3D'2'", String::new()).await.refusal().0, 400);
 }

@@ -1,14 +1,12 @@
 //! Pages of a query's rows.
 //!
 //! Rows come in the order of the items' ordinals or of ORDER BY, ties in the order of ordinals. A continuation names
-//! the last row given, not a number of rows, so that writes between pages neither repeat nor skip rows that stay.
+//! the last row looked at, not a number of rows, so that writes between pages neither repeat nor skip rows that stay.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::change::Change;
@@ -18,6 +16,7 @@ use super::super::keys::Scope as KeyScope;
 use super::super::partition::Partition;
 use super::super::state::PAGE_BYTES_MAX;
 use super::ast::{Expression, Query, Select};
+use super::cursor::{Cursor, Reading, readings};
 use super::eval::{Scope, evaluate, object};
 use super::value::Value;
 
@@ -28,17 +27,6 @@ pub(super) struct Rows {
     pub(super) next: Option<Cursor>,
 }
 
-/// The last row of a page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Cursor {
-    range: String,
-    ordinal: u64,
-    /// The row's ORDER BY values; an undefined one is empty.
-    keys: Vec<String>,
-    /// Rows passed so far, skipped ones included.
-    passed: u64,
-}
-
 /// Where the SDK wants an ORDER BY query to resume.
 #[derive(Debug, Deserialize)]
 pub(super) struct Resume {
@@ -46,20 +34,6 @@ pub(super) struct Resume {
     rid: Option<String>,
     #[serde(default)]
     exclude: bool,
-}
-
-impl Cursor {
-    /// Reads a continuation.
-    pub(super) fn decode(text: &str) -> Result<Self, CosmosError> {
-        let invalid = || CosmosError::bad_request("The continuation is not one of this emulator's.");
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| invalid())?;
-        serde_json::from_slice(&bytes).map_err(|_| invalid())
-    }
-
-    /// The continuation's text.
-    pub(super) fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
-    }
 }
 
 /// All rows of a query over texts.
@@ -88,35 +62,37 @@ pub(super) fn rows(
         let found = all.map(|version| version.text()).filter(|document| matches(query, document));
         return Ok(Rows { texts: aggregate(query, found).into_iter().collect(), next: None });
     }
+    let readings = readings(partitions, scope, cursor.as_ref())?;
     let mut page = Page::new(query, cursor.as_ref().map_or(0, |cursor| cursor.passed), items_max);
-    let start = match &cursor {
-        None => 0,
-        Some(cursor) => partitions
-            .iter()
-            .position(|partition| *partition.id == *cursor.range)
-            .ok_or_else(|| CosmosError::range_gone(&cursor.range))?,
-    };
     if !query.order_by.is_empty() {
-        for partition in partitions.iter().take(1) {
-            for (version, keys) in sorted(query, partition, scope, cursor.as_ref(), resume.as_ref()) {
-                if let Some(more) = page.offer(partition, version, &keys) {
-                    return Ok(page.done(more));
+        // Several ranges were refused before: their rows would have to be merged.
+        let Some(reading) = readings.first() else {
+            return Ok(page.end());
+        };
+        let mut last = cursor.as_ref().map(|cursor| (cursor.keys.clone(), cursor.ordinal)).unwrap_or_default();
+        for (version, keys) in sorted(query, reading, cursor.as_ref(), resume.as_ref()) {
+            match page.offer(version) {
+                Offer::Taken => last = (keys.iter().map(|key| key.text().to_owned()).collect(), version.ordinal),
+                Offer::Full => return Ok(page.end_with(&readings, None, last)),
+                Offer::WindowIsOver => break,
+            }
+        }
+        return Ok(page.end());
+    }
+    for (index, reading) in readings.iter().enumerate() {
+        let mut after = reading.after;
+        for version in candidates(reading.partition, &reading.scope, reading.after) {
+            if matches(query, version.text()) {
+                match page.offer(version) {
+                    Offer::Taken => {}
+                    Offer::Full => return Ok(page.end_with(&readings[index..], after, Default::default())),
+                    Offer::WindowIsOver => return Ok(page.end()),
                 }
             }
-        }
-        return Ok(page.done(false));
-    }
-    let mut after = cursor.as_ref().map(|cursor| cursor.ordinal);
-    for partition in &partitions[start..] {
-        for version in candidates(partition, scope, after.take()) {
-            if matches(query, version.text())
-                && let Some(more) = page.offer(partition, version, &[])
-            {
-                return Ok(page.done(more));
-            }
+            after = Some(version.ordinal);
         }
     }
-    Ok(page.done(false))
+    Ok(page.end())
 }
 
 /// A page being filled.
@@ -128,43 +104,54 @@ struct Page<'q> {
     items_max: usize,
     bytes: usize,
     texts: Vec<String>,
-    last: Option<Cursor>,
+}
+
+/// What became of a row that was offered to a page.
+enum Offer {
+    /// The page holds it, or it is none or one to skip.
+    Taken,
+    /// It belongs to the next page.
+    Full,
+    /// Neither it nor any later one is wanted.
+    WindowIsOver,
 }
 
 impl<'q> Page<'q> {
     fn new(query: &'q Query, passed: u64, items_max: usize) -> Self {
         let (skip, take) = window(query);
         let most = skip.saturating_add(take);
-        Self { query, skip, most, passed, items_max, bytes: 0, texts: Vec::new(), last: None }
+        Self { query, skip, most, passed, items_max, bytes: 0, texts: Vec::new() }
     }
 
-    /// Takes a row, or ends the page: with true if the row belongs to another one, with false if the window is over.
-    fn offer(&mut self, partition: &Partition, version: &Arc<Change>, keys: &[Value<'_>]) -> Option<bool> {
+    fn offer(&mut self, version: &Arc<Change>) -> Offer {
         if self.passed >= self.most {
-            return Some(false);
+            return Offer::WindowIsOver;
         }
-        // An undefined value is no row.
-        let text = project(self.query, version.text())?;
+        let Some(text) = project(self.query, version.text()) else {
+            // An undefined value is no row.
+            return Offer::Taken;
+        };
         if self.passed >= self.skip {
             let full = self.texts.len() >= self.items_max || self.bytes + text.len() > PAGE_BYTES_MAX;
             if full && !self.texts.is_empty() {
-                return Some(true);
+                return Offer::Full;
             }
             self.bytes += text.len();
             self.texts.push(text);
         }
         self.passed += 1;
-        self.last = Some(Cursor {
-            range: partition.id.to_string(),
-            ordinal: version.ordinal,
-            keys: keys.iter().map(|key| key.text().to_owned()).collect(),
-            passed: self.passed,
-        });
-        None
+        Offer::Taken
     }
 
-    fn done(self, more: bool) -> Rows {
-        Rows { texts: self.texts, next: self.last.filter(|_| more) }
+    /// The last page.
+    fn end(self) -> Rows {
+        Rows { texts: self.texts, next: None }
+    }
+
+    /// A page with others to come: what is left to read, how far the first of it was read, and the last row's keys.
+    fn end_with(self, left: &[Reading<'_>], after: Option<u64>, (keys, ordinal): (Vec<String>, u64)) -> Rows {
+        let cursor = Cursor::before(left, after).with_row(keys, ordinal, self.passed);
+        Rows { texts: self.texts, next: Some(cursor) }
     }
 }
 
@@ -191,18 +178,17 @@ fn candidates<'a>(
     }
 }
 
-/// The matching items of a partition in the order of ORDER BY, after where a page ended or the SDK resumes.
+/// The matching items in the order of ORDER BY, after where a page ended or the SDK resumes.
 fn sorted<'a>(
     query: &'a Query,
-    partition: &'a Partition,
-    scope: &'a KeyScope,
+    reading: &'a Reading<'a>,
     cursor: Option<&Cursor>,
     resume: Option<&Resume>,
 ) -> Vec<(&'a Arc<Change>, Vec<Value<'a>>)> {
     // Ties follow the first criterion's direction, as the SDKs' merge expects.
     let descending = query.order_by.first().is_some_and(|order| order.descending);
     let by_ordinal = |left: u64, right: u64| if descending { right.cmp(&left) } else { left.cmp(&right) };
-    let mut found: Vec<_> = candidates(partition, scope, None)
+    let mut found: Vec<_> = candidates(reading.partition, &reading.scope, None)
         .filter(|version| matches(query, version.text()))
         .map(|version| (version, keys(query, version.text())))
         .collect();
@@ -252,7 +238,8 @@ fn compare(query: &Query, left: &[Value<'_>], right: &[Value<'_>]) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
-fn matches(query: &Query, document: &str) -> bool {
+/// Whether a document is one the query asks for.
+pub(super) fn matches(query: &Query, document: &str) -> bool {
     query
         .filter
         .as_ref()

@@ -113,7 +113,10 @@ impl State {
             written.push(outcome);
         }
         // A change's place in the history follows those of its transaction before it.
-        self.commit(partition, changes);
+        self.commit(partition, changes).map_err(|error| {
+            self.ordinal = ordinal_before;
+            (0, error)
+        })?;
         Ok(written)
     }
 
@@ -137,17 +140,15 @@ impl State {
             (WriteKind::Create(document) | WriteKind::Upsert(document), None) => {
                 self.ordinal += 1;
                 let ordinal = self.ordinal;
-                Ok(Written::Created(self.version(step, &id, Op::Create, document, (ordinal, None))))
+                Ok(Written::Created(self.version(step, &id, document, ordinal, None)))
             }
             (WriteKind::Upsert(document) | WriteKind::Replace(document), Some(current)) => {
-                let place = (current.ordinal, Some(current.lsn));
-                Ok(Written::Replaced(self.version(step, &id, Op::Replace, document, place)))
+                Ok(Written::Replaced(self.version(step, &id, document, current.ordinal, Some(&current))))
             }
             (WriteKind::Delete, Some(current)) => Ok(Written::Deleted(Arc::new(Change {
                 seq: self.next_seq() + u64::from(step.place),
                 range: Arc::clone(&self.partitions[step.partition].id),
                 lsn: step.lsn,
-                place: step.place,
                 op: Op::Delete,
                 ts: step.now.as_second(),
                 document: None,
@@ -159,34 +160,40 @@ impl State {
         }
     }
 
-    /// A new version of an item, given its ordinal and its version before.
+    /// A new version of an item, given its ordinal and its version before. The texts of its id and key are shared with
+    /// what is there: every version is kept.
     fn version(
         &self,
         step: &Step<'_>,
         id: &str,
-        op: Op,
         document: String,
-        (ordinal, previous_lsn): (u64, Option<u64>),
+        ordinal: u64,
+        before: Option<&Change>,
     ) -> Arc<Change> {
+        let partition = &self.partitions[step.partition];
+        let (id, key) = match before {
+            Some(before) => (Arc::clone(&before.id), Arc::clone(&before.key)),
+            None => (Arc::from(id), partition.shared(step.key).text),
+        };
         let etag = step.etags.next(step.now);
         let ts = step.now.as_second();
         let rid = ids::document_rid(self.numbers.database, self.numbers.container, ordinal);
         let self_link = format!("{}docs/{rid}/", self.numbers.self_link());
-        let expires_at = expiry(self.default_ttl, ttl_of(&document), ts);
+        let own_ttl = self.default_ttl.and_then(|_| ttl_of(&document));
+        let expires_at = expiry(self.default_ttl, own_ttl, ts);
         let stored = append(&document, SystemProperties { rid: &rid, self_link: &self_link, etag: &etag, ts });
         Arc::new(Change {
             seq: self.next_seq() + u64::from(step.place),
-            range: Arc::clone(&self.partitions[step.partition].id),
+            range: Arc::clone(&partition.id),
             lsn: step.lsn,
-            place: step.place,
-            op,
-            id: Arc::from(id),
-            key: Arc::clone(&step.key.text),
+            op: if before.is_some() { Op::Replace } else { Op::Create },
+            id,
+            key,
             epk: EffectivePartitionKey::clone(&step.key.epk),
             etag: Arc::from(etag),
             ts,
             document: Some(Bytes::from(stored)),
-            previous_lsn,
+            previous_lsn: before.map(|before| before.lsn),
             ordinal,
             expires_at,
         })
