@@ -1,7 +1,5 @@
 //! A client of the service without a network, that holds a signature over everything.
 
-use std::path::Path;
-
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -87,38 +85,42 @@ pub(super) fn container_signature(permissions: &str, expiry: &str, policy: &str)
 }
 
 fn sign(text: &str) -> String {
+    utf8_percent_encode(&base64(text), NON_ALPHANUMERIC).to_string()
+}
+
+/// The signature of a text.
+fn base64(text: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(&BASE64.decode(crate::BLOB_KEY).unwrap()).unwrap();
     mac.update(text.as_bytes());
-    let sig = BASE64.encode(mac.finalize().into_bytes());
-    utf8_percent_encode(&sig, NON_ALPHANUMERIC).to_string()
+    BASE64.encode(mac.finalize().into_bytes())
 }
 
 impl Client {
     /// A service with the container `con`.
     pub(super) async fn new() -> Self {
-        Self::with_container(Self::bare(Arc::new(Clock::default()))).await
+        Self::bare().prepared().await
     }
 
-    /// A client of a service that keeps its state in a journal.
-    pub(super) async fn kept(journal: &Path) -> Self {
-        let client = Self::bare(Arc::new(Clock::default()));
-        client.service.keep_in(journal).unwrap();
-        Self::with_container(client).await
+    /// The same, that writes a journal.
+    pub(super) async fn keeping(path: &std::path::Path) -> Self {
+        Self::reopened(path).prepared().await
     }
 
-    /// A client of another service with what a journal holds, at the same time.
-    pub(super) fn reopened(&self, journal: &Path) -> Self {
-        let client = Self::bare(Arc::clone(&self.clock));
-        client.service.keep_in(journal).unwrap();
+    /// A service with what a journal holds.
+    pub(super) fn reopened(path: &std::path::Path) -> Self {
+        let client = Self::bare();
+        client.service.keep_in(path).unwrap();
         client
     }
 
-    fn bare(clock: Arc<Clock>) -> Self {
+    fn bare() -> Self {
+        let clock = Arc::new(Clock::default());
         let service = BlobService::new(Arc::clone(&clock));
         Self { service, clock, everything: signature("rwdxyltfi") }
     }
 
-    async fn with_container(client: Self) -> Self {
+    async fn prepared(self) -> Self {
+        let client = self;
         let created = client.send("PUT", "/con?restype=container", &[], "").await;
         assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
         client
@@ -150,6 +152,32 @@ impl Client {
     ) -> Answer {
         let joint = if path.contains('?') { '&' } else { '?' };
         self.send_raw(method, &format!("/devstoreaccount1{path}{joint}{signature}"), headers, body).await
+    }
+
+    /// Sends with the account's key, as "Authorize with Shared Key" has it. `query` is in order.
+    pub(super) async fn send_with_key(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let length = if body.is_empty() { String::new() } else { body.len().to_string() };
+        let mut text = format!("{method}\n\n\n{length}\n\n\n\n\n\n\n\n\n");
+        for (name, value) in headers {
+            text.push_str(&format!("{name}:{value}\n"));
+        }
+        text.push_str(&format!("/devstoreaccount1/devstoreaccount1{path}"));
+        for (name, value) in query {
+            text.push_str(&format!("\n{name}:{value}"));
+        }
+        let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let signature = base64(&text);
+        let authorization = format!("SharedKey devstoreaccount1:{signature}");
+        let mut all = vec![("authorization", authorization.as_str()), ("content-length", length.as_str())];
+        all.extend_from_slice(headers);
+        self.send_raw(method, &format!("/devstoreaccount1{path}?{}", pairs.join("&")), &all, body).await
     }
 
     pub(super) async fn send_raw(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Answer {
