@@ -85,6 +85,7 @@ NAMES = [
     "listing: more versions of one blob than a page holds",
     "immutability: a policy at upload protects the version",
     "immutability: set, extended, locked, deleted",
+    "immutability: an expired policy allows to delete and still forbids metadata",
     "legal hold: set at upload and later, protects until it is cleared",
     "encryption scope: of a blob and of its container",
     "customer-provided key: needed on every read",

@@ -114,9 +114,11 @@ check("immutability: policy and legal hold", async (env) => {
   const held = (await env.container()).getBlockBlobClient("h");
   await held.upload("x", 1, { legalHold: true });
   equal((await held.getProperties()).legalHold, true);
-  await refused(409, "BlobImmutableDueToLegalHold", () => held.setHTTPHeaders({}));
+  await held.setHTTPHeaders({ blobContentType: "a/b" });
+  await refused(409, "BlobImmutableDueToLegalHold", () => held.setMetadata({ a: "b" }));
+  await refused(409, "BlobImmutableDueToLegalHold", () => held.delete());
   equal((await held.setLegalHold(false)).legalHold, false);
-  await held.setHTTPHeaders({});
+  await held.setMetadata({ a: "b" });
 });
 
 check("encryption scope", async (env) => {
