@@ -214,6 +214,18 @@ def faults(env):
     equal(patient.get_blob_client(container.container_name, "a").download_blob().readall(), b"x")
 
 
+@check("faults: a put whose answer is lost was done")
+def lost_answer(env):
+    container = env.container()
+    rule = {"service": "blob", "operation": "put", "action": "respond-then-reset", "count": 1}
+    env.control("POST", "faults", {"rules": [rule]})
+    patient = env.client(retry_total=3, initial_backoff=0, increment_base=0, random_jitter_range=0)
+    # The SDK sends it again, and the second time the blob is there.
+    refused(409, "BlobAlreadyExists", patient.get_blob_client(container.container_name, "a").upload_blob, b"once")
+    equal(container.download_blob("a").readall(), b"once")
+    equal(len(list(container.list_blobs(include=["versions"]))), 1)
+
+
 LACKING = [
     ("GET", "/", {"restype": "service", "comp": "stats"}, {}),
     ("POST", "/", {"restype": "service", "comp": "userdelegationkey"}, {}),
