@@ -155,7 +155,8 @@ check("customer-provided key", async (env) => {
 check("service properties and account information", async (env) => {
   const before = await env.service.getProperties();
   equal([before.deleteRetentionPolicy.enabled, before.deleteRetentionPolicy.days], [true, 7]);
-  const cors = [{ allowedOrigins: "https://example.com", allowedMethods: "GET,PUT", allowedHeaders: "*", exposedHeaders: "etag", maxAgeInSeconds: 60 }];
+  const rule = { allowedOrigins: "https://example.com", allowedMethods: "GET,PUT", allowedHeaders: "*", exposedHeaders: "etag" };
+  const cors = [{ ...rule, maxAgeInSeconds: 60 }];
   await env.service.setProperties({ cors, deleteRetentionPolicy: { enabled: true, days: 3 } });
   const read = await env.service.getProperties();
   equal([read.cors, read.deleteRetentionPolicy.days], [cors, 3]);
