@@ -51,7 +51,7 @@ pub(super) fn run(call: &Call<'_>, container: &Container) -> Result<Reply, Cosmo
     } else {
         run_bulk(call, container, &operations)?
     };
-    Ok(reply.with_count(operations.len()).with_paths(container))
+    Ok(reply.with_paths(container))
 }
 
 fn run_atomic(call: &Call<'_>, container: &Container, operations: &[Operation<'_>]) -> Result<Reply, CosmosError> {

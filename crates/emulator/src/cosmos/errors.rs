@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use super::respond::Position;
+
 /// A request that is refused, as the client sees it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{status} {message}")]
@@ -9,6 +11,10 @@ pub(crate) struct CosmosError {
     pub(crate) status: StatusCode,
     pub(crate) substatus: Option<u32>,
     pub(crate) message: String,
+    /// What else the body tells: with a query that needs a plan, the plan.
+    pub(crate) additional: Option<String>,
+    /// Where the partition stood that refused. Clients take their session's tokens from refusals too.
+    pub(crate) position: Option<Box<Position>>,
 }
 
 /// Substatus: the document's partition key is not the one in the header.
@@ -26,11 +32,17 @@ const COLLECTION_RID_MISMATCH: u32 = 1024;
 
 impl CosmosError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, substatus: None, message: message.into() }
+        Self { status, substatus: None, message: message.into(), additional: None, position: None }
     }
 
     fn with_substatus(mut self, substatus: u32) -> Self {
         self.substatus = Some(substatus);
+        self
+    }
+
+    /// Adds where the partition stands that refuses.
+    pub(crate) fn at(mut self, position: Position) -> Self {
+        self.position = Some(Box::new(position));
         self
     }
 
@@ -103,13 +115,14 @@ impl CosmosError {
             .with_substatus(PARTITION_KEY_MISMATCH)
     }
 
-    /// 400/1004.
-    pub(crate) fn needs_query_plan() -> Self {
-        Self::bad_request(
+    /// 400/1004, with the plan as JSON: the JavaScript SDK asks for one only if the refusal has it too.
+    pub(crate) fn needs_query_plan(plan: String) -> Self {
+        let mut error = Self::bad_request(
             "Cross partition query with ORDER BY, TOP, OFFSET or an aggregate cannot be served directly over several \
              partition key ranges: ask for a query plan and query each range.",
-        )
-        .with_substatus(CROSS_PARTITION_NOT_SERVABLE)
+        );
+        error.additional = Some(plan);
+        error.with_substatus(CROSS_PARTITION_NOT_SERVABLE)
     }
 
     /// 400/1024.
@@ -120,7 +133,7 @@ impl CosmosError {
 
     /// A refusal with any status, for fault rules.
     pub(crate) fn injected(status: StatusCode, substatus: Option<u32>) -> Self {
-        Self { status, substatus, message: "Given by a fault rule of the emulator.".to_owned() }
+        Self { substatus, ..Self::new(status, "Given by a fault rule of the emulator.") }
     }
 
     /// The `code` of the JSON body.

@@ -11,6 +11,7 @@ use super::headers;
 use super::json;
 use super::keys::{self, Component, Key, KeyDefinition};
 use super::respond::{Position, Reply};
+use super::session;
 use super::state::{State, Write, WriteKind, Written};
 use super::store::Container;
 use super::system_properties;
@@ -157,17 +158,31 @@ fn write_in(
     kind: WriteKind,
 ) -> Result<(Written, Position), CosmosError> {
     let owned = |name| headers::text(call.parts, name).map(str::to_owned);
-    let (if_match, if_none_match) = (owned(headers::IF_MATCH), owned(headers::IF_NONE_MATCH));
-    let write = Write { id, kind, if_match, if_none_match };
+    let reads = matches!(kind, WriteKind::Read);
+    if reads && !wants_any_replica(call.parts) {
+        session::check(call.parts, state.partition_of(&key.epk))?;
+    }
+    // If-Match is a condition of writes; a read does not look at it.
+    let if_match = owned(headers::IF_MATCH).filter(|_| !reads);
+    let write = Write { id, kind, if_match, if_none_match: owned(headers::IF_NONE_MATCH) };
     let written = state
         .transact(key, vec![write], &call.service.store.etags, call.now)
-        .map_err(|(_, error)| error)?
+        .map_err(|(_, error)| error.at(position(state, key, None)))?
         .pop()
         .ok_or_else(|| CosmosError::bad_request("The transaction is empty."))?;
-    let partition = state.partition_of(&key.epk);
-    let (range, lsn) = (partition.id.to_string(), partition.lsn());
-    let position = Position { range, lsn, item_lsn: Some(written.change().lsn) };
+    let position = position(state, key, Some(written.change().lsn));
     Ok((written, position))
+}
+
+/// Where the partition of a key stands.
+fn position(state: &State, key: &Key, item_lsn: Option<u64>) -> Position {
+    let partition = state.partition_of(&key.epk);
+    Position { range: partition.id.to_string(), lsn: partition.lsn(), item_lsn }
+}
+
+/// Whether a read is content with what any replica has, whatever its session has seen.
+fn wants_any_replica(parts: &Parts) -> bool {
+    headers::text(parts, "x-ms-consistency-level").is_some_and(|level| level.eq_ignore_ascii_case("Eventual"))
 }
 
 /// The answer to a write or read that was done.

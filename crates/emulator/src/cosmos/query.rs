@@ -77,14 +77,15 @@ struct Parameter<'a> {
 
 /// `POST …/docs` with a query.
 pub(super) fn run(call: &Call<'_>, container: &Container) -> Result<Reply, CosmosError> {
-    let (query, resume) = parse(call)?;
-    serve(call, container, &query, resume)
+    let (query, spec) = parse(call)?;
+    serve(call, container, &query, &spec.query, spec.resume_filter)
 }
 
 /// `GET …/docs` without `A-IM`: all items.
 pub(super) fn read_all(call: &Call<'_>, container: &Container) -> Result<Reply, CosmosError> {
-    let query = parser::parse("SELECT * FROM c", &HashMap::new())?;
-    serve(call, container, &query, None)
+    const EVERYTHING: &str = "SELECT * FROM c";
+    let query = parser::parse(EVERYTHING, &HashMap::new())?;
+    serve(call, container, &query, EVERYTHING, None)
 }
 
 /// Runs a query over descriptions of databases or containers.
@@ -106,9 +107,9 @@ pub(super) fn holds(condition: &str, document: &str) -> Result<bool, CosmosError
     Ok(page::matches(&query, document))
 }
 
-fn parse(call: &Call<'_>) -> Result<(Query, Option<Resume>), CosmosError> {
+fn parse<'a>(call: &Call<'a>) -> Result<(Query, Spec<'a>), CosmosError> {
     let spec = spec(call)?;
-    Ok((parser::parse(&spec.query, &parameters(&spec))?, spec.resume_filter))
+    Ok((parser::parse(&spec.query, &parameters(&spec))?, spec))
 }
 
 fn spec<'a>(call: &Call<'a>) -> Result<Spec<'a>, CosmosError> {
@@ -123,7 +124,13 @@ fn parameters(spec: &Spec<'_>) -> HashMap<String, String> {
         .collect()
 }
 
-fn serve(call: &Call<'_>, container: &Container, query: &Query, resume: Option<Resume>) -> Result<Reply, CosmosError> {
+fn serve(
+    call: &Call<'_>,
+    container: &Container,
+    query: &Query,
+    text: &str,
+    resume: Option<Resume>,
+) -> Result<Reply, CosmosError> {
     let items_max = headers::page_items(call.parts)?;
     let cursor = headers::text(call.parts, headers::CONTINUATION).map(Cursor::decode).transpose()?;
     let state = container.current(call.now);
@@ -131,7 +138,7 @@ fn serve(call: &Call<'_>, container: &Container, query: &Query, resume: Option<R
     let global =
         !query.order_by.is_empty() || query.aggregates() || query.top.is_some() || query.offset_limit.is_some();
     if partitions.len() > 1 && global {
-        return Err(CosmosError::needs_query_plan());
+        return Err(CosmosError::needs_query_plan(plan::plan_of(query, text)?));
     }
     let rows = page::rows(query, &partitions, &scope, cursor, resume, items_max)?;
     let reply = reply("Documents", &state.numbers.rid(), &rows)
@@ -139,7 +146,7 @@ fn serve(call: &Call<'_>, container: &Container, query: &Query, resume: Option<R
         .with_paths(container);
     Ok(match partitions[..] {
         [partition] => reply.at(&Position { range: partition.id.to_string(), lsn: partition.lsn(), item_lsn: None }),
-        _ => reply,
+        _ => reply.with_session(partitions.iter().map(|partition| (&*partition.id, partition.lsn()))),
     })
 }
 

@@ -13,7 +13,7 @@ use super::store::Container;
 const PATH_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b'#').add(b'?');
 
 /// Where a partition stood when it answered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) range: String,
     pub(crate) lsn: u64,
@@ -56,10 +56,16 @@ impl Reply {
 
     /// A refusal.
     pub(crate) fn refusal(error: &CosmosError) -> Self {
-        let body = serde_json::json!({ "code": error.code(), "message": error.message });
-        let reply = Self::json(error.status, body.to_string());
-        match error.substatus {
-            Some(substatus) => reply.with("x-ms-substatus", substatus.to_string()),
+        let mut body = serde_json::json!({ "code": error.code(), "message": error.message });
+        if let Some(additional) = &error.additional {
+            body["additionalErrorInfo"] = serde_json::Value::from(additional.as_str());
+        }
+        let mut reply = Self::json(error.status, body.to_string());
+        if let Some(substatus) = error.substatus {
+            reply = reply.with("x-ms-substatus", substatus.to_string());
+        }
+        match &error.position {
+            Some(position) => reply.at(position),
             None => reply,
         }
     }
@@ -115,6 +121,12 @@ impl Reply {
         reply
     }
 
+    /// Adds the session tokens of several partitions, by their ids and sequence numbers.
+    pub(crate) fn with_session<'a>(self, positions: impl Iterator<Item = (&'a str, u64)>) -> Self {
+        let tokens: Vec<String> = positions.map(|(range, lsn)| session_token(range, lsn)).collect();
+        self.with("x-ms-session-token", tokens.join(","))
+    }
+
     /// Adds what every answer carries and ends the making.
     pub(crate) fn finish(mut self, now: Timestamp, activity: &str) -> Response<Bytes> {
         let headers = &mut self.headers;
@@ -138,6 +150,11 @@ impl Reply {
         *response.headers_mut() = self.headers;
         response
     }
+}
+
+/// The token of a session that has seen a partition up to a sequence number.
+fn session_token(range: &str, lsn: u64) -> String {
+    format!("{range}:0#{lsn}#0={lsn}")
 }
 
 /// A time as HTTP dates are written.

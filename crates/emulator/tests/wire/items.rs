@@ -218,3 +218,28 @@ async fn an_item_answers_to_its_resource_id() {
     assert_eq!(read, document);
     driver.run(CosmosOperation::delete_item(by_rid)).await.unwrap();
 }
+
+#[tokio::test]
+async fn reads_and_refusals_know_the_session() {
+    let emulator = start().await;
+    emulator.create_container(CONTAINER).await;
+    let key = ("x-ms-documentdb-partitionkey", "[\"p\"]");
+    let created = emulator.send("POST", DOCS, &[key], r#"{"id":"1","pk":"p"}"#).await;
+    let token = created.header("x-ms-session-token");
+    for (verb, path, body, status) in [
+        ("POST", DOCS.to_owned(), r#"{"id":"1","pk":"p"}"#, 409),
+        ("GET", format!("{DOCS}/none"), "", 404),
+        ("DELETE", format!("{DOCS}/none"), "", 404),
+    ] {
+        let refused = emulator.send(verb, &path, &[key], body).await;
+        assert_eq!((refused.status, refused.header("x-ms-session-token")), (status, token));
+    }
+    let path = format!("{DOCS}/1");
+    let future = ("x-ms-session-token", "0:0#1000#0=1000");
+    let refused = emulator.send("GET", &path, &[key, future], "").await;
+    assert_eq!((refused.status, refused.substatus()), (404, "1002"));
+    let eventual = [key, future, ("x-ms-consistency-level", "Eventual")];
+    assert_eq!(emulator.send("GET", &path, &eventual, "").await.status, 200);
+    let conditional = [key, ("if-match", "\"other\"")];
+    assert_eq!(emulator.send("GET", &path, &conditional, "").await.status, 200, "If-Match is a condition of writes");
+}

@@ -24,8 +24,7 @@ pub(super) fn success(written: &Written, minimal: bool) -> String {
 /// The result of an operation that was refused.
 pub(super) fn refusal(error: &CosmosError) -> String {
     let substatus = error.substatus.map_or_else(String::new, |substatus| format!(",\"subStatusCode\":{substatus}"));
-    let message = serde_json::Value::from(error.message.as_str());
-    format!("{{\"statusCode\":{},\"requestCharge\":1.00{substatus},\"message\":{message}}}", error.status.as_u16())
+    format!("{{\"statusCode\":{},\"requestCharge\":1.00{substatus}}}", error.status.as_u16())
 }
 
 /// The result of an operation that another one's refusal undid or kept from being done.

@@ -40,6 +40,10 @@ impl Parser<'_> {
         if self.take_word("DISTINCT") {
             return Err(QueryError::unsupported("DISTINCT"));
         }
+        // Before the expressions, which use names that only the joins explain.
+        if self.joins() {
+            return Err(QueryError::unsupported("JOIN"));
+        }
         let top = if self.take_word("TOP") { Some(self.amount()?) } else { None };
         let select = self.select()?;
         let from_start = self.token().span.start;
@@ -92,10 +96,8 @@ impl Parser<'_> {
             return Err(QueryError::unsupported("FROM over a part of the document"));
         }
         let alias = self.alias_after()?.unwrap_or(source);
-        for clause in ["JOIN", "IN"] {
-            if self.is_word(clause) {
-                return Err(QueryError::unsupported(clause));
-            }
+        if self.is_word("IN") {
+            return Err(QueryError::unsupported("IN"));
         }
         Ok(alias)
     }
@@ -135,6 +137,12 @@ impl Parser<'_> {
         let explicit =
             if self.tokens.get(from + 2).is_some_and(|token| is(&token.kind, "AS")) { from + 3 } else { from + 2 };
         word(explicit).or_else(|| word(from + 1))
+    }
+
+    /// Whether a JOIN follows the outermost FROM; as a property's name it has a dot before it.
+    fn joins(&self) -> bool {
+        let is_join = |pair: &[Token]| is(&pair[1].kind, "JOIN") && !matches!(pair[0].kind, Kind::Symbol("."));
+        self.tokens.windows(2).any(is_join)
     }
 
     /// A number of rows: a literal or a parameter.
@@ -261,6 +269,7 @@ mod tests {
             ("SELECT DISTINCT c.a FROM c", "DISTINCT"),
             ("SELECT c.a FROM c GROUP BY c.a", "GROUP BY"),
             ("SELECT * FROM c JOIN t IN c.tags", "JOIN"),
+            ("SELECT VALUE t FROM c JOIN t IN c.tags", "JOIN"),
             ("SELECT * FROM t IN c.tags", "IN"),
             ("SELECT * FROM c.tags", "FROM over a part of the document"),
             ("SELECT * FROM c WHERE ST_WITHIN(c.a, c.b)", "function ST_WITHIN"),

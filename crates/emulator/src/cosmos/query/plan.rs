@@ -16,14 +16,18 @@ const RESUME_PLACE: &str = "{documentdb-formattableorderbyquery-filter}";
 pub(in super::super) fn plan(call: &Call<'_>) -> Result<Reply, CosmosError> {
     let spec = spec(call)?;
     let query = parser::parse(&spec.query, &parameters(&spec))?;
-    let info = info(&query, &spec.query)?;
-    let body = json!({
+    Ok(Reply::json(StatusCode::OK, plan_of(&query, &spec.query)?).with_count(1))
+}
+
+/// The plan as JSON.
+pub(super) fn plan_of(query: &Query, text: &str) -> Result<String, QueryError> {
+    let plan = json!({
         "partitionedQueryExecutionInfoVersion": 2,
-        "queryInfo": info,
+        "queryInfo": info(query, text)?,
         "queryRanges": [{ "min": "", "max": "FF", "isMinInclusive": true, "isMaxInclusive": false }],
         "hybridSearchQueryInfo": null,
     });
-    Ok(Reply::json(StatusCode::OK, body.to_string()).with_count(1))
+    Ok(plan.to_string())
 }
 
 fn info(query: &Query, text: &str) -> Result<Value, QueryError> {
@@ -107,13 +111,13 @@ fn payload(query: &Query, text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn plan_of(text: &str) -> Value {
+    fn info_of(text: &str) -> Value {
         info(&parser::parse(text, &[].into()).unwrap(), text).unwrap()
     }
 
     #[test]
     fn an_order_by_query_is_wrapped_for_the_merge() {
-        let plan = plan_of("SELECT c.a, c.b x FROM c WHERE c.v > 1 OR c.w ORDER BY c.id DESC, c.a OFFSET 1 LIMIT 2");
+        let plan = info_of("SELECT c.a, c.b x FROM c WHERE c.v > 1 OR c.w ORDER BY c.id DESC, c.a OFFSET 1 LIMIT 2");
         assert_eq!(plan["orderBy"], json!(["Descending", "Ascending"]));
         assert_eq!(plan["orderByExpressions"], json!(["c.id", "c.a"]));
         assert_eq!((&plan["offset"], &plan["limit"]), (&json!(1), &json!(2)));
@@ -127,11 +131,11 @@ mod tests {
 
     #[test]
     fn windows_and_counts_are_rewritten_and_plain_queries_are_not() {
-        assert_eq!(plan_of("SELECT * FROM c OFFSET 3 LIMIT 4")["rewrittenQuery"], "SELECT * FROM c OFFSET 0 LIMIT 7");
-        let count = plan_of("SELECT VALUE COUNT(1) FROM c WHERE c.a");
+        assert_eq!(info_of("SELECT * FROM c OFFSET 3 LIMIT 4")["rewrittenQuery"], "SELECT * FROM c OFFSET 0 LIMIT 7");
+        let count = info_of("SELECT VALUE COUNT(1) FROM c WHERE c.a");
         assert_eq!(count["rewrittenQuery"], r#"SELECT VALUE [{"item": COUNT(1)}] FROM c WHERE c.a"#);
         assert_eq!(count["aggregates"], json!(["Count"]));
-        assert_eq!(plan_of("SELECT TOP 5 * FROM c")["rewrittenQuery"], "");
-        assert_eq!(plan_of("SELECT TOP 5 * FROM c")["top"], 5);
+        assert_eq!(info_of("SELECT TOP 5 * FROM c")["rewrittenQuery"], "");
+        assert_eq!(info_of("SELECT TOP 5 * FROM c")["top"], 5);
     }
 }
