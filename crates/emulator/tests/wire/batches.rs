@@ -102,7 +102,7 @@ async fn a_patch_changes_what_it_names_under_the_conditions_it_has() {
 
     for (headers, id, body, status) in [
         (vec![key], "d1", patch, 412),
-        (vec![key, ("if-match", before.header("etag"))], "d1", r#"[{"op":"incr","path":"/n","value":1}]"#, 412),
+        (vec![key, ("if-match", before.header("etag"))], "d1", r#"[{"op":"remove","path":"/none"}]"#, 412),
         (vec![key], "none", r#"[{"op":"incr","path":"/n","value":1}]"#, 404),
         (vec![key], "d1", r#"[{"op":"incr","path":"/n","value":1},{"op":"remove","path":"/none"}]"#, 400),
         (vec![key], "d1", r#"[{"op":"set","path":"/pk","value":"q"}]"#, 400),

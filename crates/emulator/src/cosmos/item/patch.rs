@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::super::Call;
 use super::super::errors::CosmosError;
+use super::super::headers;
 use super::super::json;
 use super::super::keys::{Key, KeyDefinition};
 use super::super::query;
@@ -17,7 +18,7 @@ use super::super::respond::Reply;
 use super::super::state::{State, WriteKind};
 use super::super::store::Container;
 use super::super::system_properties;
-use super::{Draft, key_in, write_in};
+use super::{Draft, key_in, position, write_in};
 
 /// The most operations in one patch.
 const OPERATIONS_MAX: usize = 10;
@@ -120,8 +121,13 @@ pub(in super::super) fn run(call: &Call<'_>, container: &Container, id: &str) ->
     let key = key_in(call.parts, &container.definition, None)?;
     let mut state = container.current(call.now);
     let id = state.id_of(&key, id);
-    let document = current(&state, &key, &id).ok_or_else(|| CosmosError::not_found(&id))?;
-    let patched = patch.apply(&document, &container.definition)?;
+    let version = state.partition_of(&key.epk).get(&key.epk, &key.text, &id).cloned();
+    let version = version.ok_or_else(|| CosmosError::not_found(&id).at(position(&state, &key, None)))?;
+    // Before the patch is applied: it may well fail on a version that its sender has not seen.
+    if headers::text(call.parts, headers::IF_MATCH).is_some_and(|known| known != "*" && *known != *version.etag) {
+        return Err(CosmosError::precondition().at(position(&state, &key, None)));
+    }
+    let patched = patch.apply(version.text(), &container.definition)?;
     // The lock is held from the reading to the writing: no version can come between.
     let (written, position) = write_in(call, &mut state, &key, id, WriteKind::Replace(patched))?;
     drop(state);
