@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 import xml.etree.ElementTree
 
-from azurite_more import REQUESTS
+from azurite_more import READ, REQUESTS
 from blob_wire import ACCOUNT, KEY, REST_VERSION, Wire
 
 TABLE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "emulator-azurite.md"
@@ -58,7 +58,9 @@ class Server:
         self.url = url if url.endswith("/" + ACCOUNT) else f"{url}/{ACCOUNT}"
         self.wire = Wire(self.url)
         self.wrong = Wire(self.url, base64.b64encode(b"wrong" * 13).decode())
-        self.kept = {"endpoint": self.url}
+        # A source of a copy, with a signature to read it.
+        source = urllib.parse.urlencode(sas(READ, None, ""), quote_via=urllib.parse.quote)
+        self.kept = {"endpoint": self.url, "source": f"{self.url}/first/a?{source}"}
 
     def fill(self, text):
         return re.sub(r"\{([a-z0-9-]+)\}", lambda match: self.kept.get(match[1], match[1]), text)
@@ -94,7 +96,7 @@ class Server:
         for pattern, name in KINDS:
             if pattern.match(text):
                 return name(text)
-        return re.sub(r"\?snapshot=.*", "?snapshot=<id>", text)
+        return re.sub(r"^(<endpoint>[^?]*\?).*", r"\1<query>", text)
 
 
 def flatten(element, path, facts, kind):

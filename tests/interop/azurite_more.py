@@ -70,12 +70,15 @@ COPIES = [
     request("copy: source if none match", "PUT", "/first/copied", headers={"x-ms-copy-source": "{endpoint}/first/a", "x-ms-source-if-none-match": "{a}"}),
     request("copy: source if modified since then", "PUT", "/first/copied", headers={"x-ms-copy-source": "{endpoint}/first/a", "x-ms-source-if-modified-since": FUTURE}),
     request("copy: source if unmodified since before", "PUT", "/first/copied", headers={"x-ms-copy-source": "{endpoint}/first/a", "x-ms-source-if-unmodified-since": PAST}),
-    request("copy: at once", "PUT", "/first/at-once", headers={"x-ms-copy-source": "{endpoint}/first/a", "x-ms-requires-sync": "true"}),
+    request("copy: at once", "PUT", "/first/at-once", headers={"x-ms-copy-source": "{source}", "x-ms-requires-sync": "true"}),
+    request("copy: at once, unsigned", "PUT", "/odd/at-once", headers={"x-ms-copy-source": "{endpoint}/first/a", "x-ms-requires-sync": "true"}),
     request("copy: head of at once", "HEAD", "/first/at-once"),
     request("copy: abort", "PUT", "/first/copied", "comp=copy&copyid={copy}", {"x-ms-copy-action": "abort"}),
     request("copy: abort without action", "PUT", "/first/copied", "comp=copy&copyid={copy}"),
-    request("copy: block from url", "PUT", "/odd/from-url", f"comp=block&blockid={block_id('1')}", {"x-ms-copy-source": "{endpoint}/first/a", "x-ms-source-range": "bytes=2-4"}),
-    put("copy: put from url", "/odd/put-from-url", headers={"x-ms-copy-source": "{endpoint}/first/a"}),
+    request("copy: block from url", "PUT", "/odd/from-url", f"comp=block&blockid={block_id('1')}", {"x-ms-copy-source": "{source}", "x-ms-source-range": "bytes=2-4"}),
+    request("copy: block from url, unsigned", "PUT", "/odd/from-url", f"comp=block&blockid={block_id('1')}", {"x-ms-copy-source": "{endpoint}/first/a"}),
+    request("copy: blocks from url", "GET", "/odd/from-url", "comp=blocklist&blocklisttype=all"),
+    put("copy: put from url", "/odd/put-from-url", headers={"x-ms-copy-source": "{source}"}),
 ]
 
 

@@ -6,11 +6,17 @@
 
 #[path = "blob/client.rs"]
 mod client;
+#[path = "blob/copying.rs"]
+mod copying;
 #[path = "blob/listing.rs"]
 mod listing;
+#[path = "blob/protecting.rs"]
+mod protecting;
 #[path = "blob/reading.rs"]
 mod reading;
 #[path = "blob/refusals.rs"]
 mod refusals;
+#[path = "blob/tagging.rs"]
+mod tagging;
 #[path = "blob/writing.rs"]
 mod writing;

@@ -32,6 +32,9 @@ mod query;
 #[path = "reference/ranges.rs"]
 mod ranges;
 #[cfg(test)]
+#[path = "reference/relation.rs"]
+mod relation;
+#[cfg(test)]
 #[path = "reference/shape.rs"]
 mod shape;
 #[cfg(test)]

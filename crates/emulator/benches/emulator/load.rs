@@ -11,9 +11,6 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 
-/// The longest a round may take, or an update of everything; what is left then is not sent.
-const ROUND_MAX: Duration = Duration::from_secs(45);
-
 /// Writes the request with a number into a buffer.
 pub(crate) type Make<'a> = dyn Fn(&mut Vec<u8>, u64) + Sync + 'a;
 
@@ -31,8 +28,15 @@ impl Round {
     }
 }
 
-/// Sends the requests with these numbers over so many connections; any refusal ends the benchmark.
-pub(crate) fn run(address: SocketAddr, connections: usize, numbers: Range<u64>, make: &Make<'_>) -> Result<Round> {
+/// Sends the requests with these numbers over so many connections. What is left after `time_max` is not sent; any
+/// refusal ends the benchmark.
+pub(crate) fn run(
+    address: SocketAddr,
+    connections: usize,
+    numbers: Range<u64>,
+    time_max: Duration,
+    make: &Make<'_>,
+) -> Result<Round> {
     let open = (0..connections).map(|_| Connection::open(address)).collect::<Result<Vec<_>>>()?;
     let next = AtomicU64::new(numbers.start);
     let start = Barrier::new(connections + 1);
@@ -42,7 +46,7 @@ pub(crate) fn run(address: SocketAddr, connections: usize, numbers: Range<u64>, 
             .map(|connection| {
                 scope.spawn(|| {
                     start.wait();
-                    send(connection, &next, numbers.end, make)
+                    send(connection, &next, numbers.end, time_max, make)
                 })
             })
             .collect();
@@ -56,13 +60,13 @@ pub(crate) fn run(address: SocketAddr, connections: usize, numbers: Range<u64>, 
     })
 }
 
-fn send(mut connection: Connection, next: &AtomicU64, end: u64, make: &Make<'_>) -> Result<u64> {
+fn send(mut connection: Connection, next: &AtomicU64, end: u64, time_max: Duration, make: &Make<'_>) -> Result<u64> {
     let started = Instant::now();
     let mut request = Vec::with_capacity(4 << 10);
     let mut sent = 0;
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= end || started.elapsed() > ROUND_MAX {
+        if number >= end || started.elapsed() > time_max {
             return Ok(sent);
         }
         make(&mut request, number);

@@ -1,13 +1,14 @@
 //! Seeding, updating, and the memory that both leave behind.
 
 use std::io::Result;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::bed::{Bed, CONNECTIONS, RANGES};
 use crate::connection::Connection;
 use crate::load;
-use crate::requests::BODY_BYTES;
+use crate::requests::{BODY_BYTES, PROPERTIES_BYTES};
 use crate::table::{Row, Table, grouped, megabytes};
 
 /// Seconds that seeding may take.
@@ -15,6 +16,9 @@ const SEED_SECONDS_MAX: f64 = 20.0;
 
 /// Resident memory by the bytes of the documents it holds.
 const MEMORY_RATIO_MAX: f64 = 3.0;
+
+/// The longest that updating everything may take.
+const UPDATE_MAX: Duration = Duration::from_secs(60);
 
 /// A step coprime to the number of documents: updates come in another order than the documents did.
 const UPDATE_STEP: u64 = 7_919;
@@ -38,8 +42,12 @@ pub(crate) fn seed(bed: &Bed, table: &mut Table) -> Result<()> {
 /// Updates every document once, in mixed order, and measures time and memory. All versions are kept.
 pub(crate) fn update(bed: &Bed, table: &mut Table) -> Result<()> {
     let documents = bed.sizes.documents;
-    let update = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, 'd', number * UPDATE_STEP % documents, 1);
-    let round = load::run(bed.emulator.address(), CONNECTIONS, 0..documents, &update)?;
+    // As long as the seeded ones when they are stored, so that pages of both are compared fairly.
+    let bytes = BODY_BYTES - PROPERTIES_BYTES;
+    let update = |out: &mut Vec<u8>, number: u64| {
+        bed.requests.upsert(out, ('d', number * UPDATE_STEP % documents), 1, bytes);
+    };
+    let round = load::run(bed.emulator.address(), CONNECTIONS, 0..documents, UPDATE_MAX, &update)?;
     table.add(
         Row::new(format!("update {} documents", grouped(round.requests)))
             .measured(format!("{:.2} s", round.elapsed.as_secs_f64())),

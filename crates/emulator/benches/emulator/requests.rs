@@ -12,6 +12,9 @@ use sha2::Sha256;
 /// Bytes of a document or blob as sent, and of a seeded document as stored.
 pub(crate) const BODY_BYTES: usize = 1_024;
 
+/// Bytes that the service's properties add to a document, about.
+pub(crate) const PROPERTIES_BYTES: usize = 205;
+
 /// Partition key values of all documents.
 pub(crate) const KEYS: u64 = 1_000;
 
@@ -66,13 +69,13 @@ impl Requests {
             .into_bytes()
     }
 
-    /// Upserts the document with an id's first letter and a number.
-    pub(crate) fn upsert(&self, out: &mut Vec<u8>, kind: char, number: u64, revision: u64) {
+    /// Upserts the document with an id's first letter and a number, of so many bytes.
+    pub(crate) fn upsert(&self, out: &mut Vec<u8>, (kind, number): (char, u64), revision: u64, bytes: usize) {
         let mut document = format!(
             "{{\"id\":\"{kind}{number}\",\"pk\":\"p{}\",\"n\":{number},\"revision\":{revision},\"text\":\"",
             number % KEYS
         );
-        let room = BODY_BYTES - 2 - document.len();
+        let room = bytes - 2 - document.len();
         document.push_str(&self.filler[..room]);
         document.push_str("\"}");
         out.clear();

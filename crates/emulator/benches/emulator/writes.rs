@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::bed::{Bed, CONNECTIONS};
 use crate::connection::Connection;
 use crate::load::{self, Make, Round};
+use crate::requests::BODY_BYTES;
 use crate::server::Server;
 use crate::table::{Row, Table, grouped, median};
 
@@ -15,6 +16,9 @@ const PUT_RATIO_MIN: f64 = 0.25;
 
 /// The least rate of upserts by the floor's.
 const UPSERT_RATIO_MIN: f64 = 0.2;
+
+/// The longest a round may take.
+const ROUND_MAX: Duration = Duration::from_secs(5);
 
 /// Blobs that are overwritten again and again by all connections.
 const HOT_BLOBS: u64 = 4;
@@ -36,7 +40,7 @@ impl<'a> Side<'a> {
 
     fn run(&mut self, numbers: std::ops::Range<u64>, make: &Make<'_>) -> Result<()> {
         let before = self.server.cpu()?;
-        let round: Round = load::run(self.address, CONNECTIONS, numbers, make)?;
+        let round: Round = load::run(self.address, CONNECTIONS, numbers, ROUND_MAX, make)?;
         self.cpu += self.server.cpu()?.saturating_sub(before);
         self.requests += round.requests;
         self.rates.push(round.rate());
@@ -52,9 +56,9 @@ impl<'a> Side<'a> {
 pub(crate) fn upserts(bed: &Bed, table: &mut Table) -> Result<()> {
     let address = bed.emulator.address();
     let documents = bed.sizes.documents;
-    let new = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, 'u', number, 0);
+    let new = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, ('u', number), 0, BODY_BYTES);
     compare(bed, "upsert, new ids", address, UPSERT_RATIO_MIN, &new, table)?;
-    let again = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, 'd', number % documents, 2);
+    let again = |out: &mut Vec<u8>, number: u64| bed.requests.upsert(out, ('d', number % documents), 2, BODY_BYTES);
     compare(bed, "upsert, ids that exist", address, UPSERT_RATIO_MIN, &again, table)
 }
 
@@ -84,8 +88,8 @@ fn compare(
     table: &mut Table,
 ) -> Result<()> {
     let per_round = bed.sizes.round_requests;
-    load::run(bed.floor.address(), CONNECTIONS, 0..per_round, make)?;
-    load::run(address, CONNECTIONS, 0..per_round, make)?;
+    load::run(bed.floor.address(), CONNECTIONS, 0..per_round, ROUND_MAX, make)?;
+    load::run(address, CONNECTIONS, 0..per_round, ROUND_MAX, make)?;
     let mut floor = Side::new(&bed.floor, bed.floor.address());
     let mut emulator = Side::new(&bed.emulator, address);
     for round in 1..=bed.sizes.rounds as u64 {

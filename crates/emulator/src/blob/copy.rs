@@ -181,9 +181,7 @@ fn check_source(call: &Call<'_>, source: &Source) -> Result<(String, String)> {
 fn check(call: &Call<'_>, bytes: &[u8]) -> Result<(String, String)> {
     let (md5, crc64) = (checksum::md5(bytes), checksum::crc64(bytes));
     Error::check_md5(call.header("x-ms-source-content-md5")?, &md5)?;
-    if call.header("x-ms-source-content-crc64")?.is_some_and(|expected| expected != crc64) {
-        return Err(Error::Crc64Mismatch);
-    }
+    Error::check_crc64(call.header("x-ms-source-content-crc64")?, || crc64.clone())?;
     Ok((md5, crc64))
 }
 

@@ -115,7 +115,7 @@ pub(super) enum Error {
     #[error("The MD5 value specified in the request did not match with the MD5 value calculated by the server.")]
     Md5Mismatch { given: String, calculated: String },
     #[error("The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.")]
-    Crc64Mismatch,
+    Crc64Mismatch { given: String, calculated: String },
     #[error("XML specified is not syntactically valid.")]
     InvalidXml,
     #[error("The value for one of the XML nodes is not in the correct format.")]
@@ -153,6 +153,18 @@ impl Error {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Compares the CRC-64 that a request gives with the one its bytes have.
+    pub(super) fn check_crc64(given: Option<&str>, calculated: impl FnOnce() -> String) -> Result<()> {
+        let Some(given) = given else {
+            return Ok(());
+        };
+        let calculated = calculated();
+        if given == calculated {
+            return Ok(());
+        }
+        Err(Self::Crc64Mismatch { given: given.to_owned(), calculated })
     }
 
     /// A refusal of something the emulator lacks.
@@ -212,7 +224,7 @@ impl Error {
             Self::Tags { code, .. } => (S::BAD_REQUEST, code),
             Self::ConditionNotSupported => (S::BAD_REQUEST, "ConditionHeadersNotSupported"),
             Self::Md5Mismatch { .. } => (S::BAD_REQUEST, "Md5Mismatch"),
-            Self::Crc64Mismatch => (S::BAD_REQUEST, "Crc64Mismatch"),
+            Self::Crc64Mismatch { .. } => (S::BAD_REQUEST, "Crc64Mismatch"),
             Self::InvalidXml => (S::BAD_REQUEST, "InvalidXmlDocument"),
             Self::InvalidXmlValue { .. } => (S::BAD_REQUEST, "InvalidXmlNodeValue"),
             Self::InvalidBlockList => (S::BAD_REQUEST, "InvalidBlockList"),
@@ -242,6 +254,9 @@ impl Error {
             Self::InvalidHeader { name, value } => vec![("HeaderName", name.clone()), ("HeaderValue", value.clone())],
             Self::Md5Mismatch { given, calculated } => {
                 vec![("UserSpecifiedMd5", given.clone()), ("ServerCalculatedMd5", calculated.clone())]
+            }
+            Self::Crc64Mismatch { given, calculated } => {
+                vec![("UserSpecifiedCrc64", given.clone()), ("ServerCalculatedCrc64", calculated.clone())]
             }
             Self::InvalidXmlValue { name, value } => {
                 vec![("XmlNodeName", (*name).to_owned()), ("XmlNodeValue", value.clone())]

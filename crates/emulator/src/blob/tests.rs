@@ -5,6 +5,7 @@ mod client;
 mod copying;
 mod encryption;
 mod immutability;
+mod keeping;
 mod leasing;
 mod listing;
 mod model;

@@ -29,9 +29,8 @@ impl Stamp {
 
     /// The stamp as a version id or snapshot: `2026-11-20T20:25:42.1234567Z`.
     pub(super) fn id(self) -> String {
-        let seconds = i64::try_from(self.0 / 10_000_000).unwrap_or(0);
-        let whole = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-        format!("{}.{:07}Z", whole.strftime("%Y-%m-%dT%H:%M:%S"), self.0 % 10_000_000)
+        let instant = Timestamp::from_nanosecond(i128::from(self.0) * 100).unwrap_or(Timestamp::UNIX_EPOCH);
+        format!("{instant:.7}")
     }
 
     /// Reads what [`Stamp::id`] writes; no other spelling of the instant.

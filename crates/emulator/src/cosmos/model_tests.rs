@@ -165,6 +165,9 @@ proptest! {
                 Mode::LatestVersion => check_latest(&client, &reader.part, &reader.seen)?,
             }
         }
+        let (history, ranges) = (client.history(), client.ranges());
+        let again = client.reopened();
+        prop_assert_eq!((again.history(), again.ranges()), (history, ranges), "what was kept in the journal");
     }
 }
 

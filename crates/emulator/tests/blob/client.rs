@@ -63,7 +63,7 @@ impl Running {
     pub(crate) fn service(&self) -> BlobServiceClient {
         let mut options = BlobServiceClientOptions::default();
         options.client_options.retry = RetryOptions::none();
-        BlobServiceClient::new(self.url("", "rwdxyl"), None, Some(options)).unwrap()
+        BlobServiceClient::new(self.url("", "rwdxyltfi"), None, Some(options)).unwrap()
     }
 
     /// A client for a container, with `permissions`.
@@ -76,7 +76,7 @@ impl Running {
 
     /// A new container.
     pub(crate) async fn container(&self) -> BlobContainerClient {
-        let container = self.container_with("mirror", "rwdxyl");
+        let container = self.container_with("mirror", "rwdxyltfi");
         container.create(None).await.unwrap();
         container
     }

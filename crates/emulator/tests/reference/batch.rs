@@ -41,13 +41,16 @@ async fn succeed(pair: &mut Pair) {
     ]);
     pair.ask_all([
         batch("batch: all kinds of operation", &all),
-        batch("batch: an unchanged read and a replacement if unchanged", &conditional),
+        batch("batch: an unchanged read and a replacement if unchanged", &conditional)
+            .since("batch: all kinds of operation"),
         batch(
             "batch: reads only",
             &json!([{"operationType": "Read", "id": "1"}, {"operationType": "Read", "id": "3"}]),
-        ),
+        )
+        .since("batch: an unchanged read and a replacement if unchanged"),
         batch("batch: without bodies in the answer", &json!([create("4"), {"operationType": "Read", "id": "4"}]))
-            .minimal(),
+            .minimal()
+            .since("batch: all kinds of operation"),
     ])
     .await;
 }
@@ -60,7 +63,9 @@ async fn fail(pair: &mut Pair) {
     ]);
     pair.ask_all([
         batch("batch: a create that exists", &json!([create("5"), create("1"), create("6")])),
-        Ask::get("batch: read what a failed batch created", "/dbs/d/colls/batches/docs/5").key(r#"["p"]"#),
+        Ask::get("batch: read what a failed batch created", "/dbs/d/colls/batches/docs/5")
+            .key(r#"["p"]"#)
+            .since("batch: without bodies in the answer"),
         batch(
             "batch: a replacement of a missing one",
             &json!([

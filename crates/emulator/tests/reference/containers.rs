@@ -91,11 +91,13 @@ async fn replace_and_delete(pair: &mut Pair) {
     let living = r#"{"id":"js","defaultTtl":-1,"partitionKey":{"paths":["/pk"],"kind":"Hash","version":1}}"#;
     let moved = r#"{"id":"js","partitionKey":{"paths":["/other"],"kind":"Hash","version":1}}"#;
     pair.ask_all([
-        Ask::put("containers: replace", path, living),
-        Ask::get("containers: read after a replacement", path),
+        Ask::put("containers: replace", path, living).since("containers: create without kind and version"),
+        Ask::get("containers: read after a replacement", path).since("containers: replace"),
         Ask::put("containers: replace if unchanged though changed", path, living)
             .if_match("«containers: create without kind and version|etag»"),
-        Ask::put("containers: replace if unchanged", path, living).if_match("«containers: replace|etag»"),
+        Ask::put("containers: replace if unchanged", path, living)
+            .if_match("«containers: replace|etag»")
+            .since("containers: replace"),
         Ask::put("containers: replace the partition key", path, moved),
         Ask::put("containers: replace with another id", path, described("other", 1)),
         Ask::put("containers: replace a missing one", "/dbs/d/colls/missing", described("missing", 2)),

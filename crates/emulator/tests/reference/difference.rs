@@ -1,11 +1,11 @@
 //! Where two answers differ.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::pair::Reply;
-use crate::shape;
+use crate::{relation, shape};
 
 /// What stands for a header or property that is not there.
 pub(crate) const ABSENT: &str = "absent";
@@ -17,7 +17,8 @@ const SHOWN_CHARS: usize = 90;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Difference {
     pub(crate) request: String,
-    /// `status` (if it differs, nothing else is compared), `header NAME` or `body` with the way into it; `[]` is any element.
+    /// `status` (if it differs, nothing else is compared), `header NAME`, `body` with the way into it (`[]` is
+    /// any element), or a relation: `within` the answer or `since` an earlier one.
     pub(crate) field: String,
     pub(crate) ours: String,
     pub(crate) theirs: String,
@@ -51,6 +52,14 @@ pub(crate) fn compare(request: &str, ours: &Reply, theirs: &Reply) -> BTreeSet<D
         }
         (ours, theirs) => comparison.field("body", kind(ours.as_ref()), kind(theirs.as_ref())),
     }
+    comparison.relations(relation::within(ours), relation::within(theirs));
+    comparison.found
+}
+
+/// All differences of how two answers relate to earlier ones.
+pub(crate) fn compare_since(request: &str, ours: [&Reply; 2], theirs: [&Reply; 2]) -> BTreeSet<Difference> {
+    let mut comparison = Comparison { request, found: BTreeSet::new() };
+    comparison.relations(relation::since(ours[0], ours[1]), relation::since(theirs[0], theirs[1]));
     comparison.found
 }
 
@@ -90,6 +99,16 @@ impl Comparison<'_> {
         if ours != theirs {
             let (ours, theirs) = (shown(ours, theirs), shown(theirs, ours));
             self.found.insert(Difference { request: self.request.to_owned(), field: field.to_owned(), ours, theirs });
+        }
+    }
+
+    /// Relations that exist on both sides.
+    fn relations(&mut self, ours: Vec<(String, String)>, theirs: Vec<(String, String)>) {
+        let theirs: BTreeMap<String, String> = theirs.into_iter().collect();
+        for (name, value) in ours {
+            if let Some(other) = theirs.get(&name) {
+                self.field(&name, &value, other);
+            }
         }
     }
 

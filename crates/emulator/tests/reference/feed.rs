@@ -29,7 +29,7 @@ pub(crate) async fn ask(pair: &mut Pair) {
         feed("feed: from the beginning of nothing"),
         feed("feed: from now of nothing").if_none_match("*"),
         write("feed: write a", "a", "p"),
-        write("feed: write b", "b", "q"),
+        write("feed: write b", "b", "q").since("feed: write a"),
         write("feed: write c", "c", "p"),
     ])
     .await;
@@ -45,11 +45,17 @@ async fn starts(pair: &mut Pair) {
         feed("feed: from the beginning"),
         enveloped("feed: from the beginning in envelopes"),
         feed("feed: the first page").items_max("2"),
-        feed("feed: the last page").items_max("2").if_none_match("«feed: the first page|etag»"),
-        feed("feed: after the last page").items_max("2").if_none_match("«feed: the last page|etag»"),
+        feed("feed: the last page")
+            .items_max("2")
+            .if_none_match("«feed: the first page|etag»")
+            .since("feed: the first page"),
+        feed("feed: after the last page")
+            .items_max("2")
+            .if_none_match("«feed: the last page|etag»")
+            .since("feed: the last page"),
         feed("feed: the first page again").items_max("2").if_none_match("«feed: from the beginning of nothing|etag»"),
         feed("feed: from now").if_none_match("*"),
-        feed("feed: after now without changes").if_none_match("«feed: from now|etag»"),
+        feed("feed: after now without changes").if_none_match("«feed: from now|etag»").since("feed: from now"),
         feed("feed: from a time that has passed").with("if-modified-since", "Sun, 01 Jan 2006 00:00:00 GMT"),
         feed("feed: from a time to come").with("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT"),
         feed("feed: from a time that is none").with("if-modified-since", "yesterday"),
@@ -67,14 +73,15 @@ async fn changes(pair: &mut Pair) {
         {"operationType": "Create", "resourceBody": {"id": "z", "pk": "p"}},
     ]);
     pair.ask_all([
-        write("feed: write a again", "a", "p"),
-        Ask::delete("feed: delete b", "/dbs/d/colls/feed/docs/b").key(r#"["q"]"#),
-        feed("feed: changes since now").if_none_match("«feed: from now|etag»"),
+        write("feed: write a again", "a", "p").since("feed: write a"),
+        Ask::delete("feed: delete b", "/dbs/d/colls/feed/docs/b").key(r#"["q"]"#).since("feed: write a again"),
+        feed("feed: changes since now").if_none_match("«feed: from now|etag»").since("feed: from now"),
         feed("feed: from the beginning after a change and a delete"),
         Ask::post("feed: write a batch", DOCS, batch.to_string())
             .key(r#"["p"]"#)
             .with("x-ms-cosmos-is-batch-request", "True")
-            .with("x-ms-cosmos-batch-atomic", "True"),
+            .with("x-ms-cosmos-batch-atomic", "True")
+            .since("feed: delete b"),
         feed("feed: a page smaller than the batch").items_max("2").if_none_match("«feed: changes since now|etag»"),
         feed("feed: after a page smaller than the batch")
             .items_max("2")

@@ -30,9 +30,15 @@ async fn create(pair: &mut Pair) {
     let large = format!(r#"{{"id":"large","pk":"p","text":"{}"}}"#, "x".repeat(2 << 20));
     pair.ask_all([
         Ask::post("items: create", DOCS, document).key(KEY),
-        Ask::post("items: create twice", DOCS, document).key(KEY),
-        Ask::post("items: create the same id under another key", DOCS, r#"{"id":"1","pk":"q"}"#).key(r#"["q"]"#),
-        Ask::post("items: create without body in the answer", DOCS, r#"{"id":"2","pk":"p"}"#).key(KEY).minimal(),
+        Ask::get("items: read what was created", FIRST).key(KEY).since("items: create"),
+        Ask::post("items: create twice", DOCS, document).key(KEY).since("items: create"),
+        Ask::post("items: create the same id under another key", DOCS, r#"{"id":"1","pk":"q"}"#)
+            .key(r#"["q"]"#)
+            .since("items: create"),
+        Ask::post("items: create without body in the answer", DOCS, r#"{"id":"2","pk":"p"}"#)
+            .key(KEY)
+            .minimal()
+            .since("items: create"),
         Ask::post("items: create if none matches", DOCS, r#"{"id":"3","pk":"p"}"#).key(KEY).if_none_match("*"),
         Ask::post("items: create if none matches though one does", DOCS, r#"{"id":"3","pk":"p"}"#)
             .key(KEY)
@@ -56,12 +62,14 @@ async fn upsert(pair: &mut Pair) {
     let upsert = |name: &str, document: &str| Ask::post(name, DOCS, document).key(KEY).upsert();
     pair.ask_all([
         upsert("items: upsert a new one", r#"{"id":"u","pk":"p","n":1}"#),
-        upsert("items: upsert an existing one", r#"{"id":"u","pk":"p","n":2}"#),
+        upsert("items: upsert an existing one", r#"{"id":"u","pk":"p","n":2}"#).since("items: upsert a new one"),
         upsert("items: upsert without body in the answer", r#"{"id":"u","pk":"p","n":3}"#).minimal(),
         upsert("items: upsert if unchanged though changed", r#"{"id":"u","pk":"p","n":4}"#)
-            .if_match("«items: upsert a new one|etag»"),
+            .if_match("«items: upsert a new one|etag»")
+            .since("items: upsert without body in the answer"),
         upsert("items: upsert if unchanged", r#"{"id":"u","pk":"p","n":5}"#)
-            .if_match("«items: upsert without body in the answer|etag»"),
+            .if_match("«items: upsert without body in the answer|etag»")
+            .since("items: upsert an existing one"),
         upsert("items: upsert a missing one if unchanged", r#"{"id":"absent","pk":"p"}"#)
             .if_match("«items: upsert a new one|etag»"),
         upsert("items: upsert an existing one if none matches", r#"{"id":"u","pk":"p","n":6}"#).if_none_match("*"),
@@ -80,7 +88,10 @@ async fn read(pair: &mut Pair) {
         Ask::get("items: read with a key that is not JSON", FIRST).key("p"),
         Ask::get("items: read with a key that is an object", FIRST).key(r#"[{"a":1}]"#),
         Ask::get("items: read with two components of key", FIRST).key(r#"["p","q"]"#),
-        Ask::get("items: read if changed though unchanged", FIRST).key(KEY).if_none_match("«items: create|etag»"),
+        Ask::get("items: read if changed though unchanged", FIRST)
+            .key(KEY)
+            .if_none_match("«items: create|etag»")
+            .since("items: create"),
         Ask::get("items: read if changed", FIRST).key(KEY).if_none_match("«items: upsert a new one|etag»"),
         Ask::get("items: read if none matches", FIRST).key(KEY).if_none_match("*"),
         Ask::get("items: read if unchanged though changed", FIRST).key(KEY).if_match("«items: upsert a new one|etag»"),
@@ -113,8 +124,11 @@ async fn sessions(pair: &mut Pair) {
 async fn replace(pair: &mut Pair) {
     let document = r#"{"id":"1","pk":"p","n":2}"#;
     pair.ask_all([
-        Ask::put("items: replace", FIRST, document).key(KEY),
-        Ask::put("items: replace without body in the answer", FIRST, document).key(KEY).minimal(),
+        Ask::put("items: replace", FIRST, document).key(KEY).since("items: read"),
+        Ask::put("items: replace without body in the answer", FIRST, document)
+            .key(KEY)
+            .minimal()
+            .since("items: replace"),
         Ask::put("items: replace a missing one", "/dbs/d/colls/items/docs/missing", r#"{"id":"missing","pk":"p"}"#)
             .key(KEY),
         Ask::put("items: replace if unchanged though changed", FIRST, document)
@@ -122,7 +136,8 @@ async fn replace(pair: &mut Pair) {
             .if_match("«items: create|etag»"),
         Ask::put("items: replace if unchanged", FIRST, document)
             .key(KEY)
-            .if_match("«items: replace without body in the answer|etag»"),
+            .if_match("«items: replace without body in the answer|etag»")
+            .since("items: replace"),
         Ask::put("items: replace if it exists", FIRST, document).key(KEY).if_match("*"),
         Ask::patch("items: patch", FIRST, r#"{"operations":[{"op":"add","path":"/m","value":1}]}"#).key(KEY),
         Ask::put("items: replace with another id", FIRST, r#"{"id":"other","pk":"p"}"#).key(KEY),
@@ -139,13 +154,13 @@ async fn delete(pair: &mut Pair) {
         Ask::delete("items: delete under another key", path).key(r#"["other"]"#),
         Ask::delete("items: delete without key header", path),
         Ask::delete("items: delete if unchanged though changed", path).key(KEY).if_match("«items: create|etag»"),
-        Ask::delete("items: delete", path).key(KEY),
+        Ask::delete("items: delete", path).key(KEY).since("items: replace if unchanged"),
         Ask::delete("items: delete a missing one", path).key(KEY),
         Ask::delete("items: delete if unchanged", "/dbs/d/colls/items/docs/3")
             .key(KEY)
             .if_match("«items: create if none matches|etag»"),
         Ask::get("items: read a deleted one", path).key(KEY),
-        Ask::post("items: create a deleted one again", DOCS, r#"{"id":"2","pk":"p"}"#).key(KEY),
+        Ask::post("items: create a deleted one again", DOCS, r#"{"id":"2","pk":"p"}"#).key(KEY).since("items: delete"),
     ])
     .await;
 }

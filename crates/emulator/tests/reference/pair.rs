@@ -15,7 +15,7 @@ use cosmirror_emulator::COSMOS_KEY;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::difference::{ABSENT, Difference, compare};
+use crate::difference::{ABSENT, Difference, compare, compare_since};
 use crate::support::{Running, sign, start};
 
 /// A request that both get.
@@ -28,12 +28,14 @@ pub(crate) struct Ask {
     body: String,
     /// Whether the documents of the answer are compared without regard to their order.
     unordered: bool,
+    /// The name of an earlier request, to which this one's answer is related.
+    since: Option<String>,
 }
 
 impl Ask {
     fn new(verb: &'static str, name: &str, path: &str) -> Self {
         let (headers, body) = (Vec::new(), String::new());
-        Self { name: name.to_owned(), verb, path: path.to_owned(), headers, body, unordered: false }
+        Self { name: name.to_owned(), verb, path: path.to_owned(), headers, body, unordered: false, since: None }
     }
 
     pub(crate) fn get(name: &str, path: &str) -> Self {
@@ -80,6 +82,11 @@ impl Ask {
 
     pub(crate) fn minimal(self) -> Self {
         self.with("prefer", "return=minimal")
+    }
+
+    /// Compares how the answer relates to that of an earlier request, too.
+    pub(crate) fn since(self, name: &str) -> Self {
+        Self { since: Some(name.to_owned()), ..self }
     }
 
     /// For changes of different keys in what were different ranges: their order is nobody's promise.
@@ -151,13 +158,24 @@ impl Pair {
     }
 
     /// Creates a container of database `d` with as many ranges in both. Over the wire theirs would always have four.
-    pub(crate) async fn container(&mut self, id: &str, key: &Value) {
+    pub(crate) async fn container(&self, id: &str, key: &Value) {
         let definition: PartitionKeyDefinition = serde_json::from_value(key.clone()).unwrap();
         let config = ContainerConfig::new().with_partition_count(1);
         self.theirs.store().create_container_with_config("d", id, definition, config);
         let description = json!({"id": id, "partitionKey": key}).to_string();
         let created = self.ours.send("POST", "/dbs/d/colls", &[], &description).await;
         assert_eq!(created.status, 201, "{}", created.text);
+    }
+
+    /// Creates a container with so many ranges and the key path `/pk` in both.
+    pub(crate) async fn divided_container(&self, id: &str, ranges: u32) {
+        let definition = json!({"paths": ["/pk"], "kind": "Hash", "version": 2});
+        let definition: PartitionKeyDefinition = serde_json::from_value(definition).unwrap();
+        let config = ContainerConfig::new().with_partition_count(ranges);
+        self.theirs.store().create_container_with_config("d", id, definition, config);
+        let seed = json!({"database": "d", "container": id, "partitions": ranges});
+        let answer = self.ours.control("POST", "seed", &seed.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
     /// Splits a range of a container at an effective partition key in both.
@@ -196,8 +214,17 @@ impl Pair {
             eprintln!("{} {} {}\n ours:   {ours:?}\n theirs: {theirs:?}", ask.name, ask.verb, ask.path);
         }
         self.differences.extend(compare(&ask.name, &ours, &theirs));
+        if let Some((our_earlier, their_earlier)) = ask.since.as_ref().map(|name| self.answers(name)) {
+            let found = compare_since(&ask.name, [our_earlier, &ours], [their_earlier, &theirs]);
+            self.differences.extend(found);
+        }
         let before = self.answers.insert(ask.name.clone(), (ours, theirs));
         assert!(before.is_none(), "two requests are called {:?}", ask.name);
+    }
+
+    fn answers(&self, name: &str) -> (&Reply, &Reply) {
+        let (ours, theirs) = self.answers.get(name).unwrap_or_else(|| panic!("no request was called {name:?}"));
+        (ours, theirs)
     }
 
     /// Sends requests one after the other.
@@ -256,7 +283,7 @@ impl Pair {
         for part in parts {
             let (quotation, rest) = part.split_once('»').unwrap();
             let (name, what) = quotation.split_once('|').unwrap();
-            let (ours, theirs) = self.answers.get(name).unwrap_or_else(|| panic!("no request was called {name:?}"));
+            let (ours, theirs) = self.answers(name);
             text.push_str(&if side == Side::Ours { ours } else { theirs }.quoted(what));
             text.push_str(rest);
         }

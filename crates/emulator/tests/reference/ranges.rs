@@ -5,6 +5,12 @@ use crate::pair::{Ask, Pair};
 const RANGES: &str = "/dbs/d/colls/items/pkranges";
 
 pub(crate) async fn ask(pair: &mut Pair) {
+    for ranges in [2, 3, 5] {
+        let id = format!("divided{ranges}");
+        pair.divided_container(&id, ranges).await;
+        let name = format!("ranges: list of a container of {ranges}");
+        pair.ask(Ask::get(&name, &format!("/dbs/d/colls/{id}/pkranges"))).await;
+    }
     let incremental = |name: &str| Ask::get(name, RANGES).with("a-im", "Incremental Feed");
     pair.ask_all([
         Ask::get("ranges: list", RANGES),

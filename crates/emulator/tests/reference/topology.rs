@@ -41,7 +41,7 @@ pub(crate) async fn ask(pair: &mut Pair) {
         write("topology: write low 1", "l1", LOW),
         write("topology: write high 1", "h1", HIGH),
         write("topology: write low 2", "l2", LOW),
-        write("topology: write high 2", "h2", HIGH),
+        write("topology: write high 2", "h2", HIGH).since("topology: write low 1"),
         feed("topology: the first page before the split", "0").items_max("2"),
         feed("topology: everything before the split", "0"),
         follow("topology: ranges before the split"),
@@ -58,8 +58,12 @@ async fn after_the_split(pair: &mut Pair) {
     let page = "«topology: the first page before the split|etag»";
     let end = "«topology: everything before the split|etag»";
     pair.ask_all([
-        follow("topology: ranges after the split").if_none_match("«topology: ranges before the split|etag»"),
-        follow("topology: ranges after the split again").if_none_match("«topology: ranges after the split|etag»"),
+        follow("topology: ranges after the split")
+            .if_none_match("«topology: ranges before the split|etag»")
+            .since("topology: ranges before the split"),
+        follow("topology: ranges after the split again")
+            .if_none_match("«topology: ranges after the split|etag»")
+            .since("topology: ranges after the split"),
         feed("topology: the split range", "0").if_none_match(page),
         between(feed("topology: a part of the split range", "0"), "", MIDDLE).if_none_match(page),
         query("topology: query the split range", "SELECT * FROM c").range("0"),
@@ -68,18 +72,21 @@ async fn after_the_split(pair: &mut Pair) {
         between(feed("topology: the upper child by its bounds from the page before", "2"), MIDDLE, "FF")
             .if_none_match(page),
         feed("topology: the lower child from the end before", "1").if_none_match(end),
-        feed("topology: the upper child from the end before", "2").if_none_match(end),
+        feed("topology: the upper child from the end before", "2")
+            .if_none_match(end)
+            .since("topology: everything before the split"),
         feed("topology: the lower child from the beginning", "1"),
         feed("topology: the upper child from now", "2").if_none_match("*"),
         between(feed("topology: the lower child with the bounds of both", "1"), "", "FF"),
-        Ask::get("topology: read low", "/dbs/d/colls/topology/docs/l1").key(LOW),
+        Ask::get("topology: read low", "/dbs/d/colls/topology/docs/l1").key(LOW).since("topology: write low 1"),
         Ask::get("topology: read low with the session token of the split range", "/dbs/d/colls/topology/docs/l1")
             .key(LOW)
             .with("x-ms-session-token", "«topology: write high 2|x-ms-session-token»"),
-        write("topology: write low 3", "l3", LOW),
-        write("topology: write high 3", "h3", HIGH),
+        write("topology: write low 3", "l3", LOW).since("topology: write high 2"),
+        write("topology: write high 3", "h3", HIGH).since("topology: write high 2"),
         feed("topology: the lower child after a write", "1")
-            .if_none_match("«topology: the lower child from the end before|etag»"),
+            .if_none_match("«topology: the lower child from the end before|etag»")
+            .since("topology: write low 3"),
         feed("topology: the upper child after a write", "2")
             .if_none_match("«topology: the upper child from the end before|etag»"),
         Ask::get("topology: read high with the session tokens of all ranges", "/dbs/d/colls/topology/docs/h3")
@@ -112,18 +119,22 @@ async fn after_the_merge(pair: &mut Pair) {
     let low = "«topology: the lower child after a write|etag»";
     let high = "«topology: the upper child from the page before|etag»";
     pair.ask_all([
-        follow("topology: ranges after the merge").if_none_match("«topology: ranges after the split|etag»"),
+        follow("topology: ranges after the merge")
+            .if_none_match("«topology: ranges after the split|etag»")
+            .since("topology: ranges after the split"),
         feed("topology: a merged range", "1").if_none_match(low),
-        feed("topology: the union from the beginning", "3").unordered(),
+        feed("topology: the union from the beginning", "3").unordered().since("topology: write high 3"),
         between(feed("topology: the union in the bounds of the lower from its end", "3"), "", MIDDLE)
             .if_none_match(low),
         between(feed("topology: the union in the bounds of the upper from its page", "3"), MIDDLE, "FF")
             .if_none_match(high),
-        Ask::get("topology: read low after the merge", "/dbs/d/colls/topology/docs/l1").key(LOW),
+        Ask::get("topology: read low after the merge", "/dbs/d/colls/topology/docs/l1")
+            .key(LOW)
+            .since("topology: write low 1"),
         Ask::get("topology: read high with the session token of a merged range", "/dbs/d/colls/topology/docs/h3")
             .key(HIGH)
             .with("x-ms-session-token", "«topology: write high 3|x-ms-session-token»"),
-        write("topology: write low 4", "l4", LOW),
+        write("topology: write low 4", "l4", LOW).since("topology: write low 3"),
         between(feed("topology: the union in the bounds of the lower after a write", "3"), "", MIDDLE)
             .if_none_match(low),
     ])

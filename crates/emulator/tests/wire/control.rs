@@ -102,8 +102,16 @@ async fn requests_are_counted_by_service_operation_and_status() {
 async fn a_storage_setting_changes_alone() {
     let emulator = start().await;
     let set = emulator.control("POST", "storage", r#"{"softDeleteDays":3}"#).await;
-    assert_eq!(set.json(), json!({"versioning": true, "softDeleteDays": 3, "hierarchicalNamespace": false}));
+    let settings = |versioning: bool| {
+        json!({
+            "versioning": versioning,
+            "softDeleteDays": 3,
+            "hierarchicalNamespace": false,
+            "versionLevelImmutability": true,
+        })
+    };
+    assert_eq!(set.json(), settings(true));
     emulator.control("POST", "storage", r#"{"versioning":false}"#).await;
     let got = emulator.control("GET", "storage", "").await;
-    assert_eq!(got.json(), json!({"versioning": false, "softDeleteDays": 3, "hierarchicalNamespace": false}));
+    assert_eq!(got.json(), settings(false));
 }

@@ -33,29 +33,28 @@ async fn service_properties_are_kept_and_the_retention_is_the_accounts_own() {
 async fn a_signature_takes_its_terms_from_the_stored_policy_it_names() {
     let client = Client::new().await;
     client.put("b", "one").await;
-    // Only the account's key opens a container's policies, so this test reaches past the wire.
-    let policy = super::acl::AccessPolicy {
-        id: "readers".to_owned(),
-        expiry: Some("2999-01-01".to_owned()),
-        permission: Some("r".to_owned()),
-        start: None,
+    let store = |identifiers: &'static str| {
+        let client = &client;
+        let body = format!("<SignedIdentifiers>{identifiers}</SignedIdentifiers>");
+        let query = [("comp", "acl"), ("restype", "container")];
+        async move {
+            let set = client.send_with_key("PUT", "/con", &query, &[], &body).await;
+            assert_eq!(set.status.as_u16(), 200, "{}", set.body);
+            let read = client.send_with_key("GET", "/con", &query, &[], "").await;
+            assert_eq!(read.elements("SignedIdentifier").len(), identifiers.matches("<Id>").count());
+        }
     };
-    let store = |policies| {
-        let changed = client.service.store.with("con", |container| {
-            container.policies = policies;
-            Ok(())
-        });
-        changed.unwrap();
-    };
+    const READERS: &str = "<SignedIdentifier><Id>readers</Id><AccessPolicy><Expiry>2999-01-01</Expiry>\
+        <Permission>r</Permission></AccessPolicy></SignedIdentifier>";
     let named = container_signature("", "", "readers");
     assert_eq!(client.send_with(&named, "GET", "/con/b", &[], "").await.refusal(), (403, "AuthenticationFailed"));
-    store(vec![policy]);
+    store(READERS).await;
     assert_eq!(client.send_with(&named, "GET", "/con/b", &[], "").await.body, "one");
     let delete = client.send_with(&named, "DELETE", "/con/b", &[], "").await;
     assert_eq!(delete.refusal(), (403, "AuthorizationPermissionMismatch"));
     let twice = container_signature("rd", "", "readers");
     assert_eq!(client.send_with(&twice, "GET", "/con/b", &[], "").await.refusal(), (403, "AuthenticationFailed"));
-    store(Vec::new());
+    store("").await;
     assert_eq!(client.send_with(&named, "GET", "/con/b", &[], "").await.refusal(), (403, "AuthenticationFailed"));
 }
 

@@ -85,18 +85,42 @@ pub(super) fn container_signature(permissions: &str, expiry: &str, policy: &str)
 }
 
 fn sign(text: &str) -> String {
+    utf8_percent_encode(&base64(text), NON_ALPHANUMERIC).to_string()
+}
+
+/// The signature of a text.
+fn base64(text: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(&BASE64.decode(crate::BLOB_KEY).unwrap()).unwrap();
     mac.update(text.as_bytes());
-    let sig = BASE64.encode(mac.finalize().into_bytes());
-    utf8_percent_encode(&sig, NON_ALPHANUMERIC).to_string()
+    BASE64.encode(mac.finalize().into_bytes())
 }
 
 impl Client {
     /// A service with the container `con`.
     pub(super) async fn new() -> Self {
+        Self::bare().prepared().await
+    }
+
+    /// The same, that writes a journal.
+    pub(super) async fn keeping(path: &std::path::Path) -> Self {
+        Self::reopened(path).prepared().await
+    }
+
+    /// A service with what a journal holds.
+    pub(super) fn reopened(path: &std::path::Path) -> Self {
+        let client = Self::bare();
+        client.service.keep_in(path).unwrap();
+        client
+    }
+
+    fn bare() -> Self {
         let clock = Arc::new(Clock::default());
         let service = BlobService::new(Arc::clone(&clock));
-        let client = Self { service, clock, everything: signature("rwdxyltfi") };
+        Self { service, clock, everything: signature("rwdxyltfi") }
+    }
+
+    async fn prepared(self) -> Self {
+        let client = self;
         let created = client.send("PUT", "/con?restype=container", &[], "").await;
         assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
         client
@@ -128,6 +152,32 @@ impl Client {
     ) -> Answer {
         let joint = if path.contains('?') { '&' } else { '?' };
         self.send_raw(method, &format!("/devstoreaccount1{path}{joint}{signature}"), headers, body).await
+    }
+
+    /// Sends with the account's key, as "Authorize with Shared Key" has it. `query` is in order.
+    pub(super) async fn send_with_key(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let length = if body.is_empty() { String::new() } else { body.len().to_string() };
+        let mut text = format!("{method}\n\n\n{length}\n\n\n\n\n\n\n\n\n");
+        for (name, value) in headers {
+            text.push_str(&format!("{name}:{value}\n"));
+        }
+        text.push_str(&format!("/devstoreaccount1/devstoreaccount1{path}"));
+        for (name, value) in query {
+            text.push_str(&format!("\n{name}:{value}"));
+        }
+        let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let signature = base64(&text);
+        let authorization = format!("SharedKey devstoreaccount1:{signature}");
+        let mut all = vec![("authorization", authorization.as_str()), ("content-length", length.as_str())];
+        all.extend_from_slice(headers);
+        self.send_raw(method, &format!("/devstoreaccount1{path}?{}", pairs.join("&")), &all, body).await
     }
 
     pub(super) async fn send_raw(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Answer {

@@ -86,6 +86,18 @@ async fn what_cannot_be_read_is_no_source() {
 }
 
 #[tokio::test]
+async fn the_accounts_key_opens_the_source_of_a_copy_and_of_nothing_else() {
+    let client = Client::new().await;
+    client.put("a", "one").await;
+    let source = "http://127.0.0.1:10000/devstoreaccount1/con/a";
+    let copy = [("x-ms-copy-source", source)];
+    assert_eq!(client.send_with_key("PUT", "/con/b", &[], &copy, "").await.status.as_u16(), 202);
+    let sync = [copy[0], ("x-ms-requires-sync", "true")];
+    let refused = client.send_with_key("PUT", "/con/b", &[], &sync, "").await;
+    assert_eq!(refused.refusal(), (401, "CannotVerifyCopySource"));
+}
+
+#[tokio::test]
 async fn a_synchronous_copy_checks_the_bytes_and_may_take_the_tags() {
     let client = Client::new().await;
     client.put_with("a", "one", &[("x-ms-tags", "t=1")]).await;

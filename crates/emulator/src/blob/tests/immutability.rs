@@ -33,7 +33,9 @@ async fn a_protected_state_is_overwritten_by_a_new_version_and_refuses_all_else(
     let read = client.get("/b").await;
     assert_eq!(read.header("x-ms-immutability-policy-until-date"), until);
     assert_eq!(read.header("x-ms-immutability-policy-mode"), "unlocked");
-    for (method, path) in [("PUT", "/con/b?comp=metadata"), ("PUT", "/con/b?comp=properties"), ("DELETE", "/con/b")] {
+    let properties = client.send("PUT", "/con/b?comp=properties", &[("x-ms-blob-content-type", "text/a")], "").await;
+    assert_eq!(properties.status.as_u16(), 200, "properties are not among what is prohibited");
+    for (method, path) in [("PUT", "/con/b?comp=metadata"), ("DELETE", "/con/b")] {
         let refused = client.send(method, path, &[], "").await;
         assert_eq!(refused.refusal(), (409, "BlobImmutableDueToPolicy"), "{method} {path}");
     }
@@ -73,6 +75,17 @@ async fn a_locked_policy_is_only_extended_and_never_deleted() {
     assert_eq!(client.set_policy(9, "mutable").await.1, "InvalidHeaderValue");
     assert_eq!(client.send("PUT", POLICY, &[], "").await.refusal(), (400, "MissingRequiredHeader"));
     assert_eq!(client.send("PUT", HOLD, &[], "").await.refusal(), (400, "MissingRequiredHeader"));
+}
+
+#[tokio::test]
+async fn an_expired_policy_still_forbids_metadata_and_nothing_else() {
+    let client = Client::new().await;
+    let until = client.in_days(1);
+    client.put_with("b", "one", &[("x-ms-immutability-policy-until-date", &until)]).await;
+    client.clock.advance_ms(DAY_MS + 1_000);
+    let metadata = client.send("PUT", "/con/b?comp=metadata", &[], "").await;
+    assert_eq!(metadata.refusal(), (409, "BlobImmutableDueToPolicy"));
+    assert_eq!(client.send("DELETE", "/con/b", &[], "").await.status.as_u16(), 202);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use http::{Request, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tempfile::TempDir;
 
 use super::super::keys::Scope;
 use super::super::{CosmosService, keys};
@@ -25,17 +26,28 @@ const DOCS: &str = "/dbs/d/colls/c/docs";
 pub(super) struct Client {
     service: CosmosService,
     clock: Arc<Clock>,
+    folder: TempDir,
 }
 
 impl Client {
     pub(super) fn new() -> Self {
-        let clock = Arc::new(Clock::default());
-        let service = CosmosService::new(Arc::clone(&clock), SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)));
-        let client = Self { service, clock };
+        let client = Self::over(tempfile::tempdir().unwrap(), Arc::new(Clock::default()));
         client.expect(201, "POST", "/dbs", &[], r#"{"id":"d"}"#);
         let container = r#"{"id":"c","partitionKey":{"paths":["/pk"],"kind":"Hash","version":2},"defaultTtl":-1}"#;
         client.expect(201, "POST", "/dbs/d/colls", &[], container);
         client
+    }
+
+    /// A client of a service made from this one's journal.
+    pub(super) fn reopened(self) -> Self {
+        let Self { clock, folder, .. } = self;
+        Self::over(folder, clock)
+    }
+
+    fn over(folder: TempDir, clock: Arc<Clock>) -> Self {
+        let service = CosmosService::new(Arc::clone(&clock), SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)));
+        service.keep_in(&folder.path().join("journal")).unwrap();
+        Self { service, clock, folder }
     }
 
     pub(super) fn send(&self, verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
