@@ -74,7 +74,9 @@ class Server:
         wire = self.wrong if request.sign == "wrong" else self.wire
         if isinstance(request.sign, dict):
             query |= sas(request.sign, request, self.wire.root)
-        status, headers, body = wire.send(request.method, request.path, query, headers, request.body, signed=request.sign in ("key", "wrong"))
+        status, headers, body = wire.send(
+            request.method, request.path, query, headers, request.body, signed=request.sign in ("key", "wrong")
+        )
         for name, header in request.keep.items():
             self.kept[name] = headers.get(header, "")
         if marker := re.search(rb"<NextMarker>([^<]+)</NextMarker>", body):
@@ -178,7 +180,7 @@ def compare(found, table):
         if not fitting:
             unexplained.append(difference)
     stale = [row for number, row in enumerate(table) if number not in used]
-    return unexplained, stale, [row for row in table if "\"" not in row[4]]
+    return unexplained, stale, [row for row in table if '"' not in row[4]]
 
 
 def main():
@@ -201,7 +203,11 @@ def main():
     differing = len({difference[0] for difference in found})
     print(f"{len(names)} requests, {len(names) - differing} alike in all, {len(found)} differences explained by {len(rows())} rows")
     failed = len(unexplained) + len(stale) + len(unreasoned)
-    print(f"{len(names)} passed, {failed} failed" if failed == 0 else f"{len(names) - len({d[0] for d in unexplained})} passed, {failed} failed")
+    print(
+        f"{len(names)} passed, {failed} failed"
+        if failed == 0
+        else f"{len(names) - len({d[0] for d in unexplained})} passed, {failed} failed"
+    )
     sys.exit(1 if failed else 0)
 
 

@@ -2,6 +2,9 @@
 
 from azurite_requests import BLOCKS, CONTAINERS, FUTURE, LEASE, LEASE_OTHER, PAST, PUTS, READS, SERVICE, TAGS, block_id, put, request
 
+# One request, one line.
+# fmt: off
+
 CHANGES = [
     request("metadata: set", "PUT", "/first/b", "comp=metadata", {"x-ms-meta-k": "v"}, keep={"b": "etag"}),
     request("metadata: as set", "HEAD", "/first/b"),
