@@ -70,7 +70,7 @@ class Server:
         query = {name: self.fill(value) for name, value in request.query.items()}
         headers = {name: self.fill(value) for name, value in request.headers.items()}
         headers["x-ms-client-request-id"] = "same-for-both"
-        headers["x-ms-version"] = AZURITE_VERSION
+        headers.setdefault("x-ms-version", AZURITE_VERSION)
         wire = self.wrong if request.sign == "wrong" else self.wire
         if isinstance(request.sign, dict):
             query |= sas(request.sign, request, self.wire.root)
