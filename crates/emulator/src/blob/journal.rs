@@ -21,6 +21,9 @@ use crate::journal::{Journal, JournalError, Record as Framed};
 
 const TITLE: &str = "cosmirror emulator, blobs, version 1";
 
+/// Headers that must not get into a file.
+const SECRETS: [&str; 2] = ["x-ms-encryption-key", "x-ms-source-encryption-key"];
+
 /// What changed the account. A request's body is the record's.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
@@ -81,6 +84,9 @@ impl BlobService {
         }
         self.in_order(|kept| {
             let now = self.clock.now();
+            if SECRETS.iter().any(|name| parts.headers.contains_key(*name)) {
+                return (now, Err(Error::lacks("keys of the customer while its state is kept in a folder")));
+            }
             let answer = self.answer(parts, body.clone(), now).and_then(|reply| {
                 kept.map_or(Ok(()), |kept| kept.journal.append(&record_of(parts, now), &[&body])).map_err(|error| {
                     // Done but not kept: for the client it may or may not have happened, which is what a 500 says.

@@ -193,6 +193,10 @@ async fn the_blobs_come_back_with_all_their_versions() {
         assert_eq!(blob(&emulator, "PUT", "/con/c", &stale, "no").await.0, 412);
         control(&emulator, "clock", json!({"service": "blob", "advanceSeconds": 86_400})).await;
     }
+    let key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    let secret = [block, ("x-ms-encryption-key", key), ("x-ms-encryption-algorithm", "AES256")];
+    assert_eq!(blob(&emulator, "PUT", "/con/secret", &secret, "s").await.0, 501, "keys must not get into a file");
+    assert!(!String::from_utf8_lossy(&std::fs::read(folder.path().join("blob.journal")).unwrap()).contains(key));
     assert_eq!(blob(&emulator, "PUT", "/con/d?comp=block&blockid=AAAA", &[], "staged").await.0, 201);
     let read = |emulator: Running| async move {
         let (status, listing) = blob(&emulator, "GET", &format!("/con?{LISTING}"), &[], "").await;
