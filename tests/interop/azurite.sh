@@ -47,7 +47,7 @@ pids+=($!)
 
 # Waits until a line is there or the process that should write it has ended.
 await() {
-  until grep -q "$2" "$1"; do
+  until grep -qs "$2" "$1"; do
     if ! kill -0 "$3" 2>/dev/null || ((SECONDS >= READY_SECONDS_MAX)); then
       echo "not ready:" && cat "$1"*
       exit 1

@@ -2,6 +2,9 @@
 
 from azurite_requests import BLOCKS, CONTAINERS, FUTURE, LEASE, LEASE_OTHER, PAST, PUTS, READS, SERVICE, TAGS, block_id, put, request
 
+# One request, one line.
+# fmt: off
+
 CHANGES = [
     request("metadata: set", "PUT", "/first/b", "comp=metadata", {"x-ms-meta-k": "v"}, keep={"b": "etag"}),
     request("metadata: as set", "HEAD", "/first/b"),
@@ -153,6 +156,8 @@ SIGNATURES = [
     request("auth: none, list", "GET", "/first", LIST, sign="none"),
     request("auth: wrong key", "GET", "/first/a", sign="wrong"),
     request("auth: unknown scheme", "GET", "/first/a", headers={"Authorization": "Secret a:b"}, sign="none"),
+    request("auth: version of no date", "GET", "/first/a", headers={"x-ms-version": "nonsense"}),
+    request("auth: date of long ago", "GET", "/first/a", headers={"x-ms-date": PAST}),
     request("auth: account signature", "GET", "/first/a", sign=READ),
     request("auth: account signature, put", "PUT", "/odd/x", headers={"x-ms-blob-type": "BlockBlob"}, body="x", sign=READ),
     request("auth: account signature, list", "GET", "/first", LIST, sign=READ),

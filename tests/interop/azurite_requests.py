@@ -72,6 +72,9 @@ CONTENT = {
     "x-ms-meta-two": "zwei = 2",
 }
 
+# One request, one line.
+# fmt: off
+
 SERVICE = [
     request("service: account information", "GET", "/", "restype=account&comp=properties"),
     request("service: account information, head", "HEAD", "/", "restype=account&comp=properties"),

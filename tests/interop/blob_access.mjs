@@ -3,8 +3,8 @@
 import assert from "node:assert";
 import { randomBytes } from "node:crypto";
 import {
-  AccountSASPermissions, AnonymousCredential, BlobClient, BlobSASPermissions, BlobServiceClient, BlockBlobClient, ContainerClient, ContainerSASPermissions,
-  StorageSharedKeyCredential, newPipeline,
+  AccountSASPermissions, AnonymousCredential, BlobClient, BlobSASPermissions, BlobServiceClient, BlockBlobClient,
+  ContainerClient, ContainerSASPermissions, StorageSharedKeyCredential, newPipeline,
 } from "@azure/storage-blob";
 import { ACCOUNT, ONCE, all, check, equal, refused, text } from "./blob_support.mjs";
 

@@ -64,7 +64,11 @@ def account_sas_refused(env):
     equal(container.download_blob("new").readall(), b"1")
     past = datetime.now(timezone.utc) - timedelta(hours=1)
     refused(403, "AuthenticationFailed", service(objects, read, expiry=past).get_blob_client(name, "a").download_blob)
-    refused(403, "AuthenticationFailed", service(objects, read, start=soon(), expiry=soon() + timedelta(hours=1)).get_blob_client(name, "a").download_blob)
+    refused(
+        403,
+        "AuthenticationFailed",
+        service(objects, read, start=soon(), expiry=soon() + timedelta(hours=1)).get_blob_client(name, "a").download_blob,
+    )
     refused(403, "AuthorizationSourceIPMismatch", service(objects, read, ip="10.1.2.3").get_blob_client(name, "a").download_blob)
     refused(403, "AuthorizationProtocolMismatch", service(objects, read, protocol="https").get_blob_client(name, "a").download_blob)
     wrong = generate_account_sas(ACCOUNT, base64.b64encode(b"x" * 64).decode(), objects, read, soon())
@@ -92,7 +96,9 @@ def container_sas(env):
     lister = ContainerClient.from_container_url(container.url, AzureSasCredential(signature(list=True)), retry_total=0)
     equal([item.name for item in lister.list_blobs()], ["a"])
     refused(403, "AuthorizationPermissionMismatch", lister.download_blob, "a")
-    writer = ContainerClient.from_container_url(container.url, AzureSasCredential(signature(write=True, tag=True, create=True)), retry_total=0)
+    writer = ContainerClient.from_container_url(
+        container.url, AzureSasCredential(signature(write=True, tag=True, create=True)), retry_total=0
+    )
     version = writer.upload_blob("b", b"y", tags={"a": "b"})
     equal(writer.get_blob_client("b").get_blob_tags(), {"a": "b"})
     refused(403, "AuthorizationPermissionMismatch", writer.delete_blob, "b")
@@ -145,7 +151,9 @@ def stored_policy(env):
     equal(client.download_blob("a").readall(), b"x")
     equal([item.name for item in client.list_blobs()], ["a"])
     refused(403, "AuthorizationPermissionMismatch", client.upload_blob, "b", b"y")
-    container.set_container_access_policy({"reader": AccessPolicy(ContainerSasPermissions(read=True), datetime.now(timezone.utc) - timedelta(hours=1))})
+    container.set_container_access_policy(
+        {"reader": AccessPolicy(ContainerSasPermissions(read=True), datetime.now(timezone.utc) - timedelta(hours=1))}
+    )
     refused(403, "AuthenticationFailed", client.download_blob, "a")
     container.set_container_access_policy({})
     refused(403, "AuthenticationFailed", client.download_blob, "a")
@@ -212,6 +220,18 @@ def faults(env):
     refused(503, None, container.download_blob, "a")
     patient = env.client(retry_total=3, initial_backoff=0, increment_base=0, random_jitter_range=0)
     equal(patient.get_blob_client(container.container_name, "a").download_blob().readall(), b"x")
+
+
+@check("faults: a put whose answer is lost was done")
+def lost_answer(env):
+    container = env.container()
+    rule = {"service": "blob", "operation": "put", "action": "respond-then-reset", "count": 1}
+    env.control("POST", "faults", {"rules": [rule]})
+    patient = env.client(retry_total=3, initial_backoff=0, increment_base=0, random_jitter_range=0)
+    # The SDK sends it again, and the second time the blob is there.
+    refused(409, "BlobAlreadyExists", patient.get_blob_client(container.container_name, "a").upload_blob, b"once")
+    equal(container.download_blob("a").readall(), b"once")
+    equal(len(list(container.list_blobs(include=["versions"]))), 1)
 
 
 LACKING = [

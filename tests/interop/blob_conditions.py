@@ -1,8 +1,10 @@
 """Conditions on every operation that takes them: ETags, times and tags."""
 
+import concurrent.futures
 from datetime import timedelta
 
 from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError
 from azure.storage.blob import BlobBlock, ContentSettings
 
 from blob_support import check, equal, refused
@@ -135,3 +137,27 @@ def several(env):
     blob.get_blob_properties(if_modified_since=now.last_modified - hour, if_unmodified_since=now.last_modified, **match)
     refused(412, "ConditionNotMet", blob.delete_blob, if_tags_match_condition="\"a\"='2'", **match)
     blob.delete_blob(if_tags_match_condition="\"a\"='1'", if_unmodified_since=now.last_modified, **match)
+
+
+@check("conditions: of many writers at once each is counted")
+def many_writers(env):
+    container = env.container()
+    container.upload_blob("counter", b"0")
+    writers, additions = 4, 8
+
+    def add(_):
+        blob = env.client().get_blob_client(container.container_name, "counter")
+        done = 0
+        while done < additions:
+            read = blob.download_blob()
+            value = int(read.readall()) + 1
+            try:
+                blob.upload_blob(str(value), overwrite=True, etag=read.properties.etag, match_condition=IF_MATCH)
+                done += 1
+            except ResourceModifiedError:
+                pass
+
+    with concurrent.futures.ThreadPoolExecutor(writers) as pool:
+        list(pool.map(add, range(writers)))
+    equal(container.download_blob("counter").readall(), str(writers * additions).encode())
+    equal(len(list(container.list_blobs(include=["versions"]))), writers * additions + 1)

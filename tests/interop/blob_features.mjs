@@ -114,9 +114,11 @@ check("immutability: policy and legal hold", async (env) => {
   const held = (await env.container()).getBlockBlobClient("h");
   await held.upload("x", 1, { legalHold: true });
   equal((await held.getProperties()).legalHold, true);
-  await refused(409, "BlobImmutableDueToLegalHold", () => held.setHTTPHeaders({}));
+  await held.setHTTPHeaders({ blobContentType: "a/b" });
+  await refused(409, "BlobImmutableDueToLegalHold", () => held.setMetadata({ a: "b" }));
+  await refused(409, "BlobImmutableDueToLegalHold", () => held.delete());
   equal((await held.setLegalHold(false)).legalHold, false);
-  await held.setHTTPHeaders({});
+  await held.setMetadata({ a: "b" });
 });
 
 check("encryption scope", async (env) => {
@@ -153,7 +155,8 @@ check("customer-provided key", async (env) => {
 check("service properties and account information", async (env) => {
   const before = await env.service.getProperties();
   equal([before.deleteRetentionPolicy.enabled, before.deleteRetentionPolicy.days], [true, 7]);
-  const cors = [{ allowedOrigins: "https://example.com", allowedMethods: "GET,PUT", allowedHeaders: "*", exposedHeaders: "etag", maxAgeInSeconds: 60 }];
+  const rule = { allowedOrigins: "https://example.com", allowedMethods: "GET,PUT", allowedHeaders: "*", exposedHeaders: "etag" };
+  const cors = [{ ...rule, maxAgeInSeconds: 60 }];
   await env.service.setProperties({ cors, deleteRetentionPolicy: { enabled: true, days: 3 } });
   const read = await env.service.getProperties();
   equal([read.cors, read.deleteRetentionPolicy.days], [cors, 3]);

@@ -243,7 +243,9 @@ def service_properties(env):
     equal((before["delete_retention_policy"].enabled, before["delete_retention_policy"].days), (True, 7))
     logging = BlobAnalyticsLogging(read=True, write=True, delete=False, retention_policy=RetentionPolicy(True, 5))
     metrics = Metrics(enabled=True, include_apis=True, retention_policy=RetentionPolicy(True, 4))
-    cors = [CorsRule(["https://example.com"], ["GET", "PUT"], allowed_headers=["x-ms-meta-*"], exposed_headers=["etag"], max_age_in_seconds=60)]
+    cors = [
+        CorsRule(["https://example.com"], ["GET", "PUT"], allowed_headers=["x-ms-meta-*"], exposed_headers=["etag"], max_age_in_seconds=60)
+    ]
     website = StaticWebsite(enabled=True, index_document="index.html", error_document404_path="404.html")
     env.service.set_service_properties(
         analytics_logging=logging, hour_metrics=metrics, minute_metrics=Metrics(enabled=False), cors=cors,

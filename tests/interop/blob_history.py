@@ -114,7 +114,10 @@ def version_ids(env):
         old = container.get_blob_client("v", version_id=item.version_id)
         equal((old.download_blob().readall(), item.metadata), wanted[item.version_id])
         read = old.get_blob_properties()
-        equal((read.version_id, read.is_current_version, read.etag.strip('"')), (item.version_id, item.is_current_version, item.etag.strip('"')))
+        equal(
+            (read.version_id, read.is_current_version, read.etag.strip('"')),
+            (item.version_id, item.is_current_version, item.etag.strip('"')),
+        )
     refused(403, "OperationNotAllowedOnRootBlob", blob.delete_blob, version_id=listed[-1].version_id)
     refused(404, "BlobNotFound", blob.download_blob, version_id="2020-01-01T00:00:00.0000000Z")
     refused(400, "InvalidQueryParameterValue", blob.download_blob, version_id="yesterday")

@@ -69,6 +69,7 @@ def all_includes(env):
     container.get_blob_client("c-copy").delete_blob()
     listed = list(container.list_blobs(include=EVERY_INCLUDE))
     equal([item.name for item in listed if item.snapshot], ["b-plain"])
+    equal([item.name for item in listed if item.name.startswith("f")], ["f-uncommitted"])
     current = {item.name: item for item in listed if item.is_current_version}
     equal(sorted(current), ["b-plain", "e-held"])
     equal((current["b-plain"].metadata, current["b-plain"].tags), ({"k": "w"}, {"t": "2"}))

@@ -29,7 +29,10 @@ def policy_at_upload(env):
     first = blob.upload_blob(b"protected", immutability_policy=ImmutabilityPolicy(expiry_time=until, policy_mode="Unlocked"))
     equal(policy_of(blob), (until, "unlocked"))
     refused(409, "BlobImmutableDueToPolicy", blob.set_blob_metadata, {"a": "b"})
-    refused(409, "BlobImmutableDueToPolicy", blob.set_http_headers, ContentSettings(content_type="a/b"))
+    refused(409, "BlobImmutableDueToPolicy", blob.delete_blob)
+    # Headers, tags and tier are not protected.
+    blob.set_http_headers(ContentSettings(content_type="a/b"))
+    blob.set_blob_tags({"a": "b"})
     # An overwrite makes a new version and leaves the protected one as it is.
     second = blob.upload_blob(b"free", overwrite=True)
     equal(policy_of(blob), (None, None))
@@ -81,9 +84,23 @@ def legal_hold(env):
     equal(blob.set_legal_hold(False, version_id=first)["legal_hold"], False)
     blob.delete_blob(version_id=first)
     equal(blob.set_legal_hold(True)["legal_hold"], True)
-    refused(409, "BlobImmutableDueToLegalHold", blob.set_http_headers, ContentSettings(content_type="a/b"))
+    refused(409, "BlobImmutableDueToLegalHold", blob.delete_blob)
+    refused(409, None, env.service.delete_container, blob.container_name)
     blob.set_legal_hold(False)
-    blob.set_http_headers(ContentSettings(content_type="a/b"))
+    blob.delete_blob()
+    equal(blob.exists(), False)
+
+
+@check("immutability: an expired policy allows to delete and still forbids metadata")
+def expired_policy(env):
+    blob = env.container().get_blob_client("x")
+    blob.upload_blob(b"x", immutability_policy=ImmutabilityPolicy(expiry_time=after(days=1), policy_mode="Locked"))
+    refused(409, "BlobImmutableDueToPolicy", blob.delete_blob)
+    env.advance(2 * 86_400)
+    refused(409, "BlobImmutableDueToPolicy", blob.set_blob_metadata, {"a": "b"})
+    equal(blob.get_blob_properties().metadata, {})
+    blob.delete_blob()
+    equal(blob.exists(), False)
 
 
 @check("encryption scope: of a blob and of its container")

@@ -8,7 +8,8 @@ export const ACCOUNT = "devstoreaccount1";
 export const KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 export const EVERYTHING = {
   includeCopy: true, includeDeleted: true, includeDeletedWithVersions: true, includeLegalHold: true,
-  includeImmutabilityPolicy: true, includeMetadata: true, includeSnapshots: true, includeTags: true, includeVersions: true,
+  includeImmutabilityPolicy: true, includeMetadata: true, includeSnapshots: true, includeTags: true, includeUncommitedBlobs: true,
+  includeVersions: true,
 };
 // Retries would only hide refusals and cost time.
 export const ONCE = { retryOptions: { maxTries: 1 } };

@@ -18,7 +18,7 @@ from blob_wire import ACCOUNT, KEY
 STORAGE_DEFAULT = {"versioning": True, "softDeleteDays": 7, "hierarchicalNamespace": False}
 EVERY_INCLUDE = [
     "snapshots", "metadata", "copy", "deleted", "deletedwithversions",
-    "tags", "versions", "immutabilitypolicy", "legalhold",
+    "tags", "versions", "immutabilitypolicy", "legalhold", "uncommittedblobs",
 ]  # fmt: skip
 
 CHECKS = {}

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
 
+#[path = "blob/account.rs"]
+mod account;
 #[path = "blob/client.rs"]
 mod client;
 #[path = "blob/copying.rs"]

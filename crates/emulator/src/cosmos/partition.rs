@@ -8,7 +8,7 @@
 
 mod lineage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use azure_data_cosmos_driver::models::EffectivePartitionKey;
@@ -24,8 +24,9 @@ pub(crate) struct Partition {
     pub(crate) parents: Vec<Arc<str>>,
     lsn: u64,
     log: Vec<Arc<Change>>,
-    /// Ordinals of the live items by partition key, then by id: few keys to search, each stored once.
-    items: BTreeMap<Key, BTreeMap<Arc<str>, u64>>,
+    /// Ordinals of the live items by partition key, then by id: few keys to search, each stored once. The items of a key
+    /// have no order here.
+    items: BTreeMap<Key, HashMap<Arc<str>, u64>>,
     /// Current versions by ordinal, which is the order of queries.
     live: BTreeMap<u64, Arc<Change>>,
     /// Current versions by (lsn, seq): the latest-version feed. After a merge two transactions may have the same lsn.
@@ -136,14 +137,21 @@ impl Partition {
         self.live.range(from..).map(|(_, version)| version)
     }
 
-    /// Current versions of the items in one part of the hash space, by identity; costs only those items.
+    /// Current versions of the items in one part of the hash space, in no order; costs only those items.
     pub(crate) fn live_in<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Change>> {
+        self.ids_in(scope).flat_map(HashMap::values).filter_map(|ordinal| self.live.get(ordinal))
+    }
+
+    /// Whether one part of the hash space holds less than a tenth of the items. Then it is cheaper to look at all of it
+    /// than to pass over what lies between its items.
+    pub(crate) fn is_sparse_in(&self, scope: &Scope) -> bool {
+        self.ids_in(scope).map(HashMap::len).sum::<usize>() < self.live.len() / 10
+    }
+
+    /// The items of each key in one part of the hash space.
+    fn ids_in<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a HashMap<Arc<str>, u64>> {
         let from = Key { epk: scope.min().clone(), text: Arc::from("") };
-        self.items
-            .range(from..)
-            .take_while(|(key, _)| scope.contains(&key.epk))
-            .flat_map(|(_, ids)| ids.values())
-            .filter_map(|ordinal| self.live.get(ordinal))
+        self.items.range(from..).take_while(|(key, _)| scope.contains(&key.epk)).map(|(_, ids)| ids)
     }
 
     /// Every change after a sequence number, in order.

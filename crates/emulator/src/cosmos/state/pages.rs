@@ -75,12 +75,12 @@ pub(crate) fn feed_page(partition: &Partition, request: &FeedRequest<'_>) -> Res
     let in_scope = |change: &Change| whole || scope.contains(&change.epk);
     let (changes, cut) = match (mode, scope) {
         (FeedMode::AllVersions, _) => take(partition.log_after(after).iter(), in_scope, items_max),
-        (FeedMode::LatestVersion, Scope::Point(_)) => {
+        (FeedMode::LatestVersion, Scope::Point(_)) if partition.is_sparse_in(scope) => {
             let mut versions: Vec<_> = partition.live_in(scope).filter(|version| version.lsn > after).collect();
             versions.sort_unstable_by_key(|version| (version.lsn, version.seq));
             take(versions.into_iter(), in_scope, items_max)
         }
-        (FeedMode::LatestVersion, Scope::Span { .. }) => take(partition.latest_after(after), in_scope, items_max),
+        (FeedMode::LatestVersion, _) => take(partition.latest_after(after), in_scope, items_max),
     };
     let lsn = partition.lsn();
     Ok(FeedPage { changes, next: cut.unwrap_or(lsn), last: cut.is_none(), range: Arc::clone(&partition.id), lsn })
