@@ -51,6 +51,20 @@ checks.named("containers: create, read, list, query, replace, if-not-exists, del
   await refused(404, () => container.read());
 });
 
+checks.named("containers: a list comes in pages", async (world) => {
+  const { database } = await world.client.databases.create({ id: world.newName("database") });
+  const names = Array.from({ length: 5 }, (_, n) => `c${n}`);
+  for (const id of names) await database.containers.create({ id, partitionKey: { paths: ["/pk"] } });
+  const listed = database.containers.readAll({ maxItemCount: 2 });
+  const found = [];
+  while (listed.hasMoreResults()) {
+    const { resources } = await listed.fetchNext();
+    found.push((resources ?? []).map((container) => container.id));
+  }
+  equal(found, [names.slice(0, 2), names.slice(2, 4), names.slice(4)]);
+  await database.delete();
+});
+
 checks.named("containers: a recreated container is another one", async (world) => {
   const container = await world.newContainer();
   await container.items.create({ id: "1", pk: "p" });

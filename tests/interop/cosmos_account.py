@@ -66,6 +66,17 @@ def containers(world: World) -> None:
     refused(404, lambda: created.create_item({"id": "1", "pk": "p"}))
 
 
+@CHECKS.named("containers: a list comes in pages")
+def pages(world: World) -> None:
+    database = world.client.create_database(world.new_name("database"))
+    names = [f"c{n}" for n in range(7)]
+    for name in names:
+        database.create_container(name, partition_key=PartitionKey(path="/pk"))
+    found = [[container["id"] for container in page] for page in database.list_containers(max_item_count=3).by_page()]
+    equal(found, [names[:3], names[3:6], names[6:]])
+    world.client.delete_database(database)
+
+
 @CHECKS.named("containers: what is in a missing database is missing")
 def missing_database(world: World) -> None:
     missing = world.client.get_database_client("missing")

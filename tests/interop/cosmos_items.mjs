@@ -182,6 +182,16 @@ checks.named("bulk: it stops at the first failure of a range if asked to", async
   equal((await container.item("b1", "p1").read()).statusCode, 404);
 });
 
+checks.named("bulk: a split between two requests", async (world) => {
+  const container = await world.seeded(8, 1);
+  await container.items.bulk(mixed(1).slice(0, 1));
+  await world.split(container, "0");
+  const results = await container.items.bulk(mixed(16).slice(1));
+  equal(results.map((result) => result.statusCode), [...Array(15).fill(201), 409]);
+  const { resources } = await world.fresh(container).items.query("SELECT VALUE COUNT(1) FROM c").fetchAll();
+  equal(resources, [24]);
+});
+
 checks.named("bulk: hierarchical keys and a hundred operations", async (world) => {
   const container = await world.newContainer(["/a", "/b"]);
   const creates = Array.from({ length: 100 }, (_, n) => ({

@@ -80,6 +80,7 @@ trap finish EXIT
 ln -s "$here" "$work/interop"
 ln -s "$node_home/node_modules" "$work/node_modules"
 
+: >"$work/ready"
 "$program" -o json emulator --cosmos 127.0.0.1:0 --blob 127.0.0.1:0 >"$work/ready" 2>"$work/log" &
 emulator=$!
 deadline=$((SECONDS + READY_SECONDS_MAX))

@@ -154,7 +154,11 @@ fn writes_of(
             Some(text) => text.clone(),
             None => patch::current(state, key, id),
         };
-        let write = write_of(operation, definition, key, &current).map_err(|error| (index, error))?;
+        let mut write = write_of(operation, definition, key, &current).map_err(|error| (index, error))?;
+        if write.if_match.is_some() {
+            let exists = current(&write.id).is_some();
+            item::waive_if_new(&mut write, exists);
+        }
         match &write.kind {
             WriteKind::Create(text) | WriteKind::Upsert(text) | WriteKind::Replace(text) => {
                 texts.insert(write.id.clone(), Some(text.clone()));

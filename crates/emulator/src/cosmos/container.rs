@@ -1,10 +1,10 @@
 //! Containers: create, read, list, query, replace, delete.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Call;
-use super::database::{describe, object_in};
+use super::database::{describe, list_page, object_in};
 use super::errors::CosmosError;
 use super::headers;
 use super::query;
@@ -26,9 +26,7 @@ pub(super) fn read(call: &Call<'_>, database: &str, name: &str) -> Result<Reply,
 /// `GET /dbs/{database}/colls`.
 pub(super) fn list(call: &Call<'_>, database: &str) -> Result<Reply, CosmosError> {
     let (rid, descriptions) = descriptions(call, database)?;
-    let count = descriptions.len();
-    let body = json!({ "_rid": rid, "DocumentCollections": descriptions, "_count": count });
-    Ok(Reply::json(StatusCode::OK, body.to_string()).with_count(count))
+    list_page(call, "DocumentCollections", &rid, descriptions)
 }
 
 /// `POST /dbs/{database}/colls` with a query.

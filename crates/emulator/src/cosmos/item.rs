@@ -159,12 +159,15 @@ fn write_in(
 ) -> Result<(Written, Position), CosmosError> {
     let owned = |name| headers::text(call.parts, name).map(str::to_owned);
     let reads = matches!(kind, WriteKind::Read);
-    if reads && !wants_any_replica(call.parts) {
+    if reads {
         session::check(call.parts, state.partition_of(&key.epk))?;
     }
-    // If-Match is a condition of writes; a read does not look at it.
+    // If-Match is a condition of writes and If-None-Match one of reads; the other kind does not look at it.
     let if_match = owned(headers::IF_MATCH).filter(|_| !reads);
-    let write = Write { id, kind, if_match, if_none_match: owned(headers::IF_NONE_MATCH) };
+    let if_none_match = owned(headers::IF_NONE_MATCH).filter(|_| reads);
+    let mut write = Write { id, kind, if_match, if_none_match };
+    let exists = state.partition_of(&key.epk).get(&key.epk, &key.text, &write.id).is_some();
+    waive_if_new(&mut write, exists);
     let written = state
         .transact(key, vec![write], &call.service.store.etags, call.now)
         .map_err(|(_, error)| error.at(position(state, key, None)))?
@@ -180,9 +183,12 @@ fn position(state: &State, key: &Key, item_lsn: Option<u64>) -> Position {
     Position { range: partition.id.to_string(), lsn: partition.lsn(), item_lsn }
 }
 
-/// Whether a read is content with what any replica has, whatever its session has seen.
-fn wants_any_replica(parts: &Parts) -> bool {
-    headers::text(parts, "x-ms-consistency-level").is_some_and(|level| level.eq_ignore_ascii_case("Eventual"))
+/// Where there is no item, an upsert creates one, whatever version it is conditional on: issue 1698 of
+/// azure-cosmos-dotnet-v3.
+pub(super) fn waive_if_new(write: &mut Write, exists: bool) {
+    if matches!(write.kind, WriteKind::Upsert(_)) && !exists {
+        write.if_match = None;
+    }
 }
 
 /// The answer to a write or read that was done.

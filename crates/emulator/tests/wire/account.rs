@@ -110,3 +110,35 @@ async fn what_is_missing_is_refused_by_name() {
         assert!(refused.json()["message"].as_str().unwrap().contains(named), "{}", refused.text);
     }
 }
+
+#[tokio::test]
+async fn lists_of_databases_and_containers_come_in_pages() {
+    let emulator = start().await;
+    emulator.create_container(r#"{"id":"ä b","partitionKey":{"paths":["/pk"]}}"#).await;
+    for id in ["c", "a", "b", "e"] {
+        let description = json!({"id": id, "partitionKey": {"paths": ["/pk"]}}).to_string();
+        assert_eq!(emulator.send("POST", "/dbs/d/colls", &[], &description).await.status, 201);
+        assert_eq!(emulator.send("POST", "/dbs", &[], &json!({"id": id}).to_string()).await.status, 201);
+    }
+    for (path, feed, all) in [
+        ("/dbs", "Databases", ["a", "b", "c", "d", "e"]),
+        ("/dbs/d/colls", "DocumentCollections", ["a", "b", "c", "e", "ä b"]),
+    ] {
+        let (mut ids, mut token) = (Vec::new(), String::new());
+        loop {
+            let mut headers = vec![("x-ms-max-item-count", "2")];
+            headers.extend((!token.is_empty()).then_some(("x-ms-continuation", token.as_str())));
+            let page = emulator.send("GET", path, &headers, "").await;
+            let body = page.json();
+            let listed = body[feed].as_array().unwrap();
+            assert!(listed.len() <= 2 && page.header("x-ms-item-count") == listed.len().to_string());
+            ids.extend(listed.iter().map(|listed| listed["id"].as_str().unwrap().to_owned()));
+            token = page.header("x-ms-continuation").to_owned();
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(ids, all);
+    }
+    assert_eq!(emulator.send("GET", "/dbs", &[("x-ms-continuation", "?")], "").await.status, 400);
+}

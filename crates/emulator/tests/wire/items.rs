@@ -242,4 +242,8 @@ async fn reads_and_refusals_know_the_session() {
     assert_eq!(emulator.send("GET", &path, &eventual, "").await.status, 200);
     let conditional = [key, ("if-match", "\"other\"")];
     assert_eq!(emulator.send("GET", &path, &conditional, "").await.status, 200, "If-Match is a condition of writes");
+    let upsert = [key, ("x-ms-documentdb-is-upsert", "true"), ("if-match", "\"other\"")];
+    assert_eq!(emulator.send("POST", DOCS, &upsert, r#"{"id":"1","pk":"p"}"#).await.status, 412);
+    let new = emulator.send("POST", DOCS, &upsert, r#"{"id":"2","pk":"p"}"#).await;
+    assert_eq!(new.status, 201, "an upsert creates what is not there, whatever its condition");
 }
