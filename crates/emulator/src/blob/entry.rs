@@ -4,107 +4,24 @@
 //! pure functions. Invariants: stamps are unique within an entry; `older` holds previous versions and snapshots
 //! only; a soft-deleted state stays until its retention has run out by the service's clock.
 
+mod state;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::Validators;
-use super::content::{Block, Content};
-use super::copy::Copied;
+use super::content::Block;
 use super::errors::{Error, Result};
-use super::immutability::Protection;
 use super::lease::{Lease, Resource};
-use super::tags::Tags;
-use super::tier::Tiered;
-use super::time::{Etag, Stamp};
+use super::time::Stamp;
 use super::which::Which;
+
+pub(super) use state::{Aside, Policy, State};
 
 /// How long blocks wait for a block list, by the service's documentation.
 const STAGED_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// How the account treats overwritten and deleted states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Policy {
-    pub(super) versioning: bool,
-    /// 0: soft delete is off.
-    pub(super) soft_delete_days: u32,
-    /// Whether states may be protected by immutability policies and legal holds.
-    pub(super) worm: bool,
-}
-
-/// When a state was soft-deleted, and for how long it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Deletion {
-    pub(super) at: Timestamp,
-    days: u32,
-}
-
-impl Deletion {
-    fn expires(self) -> Timestamp {
-        self.at.checked_add(SignedDuration::from_hours(i64::from(self.days) * 24)).unwrap_or(Timestamp::MAX)
-    }
-
-    /// Whole days until the state vanishes.
-    pub(super) fn days_left(self, now: Timestamp) -> i64 {
-        self.expires().duration_since(now).as_hours().max(0) / 24
-    }
-}
-
-/// What stands beside the content of a state and changes without making another state.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Aside {
-    pub(super) tags: Tags,
-    /// `None`: the account's default, Hot.
-    pub(super) tier: Option<Tiered>,
-    pub(super) protection: Protection,
-    /// The copy that made the state.
-    pub(super) copied: Option<Arc<Copied>>,
-}
-
-/// One state of a blob. Cloning it does not copy content.
-#[derive(Debug, Clone)]
-pub(super) struct State {
-    /// Names the state: its version id or snapshot.
-    pub(super) stamp: Stamp,
-    /// Whether the state was written with versioning on, so that it has a version id.
-    pub(super) versioned: bool,
-    pub(super) etag: Etag,
-    pub(super) created: Timestamp,
-    pub(super) last_modified: Timestamp,
-    pub(super) content: Arc<Content>,
-    pub(super) aside: Aside,
-    pub(super) deleted: Option<Deletion>,
-}
-
-impl State {
-    /// What conditions compare with.
-    pub(super) fn validators(&self) -> Validators<'_> {
-        Validators { etag: self.etag, last_modified: self.last_modified, tags: &self.aside.tags }
-    }
-
-    /// The version id, if the state has one.
-    pub(super) fn version_id(&self) -> Option<String> {
-        self.versioned.then(|| self.stamp.id())
-    }
-
-    /// When the state vanishes; `None`: it is not deleted, or held for ever.
-    fn vanishes(&self) -> Option<Timestamp> {
-        self.aside.protection.not_before(self.deleted?.expires())
-    }
-
-    fn expired(&self, now: Timestamp) -> bool {
-        self.vanishes().is_some_and(|at| at <= now)
-    }
-
-    fn soft_delete(&mut self, policy: Policy, now: Timestamp) -> bool {
-        if policy.soft_delete_days > 0 && self.deleted.is_none() {
-            self.deleted = Some(Deletion { at: now, days: policy.soft_delete_days });
-        }
-        policy.soft_delete_days > 0
-    }
-}
 
 /// What a state beneath the current one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

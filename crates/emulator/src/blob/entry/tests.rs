@@ -1,10 +1,13 @@
 //! The table "Overwrite and delete", cell by cell.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::*;
-use crate::blob::content::{ContentHeaders, Metadata};
+use crate::blob::content::{Content, ContentHeaders, Metadata};
 use crate::blob::encryption::Encryption;
+use crate::blob::time::Etag;
 
 const VERSIONED: Policy = Policy { versioning: true, soft_delete_days: 0, worm: false };
 const VERSIONED_SOFT: Policy = Policy { versioning: true, soft_delete_days: 7, worm: false };
