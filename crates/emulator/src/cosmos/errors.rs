@@ -83,6 +83,14 @@ impl CosmosError {
         Self::new(StatusCode::CONFLICT, format!("Entity with the specified id already exists: {what}"))
     }
 
+    /// 409: another item has the values that are to be unique.
+    pub(crate) fn unique_values_taken(id: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            format!("Unique index constraint violation: another item has the values of {id}."),
+        )
+    }
+
     /// 410/1002.
     pub(crate) fn range_gone(range: &str) -> Self {
         Self::new(StatusCode::GONE, format!("The requested partition key range {range:?} is gone."))

@@ -11,7 +11,7 @@ use azure_data_cosmos_driver::models::{EffectivePartitionKey, PartitionKeyValue}
 use super::errors::CosmosError;
 use super::json;
 
-pub(crate) use definition::KeyDefinition;
+pub(crate) use definition::{KeyDefinition, property_names};
 
 /// The most components a hierarchical key can have.
 const COMPONENTS_MAX: usize = 3;

@@ -67,25 +67,26 @@ impl Partition {
         self.items.get_key_value(key).map_or(key, |(known, _)| known).clone()
     }
 
-    /// Appends a committed change and brings the indexes up to it.
-    pub(crate) fn apply(&mut self, change: &Arc<Change>) {
+    /// Appends a committed change and brings the indexes up to it; gives the version that it replaces or removes.
+    pub(crate) fn apply(&mut self, change: &Arc<Change>) -> Option<Arc<Change>> {
         self.lsn = self.lsn.max(change.lsn);
         self.log.push(Arc::clone(change));
         let removed = change.op.removes();
         let previous = if removed { self.remove(change) } else { self.insert(change) };
-        if let Some(previous) = previous {
+        if let Some(previous) = &previous {
             self.latest.remove(&(previous.lsn, previous.seq));
             if let Some(at) = previous.expires_at {
                 self.expiries.remove(&(at, previous.ordinal));
             }
         }
         if removed {
-            return;
+            return previous;
         }
         self.latest.insert((change.lsn, change.seq), Arc::clone(change));
         if let Some(at) = change.expires_at {
             self.expiries.insert((at, change.ordinal));
         }
+        previous
     }
 
     /// Makes a change the current version of its item, and gives the one before.

@@ -40,8 +40,13 @@ const LAST_STATE_CHANGE: HeaderName = HeaderName::from_static("x-ms-last-state-c
 const LOCAL_LSN: HeaderName = HeaderName::from_static("x-ms-cosmos-llsn");
 const COMMITTED_LSN: HeaderName = HeaderName::from_static("x-ms-global-committed-lsn");
 const LSN: HeaderName = HeaderName::from_static("lsn");
+const QUOTA: HeaderName = HeaderName::from_static("x-ms-resource-quota");
 const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-ms-serviceversion");
+const USAGE: HeaderName = HeaderName::from_static("x-ms-resource-usage");
 const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
+
+/// The usage told with answers that concern no container.
+const NO_USAGE: &str = "documentSize=0;documentsSize=0;documentsCount=0;collectionSize=0;";
 
 impl Reply {
     /// An answer without body.
@@ -104,6 +109,7 @@ impl Reply {
         let name = format!("dbs/{}/colls/{}", container.database, container.name);
         self.with("x-ms-content-path", container.numbers.rid())
             .with("x-ms-alt-content-path", utf8_percent_encode(&name, PATH_HEADER).to_string())
+            .with("x-ms-resource-usage", container.usage.header())
     }
 
     /// Adds the headers that tell the partition and its sequence number.
@@ -131,7 +137,9 @@ impl Reply {
     pub(crate) fn finish(mut self, now: Timestamp, activity: &str) -> Response<Bytes> {
         let headers = &mut self.headers;
         headers.entry(CHARGE).or_insert(HeaderValue::from_static("1.00"));
+        headers.entry(USAGE).or_insert(HeaderValue::from_static(NO_USAGE));
         for (name, value) in [
+            (QUOTA, "documentSize=10240;documentsSize=10485760;documentsCount=-1;collectionSize=10485760;"),
             (VERSION, "2020-07-15"),
             (GATEWAY_VERSION, "version=emulator"),
             (SERVICE_VERSION, "version=emulator"),

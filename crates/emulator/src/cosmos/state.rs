@@ -7,6 +7,8 @@ mod etags;
 mod pages;
 mod topology;
 mod transaction;
+mod unique;
+mod usage;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) use etags::Etags;
 pub(crate) use pages::{FeedMode, FeedPage, FeedRequest, FeedStart, PAGE_BYTES_MAX, feed_page};
 pub(crate) use topology::TopologyError;
 pub(crate) use transaction::{Write, WriteKind, Written};
+pub(crate) use unique::UniqueKeys;
+pub(crate) use usage::Usage;
 
 /// How long the all-versions feed of a container goes back unless told otherwise: the longer of the two periods that
 /// continuous backup offers.
@@ -47,6 +51,8 @@ pub(crate) struct State {
     pub(crate) definition: Arc<KeyDefinition>,
     /// Seconds; -1 keeps items without a `ttl` for ever, `None` turns expiry off.
     default_ttl: Option<i64>,
+    unique: UniqueKeys,
+    usage: Arc<Usage>,
     /// Ordered by their bounds, which adjoin and cover the hash space.
     partitions: Vec<Partition>,
     /// Counts changes of the partitions themselves.
@@ -68,6 +74,7 @@ impl State {
         numbers: ContainerNumbers,
         definition: Arc<KeyDefinition>,
         default_ttl: Option<i64>,
+        unique: UniqueKeys,
         ranges: u32,
     ) -> Self {
         let partitions: Vec<_> = even_bounds(ranges)
@@ -79,6 +86,8 @@ impl State {
             numbers,
             definition,
             default_ttl,
+            unique,
+            usage: Arc::default(),
             ranges: partitions.len() as u64,
             partitions,
             topology: 1,
@@ -138,6 +147,11 @@ impl State {
         }
     }
 
+    /// What the items take, readable without the lock.
+    pub(crate) fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.usage)
+    }
+
     /// The time before which the all-versions feed has forgotten its changes, in seconds since 1970.
     pub(crate) fn kept_since(&self, now: Timestamp) -> i64 {
         now.as_second().saturating_sub(self.retention)
@@ -195,7 +209,8 @@ impl State {
 
     fn apply(&mut self, index: usize, changes: Vec<Arc<Change>>) {
         for change in &changes {
-            self.partitions[index].apply(change);
+            let previous = self.partitions[index].apply(change);
+            self.usage.replaced(previous.as_deref(), change);
         }
         self.history.extend(changes);
     }

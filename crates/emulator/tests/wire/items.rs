@@ -247,3 +247,60 @@ async fn reads_and_refusals_know_the_session() {
     let new = emulator.send("POST", DOCS, &upsert, r#"{"id":"2","pk":"p"}"#).await;
     assert_eq!(new.status, 201, "an upsert creates what is not there, whatever its condition");
 }
+
+#[tokio::test]
+async fn unique_values_are_those_of_one_item_of_a_key() {
+    let emulator = start().await;
+    let policy = r#"{"uniqueKeys":[{"paths":["/mail","/of/kind"]},{"paths":["/serial"]}]}"#;
+    let container = |policy: &str| {
+        format!(r#"{{"id":"c","partitionKey":{{"paths":["/pk"],"version":2}},"uniqueKeyPolicy":{policy}}}"#)
+    };
+    emulator.create_container(&container(policy)).await;
+    for (key, document, status) in [
+        ("p", r#"{"id":"1","pk":"p","mail":"a","of":{"kind":1},"serial":1}"#, 201),
+        ("p", r#"{"id":"2","pk":"p","mail":"a","of":{"kind":1.0},"serial":2}"#, 409),
+        ("p", r#"{"id":"2","pk":"p","mail":"a","of":{"kind":2},"serial":1}"#, 409),
+        ("p", r#"{"id":"2","pk":"p","mail":"a","of":{"kind":2},"serial":2}"#, 201),
+        ("p", r#"{"id":"2","pk":"p","mail":"a","of":{"kind":2},"serial":2,"again":true}"#, 200),
+        ("q", r#"{"id":"1","pk":"q","mail":"a","of":{"kind":1},"serial":1}"#, 201),
+        ("q", r#"{"id":"2","pk":"q","mail":"b"}"#, 201),
+        ("q", r#"{"id":"3","pk":"q","mail":"c","serial":null}"#, 409),
+    ] {
+        let answer = emulator.upsert(&format!("[\"{key}\"]"), document).await;
+        assert_eq!(answer.status, status, "{document}: {}", answer.text);
+    }
+    // Within a transaction what an operation before freed is free.
+    let batch = json!([
+        {"operationType": "Delete", "id": "1"},
+        {"operationType": "Create", "resourceBody": {"id": "4", "pk": "p", "mail": "a", "of": {"kind": 1}, "serial": 1}},
+        {"operationType": "Create", "resourceBody": {"id": "5", "pk": "p", "mail": "z", "serial": 1}},
+    ]);
+    let headers = [
+        ("x-ms-documentdb-partitionkey", "[\"p\"]"),
+        ("x-ms-cosmos-is-batch-request", "True"),
+        ("x-ms-cosmos-batch-atomic", "True"),
+    ];
+    let refused = emulator.send("POST", "/dbs/d/colls/c/docs", &headers, &batch.to_string()).await;
+    let codes: Vec<_> = refused.json().as_array().unwrap().iter().map(|result| result["statusCode"].clone()).collect();
+    assert_eq!((refused.status, codes), (207, vec![json!(424), json!(424), json!(409)]));
+    let batch = json!([batch[0], batch[1]]);
+    assert_eq!(emulator.send("POST", "/dbs/d/colls/c/docs", &headers, &batch.to_string()).await.status, 200);
+
+    let other = emulator.send("PUT", "/dbs/d/colls/c", &[], &container(r#"{"uniqueKeys":[]}"#)).await;
+    assert_eq!(other.status, 400, "unique keys cannot change");
+    let bad = container(r#"{"uniqueKeys":[{"paths":["mail"]}]}"#).replace("\"c\"", "\"bad\"");
+    assert_eq!(emulator.send("POST", "/dbs/d/colls", &[], &bad).await.status, 400);
+}
+
+#[tokio::test]
+async fn answers_tell_how_much_a_container_holds() {
+    let emulator = start().await;
+    emulator.create_container(r#"{"id":"c","partitionKey":{"paths":["/pk"],"version":2}}"#).await;
+    for id in 0..3 {
+        emulator.upsert("[\"p\"]", &format!("{{\"id\":\"{id}\",\"pk\":\"p\"}}")).await;
+    }
+    let key = [("x-ms-documentdb-partitionkey", "[\"p\"]")];
+    let deleted = emulator.send("DELETE", "/dbs/d/colls/c/docs/1", &key, "").await;
+    assert!(deleted.header("x-ms-resource-usage").contains("documentsCount=2;"), "{:?}", deleted.headers);
+    assert!(deleted.header("x-ms-resource-quota").contains("documentsCount=-1;"));
+}

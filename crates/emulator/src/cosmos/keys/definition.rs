@@ -32,7 +32,9 @@ impl KeyDefinition {
         let paths = driver
             .paths()
             .iter()
-            .map(|path| split(path).ok_or_else(|| invalid(format!("path {path:?} is not like /name or /outer/inner"))))
+            .map(|path| {
+                property_names(path).ok_or_else(|| invalid(format!("path {path:?} is not like /name or /outer/inner")))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let most = if properties["kind"] == "MultiHash" { COMPONENTS_MAX } else { 1 };
         if paths.is_empty() || paths.len() > most {
@@ -107,8 +109,8 @@ impl KeyDefinition {
     }
 }
 
-/// The names of a path like `/outer/"in/ner"`.
-fn split(path: &str) -> Option<Vec<String>> {
+/// The property names of a path like `/outer/"in/ner"`; `None` if it is no path.
+pub(crate) fn property_names(path: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {

@@ -99,6 +99,12 @@ impl State {
                 self.ordinal = ordinal_before;
                 (index, error)
             })?;
+            if let Written::Created(version) | Written::Replaced(version) = &outcome {
+                self.unique.check(version, key, &self.partitions[partition], &touched).map_err(|error| {
+                    self.ordinal = ordinal_before;
+                    (index, error)
+                })?;
+            }
             match &outcome {
                 Written::Created(change) | Written::Replaced(change) => {
                     touched.insert(id, Some(Arc::clone(change)));

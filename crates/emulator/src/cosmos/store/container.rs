@@ -11,7 +11,7 @@ use super::super::errors::CosmosError;
 use super::super::headers;
 use super::super::journal::Record;
 use super::super::keys::KeyDefinition;
-use super::super::state::{ContainerNumbers, State};
+use super::super::state::{ContainerNumbers, State, UniqueKeys, Usage};
 use crate::journal::Journal;
 
 /// A container: its description and, behind a lock, its contents.
@@ -20,6 +20,8 @@ pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) numbers: ContainerNumbers,
     pub(crate) definition: Arc<KeyDefinition>,
+    pub(crate) usage: Arc<Usage>,
+    unique: UniqueKeys,
     properties: Mutex<Properties>,
     state: Mutex<State>,
 }
@@ -43,14 +45,18 @@ impl Container {
         let name = name_in(&given)?;
         let definition = Arc::new(definition_in(&mut given)?);
         let default_ttl = default_ttl(&given)?;
+        let unique = UniqueKeys::from_description(&given)?;
         complete(&mut given);
+        let state = State::new(numbers, Arc::clone(&definition), default_ttl, unique.clone(), ranges);
         Ok(Self {
             database: database.to_owned(),
             name,
             numbers,
-            definition: Arc::clone(&definition),
+            definition,
+            usage: state.usage(),
+            unique,
             properties: Mutex::new(Properties { given, etag, ts }),
-            state: Mutex::new(State::new(numbers, definition, default_ttl, ranges)),
+            state: Mutex::new(state),
         })
     }
 
@@ -117,6 +123,9 @@ impl Container {
         let definition = definition_in(&mut given)?;
         if definition != *self.definition {
             return Err(CosmosError::bad_request("A container's partition key cannot change."));
+        }
+        if UniqueKeys::from_description(&given)? != self.unique {
+            return Err(CosmosError::bad_request("A container's unique keys cannot change."));
         }
         let default_ttl = default_ttl(&given)?;
         complete(&mut given);
