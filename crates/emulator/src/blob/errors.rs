@@ -102,6 +102,8 @@ pub(super) enum Error {
     OutOfRangeQuery { name: &'static str, value: String },
     #[error("The value for one of the HTTP headers is not in the correct format.")]
     InvalidHeader { name: String, value: String },
+    #[error("The Content-Length header was not specified.")]
+    MissingContentLength,
     #[error("An HTTP header that's mandatory for this request is not specified.")]
     MissingHeader { name: &'static str },
     #[error("The metadata specified is invalid. It has characters that are not permitted.")]
@@ -218,6 +220,7 @@ impl Error {
             Self::InvalidQuery { .. } => (S::BAD_REQUEST, "InvalidQueryParameterValue"),
             Self::OutOfRangeQuery { .. } => (S::BAD_REQUEST, "OutOfRangeQueryParameterValue"),
             Self::InvalidHeader { .. } => (S::BAD_REQUEST, "InvalidHeaderValue"),
+            Self::MissingContentLength => (S::LENGTH_REQUIRED, "MissingContentLengthHeader"),
             Self::MissingHeader { .. } => (S::BAD_REQUEST, "MissingRequiredHeader"),
             Self::InvalidMetadata { .. } => (S::BAD_REQUEST, "InvalidMetadata"),
             Self::MetadataTooLarge { .. } => (S::BAD_REQUEST, "MetadataTooLarge"),

@@ -3,6 +3,7 @@
 //! Paths have the emulator's form, `/account/container/blob`. The blob's name is all that follows the
 //! container, percent-decoded once, so `/` and `%2F` are the same.
 
+use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
@@ -77,14 +78,30 @@ impl<'a> Call<'a> {
             .and_then(|value| value.to_str().ok())
             .or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
             .unwrap_or("127.0.0.1");
-        Ok(Self {
+        let call = Self {
             method: &parts.method,
             headers: &parts.headers,
             path: parts.uri.path(),
             query: Query::parse(parts.uri.query().unwrap_or_default()),
             target: target(parts.uri.path())?,
             origin: format!("http://{host}"),
-        })
+        };
+        call.check_head()?;
+        Ok(call)
+    }
+
+    /// Refuses a version of the protocol that is no date, and a body whose length nobody told ("Versioning for Azure
+    /// Storage", "Put Blob").
+    fn check_head(&self) -> Result<()> {
+        if let Some(version) = self.header("x-ms-version")?
+            && version.parse::<jiff::civil::Date>().is_err()
+        {
+            return Err(Error::InvalidHeader { name: "x-ms-version".to_owned(), value: version.to_owned() });
+        }
+        if self.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Error::MissingContentLength);
+        }
+        Ok(())
     }
 
     /// A header's value as text, trimmed; absent and empty are the same.

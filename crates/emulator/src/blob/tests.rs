@@ -43,6 +43,18 @@ async fn callers_without_a_credential_or_with_a_token_are_refused() {
 }
 
 #[tokio::test]
+async fn a_head_that_breaks_the_protocol_is_refused() {
+    let client = Client::new().await;
+    for version in ["nonsense", "2009-13-01"] {
+        let answer = client.send("GET", "/con/b", &[("x-ms-version", version)], "").await;
+        assert_eq!(answer.refusal(), (400, "InvalidHeaderValue"), "{version}");
+    }
+    let headers = [("x-ms-blob-type", "BlockBlob"), ("transfer-encoding", "chunked")];
+    let answer = client.send("PUT", "/con/b", &headers, "of any length").await;
+    assert_eq!(answer.refusal(), (411, "MissingContentLengthHeader"));
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_common_headers() {
     let client = Client::new().await;
     client.clock.set_offset_ms(86_400_000);
