@@ -16,7 +16,7 @@ pub(super) struct Emulator {
     pub(super) cosmos: String,
     pub(super) blob: String,
     pub(super) http: reqwest::Client,
-    _process: Child,
+    process: Child,
 }
 
 /// One committed change, as the emulator's history tells it.
@@ -53,8 +53,24 @@ struct Line<'a> {
 impl Emulator {
     /// Starts it on free ports and waits until it is ready.
     pub(super) async fn start() -> Self {
+        Self::launch(&["--cosmos", "127.0.0.1:0", "--blob", "127.0.0.1:0"]).await
+    }
+
+    /// The same, with its state in a folder.
+    pub(super) async fn start_in(folder: &str) -> Self {
+        Self::launch(&["--cosmos", "127.0.0.1:0", "--blob", "127.0.0.1:0", "--data", folder]).await
+    }
+
+    /// Kills it, and starts another one at the same addresses with what is in the folder.
+    pub(super) async fn kill_and_start_in(&mut self, folder: &str) {
+        self.process.kill().await.unwrap();
+        *self = Self::launch(&["--cosmos", &self.cosmos, "--blob", &self.blob, "--data", folder]).await;
+    }
+
+    async fn launch(arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cosmirror"))
-            .args(["emulator", "--cosmos", "127.0.0.1:0", "--blob", "127.0.0.1:0"])
+            .arg("emulator")
+            .args(arguments)
             .env_clear()
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -70,7 +86,7 @@ impl Emulator {
         };
         let (cosmos, blob) = (address("cosmos").await, address("blob").await);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let emulator = Self { cosmos, blob, http, _process: process };
+        let emulator = Self { cosmos, blob, http, process };
         eventually("the emulator is ready", async || {
             let health = format!("http://{}/_emulator/health", emulator.cosmos);
             emulator.http.get(health).send().await.ok().filter(|answer| answer.status().is_success())

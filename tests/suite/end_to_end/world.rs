@@ -45,7 +45,11 @@ pub(super) struct Finished {
 impl World {
     /// An emulator and a configuration of these containers with their feeds. Intervals are short; nothing is created.
     pub(super) async fn new(containers: &[(&str, &str)], target: Target) -> Self {
-        let emulator = Emulator::start().await;
+        Self::around(Emulator::start().await, containers, target)
+    }
+
+    /// The same around an emulator that runs.
+    pub(super) fn around(emulator: Emulator, containers: &[(&str, &str)], target: Target) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut text = format!(
             "[source]\nendpoint = \"http://{}/\"\nauth = \"emulator\"\npoll_interval = \"10ms\"\n\
