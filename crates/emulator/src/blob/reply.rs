@@ -8,6 +8,7 @@ use percent_encoding::{CONTROLS, percent_encode};
 
 use super::entry::State;
 use super::errors::Error;
+use super::request::is_version;
 use super::time::{Etag, http_date};
 use super::xml::Xml;
 
@@ -112,8 +113,12 @@ impl Reply {
         headers.insert(DATE, header_value(http_date(now)));
         headers.insert(SERVER, HeaderValue::from_static("Windows-Azure-Blob/1.0 cosmirror-emulator"));
         headers.insert(REQUEST_ID, header_value(request_id.to_owned()));
-        let version = request.get(VERSION).cloned();
-        headers.insert(VERSION, version.unwrap_or(HeaderValue::from_static(VERSION_DEFAULT)));
+        // What was asked for as a version and is none has executed nothing.
+        match request.get(VERSION) {
+            None => drop(headers.insert(VERSION, HeaderValue::from_static(VERSION_DEFAULT))),
+            Some(version) if version.to_str().is_ok_and(is_version) => drop(headers.insert(VERSION, version.clone())),
+            Some(_) => {}
+        }
         if let Some(id) = request.get(CLIENT_REQUEST_ID) {
             headers.insert(CLIENT_REQUEST_ID, id.clone());
         }

@@ -51,6 +51,11 @@ impl Query {
     }
 }
 
+/// Whether a text can be a version of the protocol: a date.
+pub(super) fn is_version(text: &str) -> bool {
+    text.parse::<jiff::civil::Date>().is_ok()
+}
+
 fn decode(text: &str) -> String {
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
@@ -94,7 +99,7 @@ impl<'a> Call<'a> {
     /// Storage", "Put Blob").
     fn check_head(&self) -> Result<()> {
         if let Some(version) = self.header("x-ms-version")?
-            && version.parse::<jiff::civil::Date>().is_err()
+            && !is_version(version)
         {
             return Err(Error::InvalidHeader { name: "x-ms-version".to_owned(), value: version.to_owned() });
         }

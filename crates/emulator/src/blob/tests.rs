@@ -48,6 +48,7 @@ async fn a_head_that_breaks_the_protocol_is_refused() {
     for version in ["nonsense", "2009-13-01"] {
         let answer = client.send("GET", "/con/b", &[("x-ms-version", version)], "").await;
         assert_eq!(answer.refusal(), (400, "InvalidHeaderValue"), "{version}");
+        assert_eq!(answer.header("x-ms-version"), "");
     }
     let headers = [("x-ms-blob-type", "BlockBlob"), ("transfer-encoding", "chunked")];
     let answer = client.send("PUT", "/con/b", &headers, "of any length").await;
