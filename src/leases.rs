@@ -2,7 +2,8 @@
 //!
 //! - [`bootstrap`] creates the leases of a container once, under a lock, so that together they tile the key space;
 //! - [`acquire`] takes leases that are free or whose owner has gone;
-//! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases.
+//! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases;
+//! - [`succession`] puts the leases of its parts in the place of one whose range was split.
 //!
 //! The documents are those of the .NET change feed processor. Every write is conditional on the etag of the last one; age is
 //! told by the service (`_ts` against its clock), never by a host's clock.
@@ -22,6 +23,7 @@ pub mod acquire;
 pub mod bootstrap;
 pub mod keeper;
 pub mod live;
+pub mod succession;
 
 /// A lease as it stands in the store.
 #[derive(Debug, Clone)]
@@ -99,6 +101,11 @@ impl LeaseStore {
     /// Replaces the lease that has this etag.
     pub async fn replace(&self, lease: &Lease, etag: &str) -> Result<String, Failure> {
         self.documents.replace(&key(&lease.id), &lease.id, self.body(lease), etag).await
+    }
+
+    /// Removes the lease that has this etag.
+    pub async fn delete(&self, id: &str, etag: &str) -> Result<(), Failure> {
+        self.documents.delete(&key(id), id, etag).await
     }
 
     fn body(&self, lease: &Lease) -> Bytes {

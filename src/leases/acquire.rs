@@ -56,7 +56,8 @@ pub async fn acquire(
     Ok(round)
 }
 
-async fn take(store: &LeaseStore, instance: &str, mut standing: Standing) -> Result<Option<Owned>, Failure> {
+/// Writes our name into a lease, if it still stands as it was read.
+pub(super) async fn take(store: &LeaseStore, instance: &str, mut standing: Standing) -> Result<Option<Owned>, Failure> {
     let since = Instant::now();
     standing.lease.owner = Some(instance.to_owned());
     standing.lease.timestamp = crate::time::now().to_string();

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::board::Board;
-use super::range::{self, Ended};
+use super::range::{self, Ended, Outcome};
 use crate::admin::{Admin, ContainerMetrics};
 use crate::config;
 use crate::cosmos::{Account, Resolved};
@@ -288,13 +288,20 @@ impl Supervisor {
         let ended =
             ended.map_err(|e| Failure::new(Kind::Internal, format!("following a range ended by a bug: {e}")))?;
         self.owned.remove(&ended.lease);
-        self.container.board.stopped(&ended.range, matches!(ended.halt, Halt::Failed(_)));
         self.container.metrics.leases_owned.dec();
-        if ended.kept == Kept::Lost && !matches!(ended.halt, Halt::Drained) {
+        let halt = match ended.outcome {
+            Outcome::Halted(halt) => halt,
+            Outcome::Split => {
+                self.container.board.stopped(&ended.range, false);
+                return Ok(());
+            }
+        };
+        self.container.board.stopped(&ended.range, matches!(halt, Halt::Failed(_)));
+        if ended.kept == Kept::Lost && !matches!(halt, Halt::Drained) {
             self.container.metrics.leases_lost.inc();
             tracing::warn!(lease = ended.lease, "the lease was lost; another process may have taken it");
         }
-        let Halt::Failed(failure) = ended.halt else {
+        let Halt::Failed(failure) = halt else {
             return Ok(());
         };
         if self.container.shared.once || failure.kind.action() == Action::Stop {

@@ -7,10 +7,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
+use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed as _;
 use crate::leases::acquire::Owned;
 use crate::leases::keeper::{Keeper, Kept};
 use crate::leases::mint_lineage;
+use crate::leases::succession::Succession;
 use crate::mirror::checkpoint::RangeProgress;
 use crate::mirror::page::Reader;
 use crate::mirror::plan::Context;
@@ -19,13 +21,22 @@ use crate::mirror::write::Halt;
 use crate::mirror::{Follower, Pace};
 
 /// How following a range ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The follower stopped, and why.
+    Halted(Halt),
+    /// The range was split: its parts have leases of their own, and this one's is gone.
+    Split,
+}
+
+/// A range that is not followed here any more.
 pub(super) struct Ended {
     /// The lease's id.
     pub(super) lease: String,
     /// The range.
     pub(super) range: EpkRange,
-    /// Why the follower stopped.
-    pub(super) halt: Halt,
+    /// How it ended.
+    pub(super) outcome: Outcome,
     /// What became of the lease.
     pub(super) kept: Kept,
 }
@@ -81,5 +92,32 @@ pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRa
         follower.follow().await
     };
     let (halt, kept) = tokio::join!(following, keeper.keep(receiver, done.clone()));
-    Ended { lease, range, halt, kept }
+    let outcome = match halt {
+        // Only a lease that was given back with its last position may give way.
+        Halt::Failed(failure) if failure.kind == Kind::RangeGone && kept == Kept::Released => {
+            give_way(&container, &lease, failure).await
+        }
+        halt => Outcome::Halted(halt),
+    };
+    Ended { lease, range, outcome, kept }
+}
+
+/// Puts the leases of its parts in the place of a lease whose range is gone; where that fails, the range rests and it is tried again.
+async fn give_way(container: &Container, lease: &str, gone: Failure) -> Outcome {
+    let (leases, feed) = (container.leases(), container.feed());
+    let shared = container.shared();
+    let succession = Succession {
+        leases: leases.as_ref(),
+        feed: feed.as_ref(),
+        store: shared.store.as_ref(),
+        paths: container.paths(),
+        instance: &shared.instance,
+    };
+    match succession.run(lease).await {
+        Ok(parts) => {
+            tracing::info!(lease, reason = %gone, parts = parts.len(), "the range was split");
+            Outcome::Split
+        }
+        Err(failure) => Outcome::Halted(Halt::Failed(failure)),
+    }
 }

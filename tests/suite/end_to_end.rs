@@ -21,6 +21,7 @@ mod main_job;
 mod mirror;
 mod oracle;
 mod output;
+mod ranges;
 mod rivals;
 mod traffic;
 mod transactions;

@@ -113,9 +113,10 @@ impl World {
         let states = mirror.iter().filter(|(path, _)| path.starts_with(&prefix));
         let watermark = |versions: &Vec<mirror::Stored>| {
             let state: serde_json::Value = serde_json::from_slice(&versions.last().unwrap().body).unwrap();
-            state["watermark"].as_i64().unwrap()
+            // What others took over from does not go on.
+            state["superseded_by"].as_array().is_none_or(Vec::is_empty).then(|| state["watermark"].as_i64().unwrap())
         };
-        let seconds = states.map(|(_, versions)| watermark(versions)).min().unwrap();
+        let seconds = states.filter_map(|(_, versions)| watermark(versions)).min().unwrap();
         jiff::Timestamp::from_second(seconds).unwrap().to_string()
     }
 

@@ -1,0 +1,191 @@
+//! A lease whose range was split gives way to one lease per part.
+//!
+//! Order, so that a crash anywhere loses nothing and any replica can go on: the parent's lease is taken; the parts' leases are
+//! created with the parent's last durable position, which holds on each of them; the mirror gets the parts' states and then marks
+//! the parent's as superseded; the parent's lease is deleted last. Until then whoever takes the parent reads nothing from it
+//! (its range is gone) and comes here again. What is there already stays as it is, because a part may have been followed
+//! since, and the rest is cut by the ranges as they are then.
+//!
+//! After a merge nothing gives way: the lease goes on with its own bounds, within the larger range.
+
+use cosmirror_formats::lease::uncovered;
+use cosmirror_formats::records::RangeState;
+use cosmirror_formats::{EpkRange, Lease, MirrorPaths};
+
+use super::acquire::take;
+use super::{LeaseStore, Standing, mint_lineage, range_of};
+use crate::failure::{Failure, Kind};
+use crate::feed::{ChangeFeed, PhysicalRange};
+use crate::mirror::checkpoint::RangeProgress;
+use crate::records;
+use crate::store::{Condition, VersionStore};
+
+/// Where a lease gives way.
+pub struct Succession<'a> {
+    /// The leases.
+    pub leases: &'a LeaseStore,
+    /// The container's feed, which knows its present ranges.
+    pub feed: &'a dyn ChangeFeed,
+    /// The mirror.
+    pub store: &'a dyn VersionStore,
+    /// The container's names in it.
+    pub paths: &'a MirrorPaths,
+    /// Our name in leases.
+    pub instance: &'a str,
+}
+
+impl Succession<'_> {
+    /// Puts the parts' leases in the place of one, and gives the parts; none if another replica has the lease, or did it.
+    pub async fn run(&self, id: &str) -> Result<Vec<EpkRange>, Failure> {
+        // Ours while it gives way, so that two replicas never cut it differently.
+        let Some(parent) = self.take(id).await? else { return Ok(Vec::new()) };
+        let physical = self.feed.ranges().await?;
+        let range = range_of(&parent.lease, &physical).ok_or_else(|| nameless(id))?;
+        // Parts from before a crash. The ranges may have been cut otherwise since; what they hold is theirs.
+        let others = self.leases.list().await?.into_iter().filter(|standing| standing.lease.id != id);
+        let others: Vec<EpkRange> = others.filter_map(|standing| range_of(&standing.lease, &physical)).collect();
+        let (there, missing) = parts_of(&range, &physical, &others)?;
+        for (part, within) in &missing {
+            self.create(&part_lease(self.leases.prefix(), &parent.lease, part, within)).await?;
+        }
+        let parts: Vec<EpkRange> = there.into_iter().chain(missing.into_iter().map(|(part, _)| part)).collect();
+        self.supersede(&parent.lease, &range, &parts).await?;
+        match self.leases.delete(id, &parent.etag).await {
+            // Our own request whose answer was lost, or another replica that took it because we were slow.
+            Err(failure) if !matches!(failure.kind, Kind::Conflict | Kind::NotFound) => Err(failure),
+            _ => Ok(parts),
+        }
+    }
+
+    async fn take(&self, id: &str) -> Result<Option<Standing>, Failure> {
+        let Some(standing) = self.leases.read(id).await? else { return Ok(None) };
+        if standing.lease.owner.as_deref().is_some_and(|owner| owner != self.instance) {
+            return Ok(None);
+        }
+        Ok(take(self.leases, self.instance, standing).await?.map(|owned| owned.standing))
+    }
+
+    async fn create(&self, lease: &Lease) -> Result<(), Failure> {
+        match self.leases.create(lease).await {
+            Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
+            _ => {}
+        }
+        // Created now, or before a crash, or by another replica: it must stand for the same part.
+        let standing = self.leases.read(&lease.id).await?;
+        if standing.as_ref().is_some_and(|standing| standing.lease.range != lease.range) {
+            let message = format!("the lease {:?} stands for another range than the part of a split", lease.id);
+            return Err(Failure::new(Kind::Misconfigured, message)
+                .remedy("remove that lease if no other program uses it, or set leases.processor to another name"));
+        }
+        Ok(())
+    }
+
+    /// Hands the parent's state in the mirror on to the parts.
+    async fn supersede(&self, parent: &Lease, range: &EpkRange, parts: &[EpkRange]) -> Result<(), Failure> {
+        let lineage = mint_lineage(&self.feed.container().rid, range);
+        let lineage = RangeProgress::from_lease(parent, &lineage, 0).lineage;
+        let name = self.paths.range_state(&lineage, range);
+        let Some((state, etag)) = records::get::<RangeState>(self.store, &name).await? else { return Ok(()) };
+        for part in parts {
+            let part_state = RangeState { range: part.clone(), superseded_by: Vec::new(), ..state.clone() };
+            let part_name = self.paths.range_state(&lineage, part);
+            match self.store.put(records::put(part_name, &part_state, Condition::Absent)).await {
+                Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
+                _ => {}
+            }
+        }
+        let state = RangeState { superseded_by: parts.to_vec(), ..state };
+        self.store.put(records::put(name, &state, Condition::Matches(etag))).await?;
+        Ok(())
+    }
+}
+
+fn nameless(id: &str) -> Failure {
+    Failure::new(Kind::Misconfigured, format!("the lease {id:?} names no range of the container"))
+        .remedy("remove that lease, or set leases.processor to a name of this program's own")
+}
+
+/// What of a range has leases already, and the parts that lack one, each within one physical range. All together they tile the range.
+type Parts<'a> = (Vec<EpkRange>, Vec<(EpkRange, &'a PhysicalRange)>);
+
+fn parts_of<'a>(range: &EpkRange, physical: &'a [PhysicalRange], leased: &[EpkRange]) -> Result<Parts<'a>, Failure> {
+    let inside = |other: &&EpkRange| range.min <= other.min && other.max <= range.max;
+    let there: Vec<EpkRange> = leased.iter().filter(inside).cloned().collect();
+    // The rest of the key space counts as covered here.
+    let around = [EpkRange::new("", range.min.clone()), EpkRange::new(range.max.clone(), "FF")];
+    let covered: Vec<EpkRange> = there.iter().chain(&around).cloned().collect();
+    let mut missing = Vec::new();
+    for hole in uncovered(&covered) {
+        for physical in physical.iter().filter(|physical| physical.range.overlaps(&hole)) {
+            let (min, max) = (physical.range.min.clone().max(hole.min.clone()), physical.range.max.clone());
+            missing.push((EpkRange::new(min, max.min(hole.max.clone())), physical));
+        }
+    }
+    let parts: Vec<EpkRange> = covered.into_iter().chain(missing.iter().map(|(part, _)| part.clone())).collect();
+    if !uncovered(&parts).is_empty() || there.len() + missing.len() < 2 {
+        // The service is in the middle of it, or the list is old: it is asked again later.
+        let message = format!("the range {range} was split or merged, and its parts are not there yet");
+        return Err(Failure::new(Kind::RangeGone, message));
+    }
+    Ok((there, missing))
+}
+
+/// The lease of a part: the parent's position and properties, free.
+fn part_lease(prefix: &str, parent: &Lease, part: &EpkRange, within: &PhysicalRange) -> Lease {
+    // Named after the range where it is all of it, as the bootstrap does; after its bounds otherwise.
+    let whole = *part == within.range;
+    let id = if whole { format!("{prefix}..{}", within.id) } else { format!("{prefix}..{}-{}", part.min, part.max) };
+    Lease {
+        id,
+        version: u32::from(!whole).into(),
+        token: if whole { within.id.clone() } else { format!("{}-{}", part.min, part.max) },
+        range: Some(part.clone()),
+        owner: None,
+        timestamp: crate::time::now().to_string(),
+        ..parent.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn physical(bounds: &[(&str, &str, &str)]) -> Vec<PhysicalRange> {
+        let range = |(id, min, max): &(&str, &str, &str)| PhysicalRange {
+            id: (*id).to_owned(),
+            range: EpkRange::new(*min, *max),
+        };
+        bounds.iter().map(range).collect()
+    }
+
+    fn missing(range: (&str, &str), physical: &[PhysicalRange], leased: &[(&str, &str)]) -> Option<Vec<String>> {
+        let leased: Vec<EpkRange> = leased.iter().map(|(min, max)| EpkRange::new(*min, *max)).collect();
+        let (_, missing) = parts_of(&EpkRange::new(range.0, range.1), physical, &leased).ok()?;
+        Some(missing.iter().map(|(part, physical)| format!("{part} in {}", physical.id)).collect())
+    }
+
+    #[test]
+    fn a_range_gives_way_to_the_parts_it_was_split_into() {
+        let ranges = physical(&[("3", "20", "30"), ("1", "", "20"), ("4", "30", "FF")]);
+        assert_eq!(missing(("20", "FF"), &ranges, &[("", "20")]).unwrap(), ["[20,30) in 3", "[30,FF) in 4"]);
+        assert_eq!(missing(("", "FF"), &ranges, &[]).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn parts_of_an_earlier_attempt_stay_although_the_ranges_were_cut_otherwise_since() {
+        let ranges = physical(&[("7", "", "12"), ("8", "12", "FF")]);
+        assert_eq!(
+            missing(("", "20"), &ranges, &[("", "0A"), ("20", "FF")]).unwrap(),
+            ["[0A,12) in 7", "[12,20) in 8"]
+        );
+        assert_eq!(missing(("", "20"), &ranges, &[("", "0A"), ("0A", "20")]).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn nothing_gives_way_to_less_than_two_parts() {
+        let merged = physical(&[("5", "", "FF")]);
+        assert_eq!(missing(("", "20"), &merged, &[("20", "FF")]), None);
+        let hole = physical(&[("1", "", "10"), ("2", "18", "FF")]);
+        assert_eq!(missing(("", "20"), &hole, &[("20", "FF")]), None);
+    }
+}
