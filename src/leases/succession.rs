@@ -6,7 +6,8 @@
 //! (its range is gone) and comes here again. What is there already stays as it is, because a part may have been followed
 //! since, and the rest is cut by the ranges as they are then.
 //!
-//! After a merge nothing gives way: the lease goes on with its own bounds, within the larger range.
+//! After a merge nothing gives way: the lease goes on with its own bounds, within the larger range. The exception is a lease of
+//! which parts are there from before a crash: those hold what they hold, and the rest is cut to match.
 
 use cosmirror_formats::lease::uncovered;
 use cosmirror_formats::records::RangeState;
@@ -55,6 +56,14 @@ impl Succession<'_> {
             Err(failure) if !matches!(failure.kind, Kind::Conflict | Kind::NotFound) => Err(failure),
             _ => Ok(parts),
         }
+    }
+
+    /// Whether an earlier attempt has begun: then the lease must not be followed, even if its range can be read again since a merge,
+    /// because its parts are.
+    pub async fn is_under_way(&self, id: &str, range: &EpkRange) -> Result<bool, Failure> {
+        let leases = self.leases.list().await?;
+        let others = leases.iter().filter(|standing| standing.lease.id != id);
+        Ok(others.filter_map(|standing| standing.lease.range.as_ref()).any(|other| is_part(other, range)))
     }
 
     async fn take(&self, id: &str) -> Result<Option<Standing>, Failure> {
@@ -108,9 +117,13 @@ fn nameless(id: &str) -> Failure {
 /// What of a range has leases already, and the parts that lack one, each within one physical range. All together they tile the range.
 type Parts<'a> = (Vec<EpkRange>, Vec<(EpkRange, &'a PhysicalRange)>);
 
+/// Whether a range lies within another and is less than it.
+fn is_part(part: &EpkRange, whole: &EpkRange) -> bool {
+    part != whole && whole.min <= part.min && part.max <= whole.max
+}
+
 fn parts_of<'a>(range: &EpkRange, physical: &'a [PhysicalRange], leased: &[EpkRange]) -> Result<Parts<'a>, Failure> {
-    let inside = |other: &&EpkRange| range.min <= other.min && other.max <= range.max;
-    let there: Vec<EpkRange> = leased.iter().filter(inside).cloned().collect();
+    let there: Vec<EpkRange> = leased.iter().filter(|other| is_part(other, range)).cloned().collect();
     // The rest of the key space counts as covered here.
     let around = [EpkRange::new("", range.min.clone()), EpkRange::new(range.max.clone(), "FF")];
     let covered: Vec<EpkRange> = there.iter().chain(&around).cloned().collect();
@@ -179,6 +192,16 @@ mod tests {
             ["[0A,12) in 7", "[12,20) in 8"]
         );
         assert_eq!(missing(("", "20"), &ranges, &[("", "0A"), ("0A", "20")]).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lease_of_which_parts_are_there_gives_way_although_the_ranges_were_merged_since() {
+        let merged = physical(&[("9", "", "FF")]);
+        assert_eq!(
+            missing(("20", "30"), &merged, &[("", "20"), ("20", "24"), ("30", "FF")]).unwrap(),
+            ["[24,30) in 9"]
+        );
+        assert_eq!(missing(("20", "30"), &merged, &[("20", "30")]), None, "a lease of the same range is no part");
     }
 
     #[test]

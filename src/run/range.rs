@@ -7,12 +7,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
-use crate::failure::{Failure, Kind};
+use crate::failure::Kind;
 use crate::feed::ChangeFeed as _;
+use crate::feed::cosmos::CosmosFeed;
 use crate::leases::acquire::Owned;
 use crate::leases::keeper::{Keeper, Kept};
-use crate::leases::mint_lineage;
 use crate::leases::succession::Succession;
+use crate::leases::{LeaseStore, mint_lineage};
 use crate::mirror::checkpoint::RangeProgress;
 use crate::mirror::page::Reader;
 use crate::mirror::plan::Context;
@@ -45,6 +46,10 @@ pub(super) struct Ended {
 pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRange, service_time: i64) -> Ended {
     let shared = container.shared();
     let lease = owned.standing.lease.id.clone();
+    if is_giving_way(&container, &lease, &range).await {
+        let outcome = give_way(&container, &lease, "its parts were there already").await;
+        return Ended { lease, range, outcome, kept: Kept::Released };
+    }
     let feed = container.feed();
     let source = feed.container();
     let lineage = mint_lineage(&source.rid, &range);
@@ -95,29 +100,36 @@ pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRa
     let outcome = match halt {
         // Only a lease that was given back with its last position may give way.
         Halt::Failed(failure) if failure.kind == Kind::RangeGone && kept == Kept::Released => {
-            give_way(&container, &lease, failure).await
+            give_way(&container, &lease, &failure.to_string()).await
         }
         halt => Outcome::Halted(halt),
     };
     Ended { lease, range, outcome, kept }
 }
 
-/// Puts the leases of its parts in the place of a lease whose range is gone; where that fails, the range rests and it is tried again.
-async fn give_way(container: &Container, lease: &str, gone: Failure) -> Outcome {
+/// Whether the lease was about to give way when its owner ended.
+async fn is_giving_way(container: &Container, lease: &str, range: &EpkRange) -> bool {
     let (leases, feed) = (container.leases(), container.feed());
-    let shared = container.shared();
-    let succession = Succession {
-        leases: leases.as_ref(),
-        feed: feed.as_ref(),
-        store: shared.store.as_ref(),
-        paths: container.paths(),
-        instance: &shared.instance,
-    };
-    match succession.run(lease).await {
+    succession(container, &leases, &feed).is_under_way(lease, range).await.unwrap_or_else(|failure| {
+        // Two that follow the same part only do its work twice; the next owner looks again.
+        tracing::warn!(lease, error = %failure, "the other leases were not read");
+        false
+    })
+}
+
+/// Puts the leases of its parts in the place of a lease whose range is gone; where that fails, the range rests and it is tried again.
+async fn give_way(container: &Container, lease: &str, reason: &str) -> Outcome {
+    let (leases, feed) = (container.leases(), container.feed());
+    match succession(container, &leases, &feed).run(lease).await {
         Ok(parts) => {
-            tracing::info!(lease, reason = %gone, parts = parts.len(), "the range was split");
+            tracing::info!(lease, reason, parts = parts.len(), "the lease gave way to those of its parts");
             Outcome::Split
         }
         Err(failure) => Outcome::Halted(Halt::Failed(failure)),
     }
+}
+
+fn succession<'a>(container: &'a Container, leases: &'a LeaseStore, feed: &'a CosmosFeed) -> Succession<'a> {
+    let shared = container.shared();
+    Succession { leases, feed, store: shared.store.as_ref(), paths: container.paths(), instance: &shared.instance }
 }
