@@ -142,6 +142,14 @@ pub fn range_of(lease: &Lease, physical: &[crate::feed::PhysicalRange]) -> Optio
     lease.range.clone().or_else(named)
 }
 
+/// The same, of a lease that must name one.
+pub fn required_range_of(lease: &Lease, physical: &[crate::feed::PhysicalRange]) -> Result<EpkRange, Failure> {
+    range_of(lease, physical).ok_or_else(|| {
+        Failure::new(Kind::Misconfigured, format!("the lease {:?} names no range of the container", lease.id))
+            .remedy("remove that lease, or set leases.processor to a name of this program's own")
+    })
+}
+
 /// The lineage that is minted for a range of a container's generation.
 pub fn mint_lineage(rid: &str, range: &EpkRange) -> String {
     format!("{rid}:{}", range.min)

@@ -14,7 +14,7 @@ use cosmirror_formats::records::RangeState;
 use cosmirror_formats::{EpkRange, Lease, MirrorPaths};
 
 use super::acquire::take;
-use super::{LeaseStore, Standing, mint_lineage, range_of};
+use super::{LeaseStore, Standing, mint_lineage, range_of, required_range_of};
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, PhysicalRange};
 use crate::mirror::checkpoint::RangeProgress;
@@ -41,7 +41,7 @@ impl Succession<'_> {
         // Ours while it gives way, so that two replicas never cut it differently.
         let Some(parent) = self.take(id).await? else { return Ok(Vec::new()) };
         let physical = self.feed.ranges().await?;
-        let range = range_of(&parent.lease, &physical).ok_or_else(|| nameless(id))?;
+        let range = required_range_of(&parent.lease, &physical)?;
         // Parts from before a crash. The ranges may have been cut otherwise since; what they hold is theirs.
         let others = self.leases.list().await?.into_iter().filter(|standing| standing.lease.id != id);
         let others: Vec<EpkRange> = others.filter_map(|standing| range_of(&standing.lease, &physical)).collect();
@@ -107,11 +107,6 @@ impl Succession<'_> {
         self.store.put(records::put(name, &state, Condition::Matches(etag))).await?;
         Ok(())
     }
-}
-
-fn nameless(id: &str) -> Failure {
-    Failure::new(Kind::Misconfigured, format!("the lease {id:?} names no range of the container"))
-        .remedy("remove that lease, or set leases.processor to a name of this program's own")
 }
 
 /// What of a range has leases already, and the parts that lack one, each within one physical range. All together they tile the range.

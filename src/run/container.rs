@@ -28,7 +28,7 @@ use crate::feed::cosmos::CosmosFeed;
 use crate::leases::acquire::acquire;
 use crate::leases::bootstrap::Bootstrap;
 use crate::leases::keeper::Kept;
-use crate::leases::{LeaseStore, range_of};
+use crate::leases::{LeaseStore, required_range_of};
 use crate::mirror::describe;
 use crate::mirror::write::{Halt, Writer};
 use crate::pace::RequestUnits;
@@ -255,10 +255,7 @@ impl Supervisor {
         let physical = if round.taken.is_empty() { Vec::new() } else { self.container.feed.ranges().await? };
         for owned in round.taken {
             let id = owned.standing.lease.id.clone();
-            let range = range_of(&owned.standing.lease, &physical).ok_or_else(|| {
-                Failure::new(Kind::Misconfigured, format!("the lease {id:?} names no range of the container"))
-                    .remedy("remove that lease, or set leases.processor to a name of this program's own")
-            })?;
+            let range = required_range_of(&owned.standing.lease, &physical)?;
             tracing::info!(lease = id, %range, "following");
             shared.admin.progress.ready(&self.component(&range));
             self.container.board.started(&range);

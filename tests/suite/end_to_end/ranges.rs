@@ -48,11 +48,17 @@ async fn disturb(world: &World, random: &mut StdRng, ranges: &mut Vec<String>, n
     }
 }
 
-async fn followed_over_splits_and_merges(feed: &str) {
-    let mut random = random();
+/// An empty container of one range whose leases are there.
+async fn followed(feed: &str) -> World {
     let world = World::new(&[("orders", feed)], Target::Blobs).await;
     world.source("orders").make(&["/pk"]).await;
     world.catch_up().await;
+    world
+}
+
+async fn followed_over_splits_and_merges(feed: &str) {
+    let mut random = random();
+    let world = followed(feed).await;
     let (mut ranges, mut next) = (vec!["0".to_owned()], 1);
     let stop = CancellationToken::new();
     let mut traffic_random = StdRng::from_rng(&mut random);
@@ -109,9 +115,7 @@ async fn latest_versions_are_followed_over_splits_and_merges() {
 #[tokio::test]
 async fn a_daemon_killed_while_leases_give_way_leaves_them_so_that_the_next_one_goes_on() {
     let mut random = random();
-    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
-    world.source("orders").make(&["/pk"]).await;
-    world.catch_up().await;
+    let world = followed(ALL_VERSIONS).await;
     let (mut ranges, mut next) = (vec!["0".to_owned()], 1);
     let stop = CancellationToken::new();
     let mut traffic_random = StdRng::from_rng(&mut random);

@@ -20,7 +20,7 @@ use super::keys::{self, Key, KeyDefinition};
 use super::respond::{Position, Reply};
 use super::state::{State, Write, WriteKind, Written};
 use super::store::Container;
-use results::{charge_of, failed_dependency, refusal, success};
+use results::{failed_dependency, refusal, success};
 
 /// The most operations in one batch.
 const OPERATIONS_MAX: usize = 100;
@@ -67,7 +67,7 @@ fn run_atomic(call: &Call<'_>, container: &Container, operations: &[Operation<'_
     let (status, results, charge): (_, Vec<String>, f64) = match &outcome {
         Ok(written) => {
             let results = written.iter().map(|written| success(written, minimal)).collect();
-            (StatusCode::OK, results, written.iter().map(charge_of).sum())
+            (StatusCode::OK, results, written.iter().map(item::charge).sum())
         }
         Err((failed, error)) => {
             let result = |index| if index == *failed { refusal(error) } else { failed_dependency() };
@@ -94,7 +94,7 @@ fn run_bulk(call: &Call<'_>, container: &Container, operations: &[Operation<'_>]
         }
         match run_one(call, container, &mut state, operation, range) {
             Ok(written) => {
-                charge += charge_of(&written);
+                charge += item::charge(&written);
                 results.push(success(&written, minimal));
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use super::super::state::Written;
 pub(super) fn success(written: &Written, minimal: bool) -> String {
     let change = written.change();
     let mut result =
-        format!("{{\"statusCode\":{},\"requestCharge\":{:.2}", item::status(written).as_u16(), charge_of(written));
+        format!("{{\"statusCode\":{},\"requestCharge\":{:.2}", item::status(written).as_u16(), item::charge(written));
     if !change.op.removes() {
         result.push_str(&format!(",\"eTag\":{}", serde_json::Value::from(&*change.etag)));
     }
@@ -30,9 +30,4 @@ pub(super) fn refusal(error: &CosmosError) -> String {
 /// The result of an operation that another one's refusal undid or kept from being done.
 pub(super) fn failed_dependency() -> String {
     "{\"statusCode\":424,\"requestCharge\":0}".to_owned()
-}
-
-/// What an operation costs, in request units.
-pub(super) fn charge_of(written: &Written) -> f64 {
-    item::charge(written)
 }
