@@ -43,6 +43,8 @@ pub struct FeedPage {
     pub not_modified: bool,
     /// Request units the read took.
     pub request_units: f64,
+    /// The range's newest LSN when the page was read, where the service told it.
+    pub session_lsn: Option<u64>,
 }
 
 /// What is known of the container behind the feed.
@@ -65,6 +67,8 @@ pub struct PhysicalRange {
     pub id: String,
     /// The interval of effective partition keys.
     pub range: EpkRange,
+    /// The ids of all ranges that this one came from by splits and merges.
+    pub parents: Vec<String>,
 }
 
 /// The change feed of one container.
@@ -84,6 +88,10 @@ pub trait ChangeFeed: Send + Sync + 'static {
         position: &Position,
         count_max: u32,
     ) -> Result<FeedPage, Failure>;
+
+    /// Proves that positions are of the form this program knows, before anything depends on one; `Kind::Internal` where they
+    /// are not, `Kind::Misconfigured` where the account cannot give the mode.
+    async fn self_test(&self, range: &EpkRange, mode: FeedMode) -> Result<(), Failure>;
 
     /// A lower bound of the service's present time, in seconds since 1970.
     async fn service_time(&self) -> Result<i64, Failure>;

@@ -18,6 +18,7 @@ use futures::TryStreamExt as _;
 use crate::documents::{Document, Documents};
 use crate::failure::{Failure, Kind};
 use crate::mirror::checkpoint::RangeProgress;
+use crate::time::HostClock;
 
 pub mod acquire;
 pub mod bootstrap;
@@ -49,11 +50,17 @@ pub struct LeaseStore {
     documents: Arc<dyn Documents>,
     prefix: String,
     partition_key_is_id: bool,
+    clock: HostClock,
 }
 
 impl LeaseStore {
-    /// `prefix` begins every id; the lease container is partitioned by `/id` or by `/partitionKey`.
-    pub fn new(documents: Arc<dyn Documents>, prefix: String, key_paths: &[String]) -> Result<Self, Failure> {
+    /// `prefix` begins every id; the lease container is partitioned by `/id` or by `/partitionKey`; `clock` stamps what is written.
+    pub fn new(
+        documents: Arc<dyn Documents>,
+        prefix: String,
+        key_paths: &[String],
+        clock: HostClock,
+    ) -> Result<Self, Failure> {
         let partition_key_is_id = match key_paths {
             [path] if path == "/id" => true,
             [path] if path == "/partitionKey" => false,
@@ -63,12 +70,17 @@ impl LeaseStore {
                     .remedy("it must be partitioned by /id (or /partitionKey): name another one in leases.container"));
             }
         };
-        Ok(Self { documents, prefix, partition_key_is_id })
+        Ok(Self { documents, prefix, partition_key_is_id, clock })
     }
 
     /// What every id of this processor begins with.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Puts the present time into a lease that is about to be written.
+    pub fn stamp(&self, lease: &mut Lease) {
+        lease.timestamp = self.clock.now().to_string();
     }
 
     /// Every lease, in the order of ids.
@@ -93,9 +105,11 @@ impl LeaseStore {
         document.map(|Document { bytes, .. }| standing(&bytes)).transpose()
     }
 
-    /// Creates a lease; `Kind::Conflict` where it exists.
+    /// Creates a lease, stamped; `Kind::Conflict` where it exists.
     pub async fn create(&self, lease: &Lease) -> Result<String, Failure> {
-        self.documents.create(&key(&lease.id), &lease.id, self.body(lease)).await
+        let mut lease = lease.clone();
+        self.stamp(&mut lease);
+        self.documents.create(&key(&lease.id), &lease.id, self.body(&lease)).await
     }
 
     /// Replaces the lease that has this etag.
@@ -165,7 +179,7 @@ pub fn new_lease(prefix: &str, physical: &crate::feed::PhysicalRange, mode: &str
         owner: None,
         continuation: None,
         properties: std::collections::BTreeMap::new(),
-        timestamp: crate::time::now().to_string(),
+        timestamp: String::new(),
         mode: Some(mode.to_owned()),
         unknown: serde_json::Map::new(),
     };

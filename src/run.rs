@@ -19,11 +19,13 @@ use crate::cosmos::Account;
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
+use crate::feed::cosmos::CosmosFeed;
 use crate::pace::RequestUnits;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
 use crate::store::azure::{AzureAuth, AzureStore};
 use crate::store::directory::DirectoryStore;
+use crate::time::HostClock;
 
 mod board;
 mod container;
@@ -164,7 +166,7 @@ async fn start(
             &config.leases.container,
         )),
         lease_key_paths: leases.source.key_paths,
-        account,
+        endpoint: account.endpoint().clone(),
         store,
         prefix: config.target.prefix.clone(),
         source: config.source.clone(),
@@ -176,12 +178,15 @@ async fn start(
         request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
         admin: admin.clone(),
         drain: stop.child_token(),
-        tracker: tracker.clone(),
+        tasks: Arc::new(tracker.clone()),
+        clock: HostClock::default(),
     };
     let shared = Arc::new(shared);
     let mut containers = Vec::new();
     for (settings, resolved) in sources {
-        containers.push(Container::prepare(Arc::clone(&shared), settings.clone(), resolved).await?);
+        let name = format!("{}/{}", settings.database, settings.container);
+        let feed = Arc::new(CosmosFeed::new(account.clone(), resolved, name));
+        containers.push(Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?);
     }
     admin.progress.started();
     Ok(containers)

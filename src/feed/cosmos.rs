@@ -126,6 +126,7 @@ impl ChangeFeed for CosmosFeed {
             .map(|r| PhysicalRange {
                 id: r.id.clone(),
                 range: EpkRange::new(r.min_inclusive.to_hex(), r.max_exclusive.to_hex()),
+                parents: r.parents.clone().unwrap_or_default(),
             })
             .collect())
     }
@@ -152,19 +153,12 @@ impl ChangeFeed for CosmosFeed {
         {
             return Err(unknown_token("it differs from the page's etag"));
         }
+        let session_lsn = response.headers().session_token.as_ref().and_then(|token| lsn_of_session(token.as_str()));
         let entries = items(response.into_body(), &what)?;
-        Ok(FeedPage { entries, token, not_modified, request_units })
+        Ok(FeedPage { entries, token, not_modified, request_units, session_lsn })
     }
 
-    async fn service_time(&self) -> Result<i64, Failure> {
-        self.account.clock().now().await
-    }
-}
-
-impl CosmosFeed {
-    /// Compares a token of the driver with one of ours, so that a changed format stops the program before it
-    /// misreads a position.
-    pub async fn self_test(&self, range: &EpkRange, mode: FeedMode) -> Result<(), Failure> {
+    async fn self_test(&self, range: &EpkRange, mode: FeedMode) -> Result<(), Failure> {
         let mut plan =
             self.plan(range, mode, &Position::Now, 1).await.map_err(|f| explain_refusal(f, mode, &Position::Now))?;
         let what = self.what(range);
@@ -182,6 +176,10 @@ impl CosmosFeed {
             && decoded.root.active_tokens == ours.root.active_tokens;
         if same { Ok(()) } else { Err(unknown_token("its fields differ from the known ones")) }
     }
+
+    async fn service_time(&self) -> Result<i64, Failure> {
+        self.account.clock().now().await
+    }
 }
 
 fn explain_refusal(failure: Failure, mode: FeedMode, position: &Position) -> Failure {
@@ -197,6 +195,15 @@ fn explain_refusal(failure: Failure, mode: FeedMode, position: &Position) -> Fai
     Failure::new(Kind::Misconfigured, message).remedy(
         "the account must have continuous backup and all versions and deletes enabled; else set feed = \"latest-version\"",
     )
+}
+
+/// The LSN in a session token, `<range>:<version>#<lsn>#<region>=<lsn>…` or the older `<range>:<lsn>`. Source:
+/// `ChangeFeedEstimatorIterator.ExtractLsnFromSessionToken` of azure-cosmos-dotnet-v3.
+fn lsn_of_session(token: &str) -> Option<u64> {
+    let value = token.split_once(':').map_or(token, |(_, value)| value);
+    let mut parts = value.split('#');
+    let first = parts.next()?;
+    parts.next().unwrap_or(first).parse().ok()
 }
 
 fn feed_range(range: &EpkRange) -> Result<FeedRange, Failure> {
@@ -285,6 +292,14 @@ mod tests {
         let golden = r#"{"op":"ChangeFeed","rid":"TQxHAKF8vo8=","root":{"kind":"unordered_merge","active_tokens":[{"min_epk":"","max_epk":"FF","server_continuation":"\"15\""}],"start_from":{"kind":"now"}},"cfm":true}"#;
         assert_eq!(json, golden);
         assert_eq!(Token::decode(&token.encode()).unwrap(), token);
+    }
+
+    #[test]
+    fn session_tokens_of_either_form_hold_an_lsn() {
+        assert_eq!(lsn_of_session("0:-1#175#3=12"), Some(175));
+        assert_eq!(lsn_of_session("7:1#9"), Some(9));
+        assert_eq!(lsn_of_session("0:42"), Some(42));
+        assert_eq!(lsn_of_session("none"), None);
     }
 
     #[test]

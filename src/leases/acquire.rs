@@ -60,7 +60,7 @@ pub async fn acquire(
 pub(super) async fn take(store: &LeaseStore, instance: &str, mut standing: Standing) -> Result<Option<Owned>, Failure> {
     let since = Instant::now();
     standing.lease.owner = Some(instance.to_owned());
-    standing.lease.timestamp = crate::time::now().to_string();
+    store.stamp(&mut standing.lease);
     match store.replace(&standing.lease, &standing.etag).await {
         Ok(etag) => {
             standing.etag = etag;

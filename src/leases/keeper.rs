@@ -139,7 +139,7 @@ impl Keeper {
             let mut lease = self.standing.lease.clone();
             progress.to_lease(&mut lease);
             lease.owner = keep.then(|| self.instance.clone());
-            lease.timestamp = crate::time::now().to_string();
+            self.store.stamp(&mut lease);
             match self.store.replace(&lease, &self.standing.etag).await {
                 Ok(etag) => {
                     self.standing.etag = etag;

@@ -16,6 +16,7 @@ use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed as _;
 use crate::feed::cosmos::CosmosFeed;
 use crate::mirror::checkpoint::RangeProgress;
+use crate::time::HostClock;
 
 /// The states of a container's ranges, read from its leases.
 pub async fn range_states(config: &Config, container: &config::Container) -> Result<Vec<RangeState>, Failure> {
@@ -29,7 +30,7 @@ pub async fn range_states(config: &Config, container: &config::Container) -> Res
     let key_paths = leases.source.key_paths.clone();
     let name = format!("{}/{}", config.leases.database, config.leases.container);
     let documents = CosmosDocuments::new(account.clone(), leases, name);
-    let store = LeaseStore::new(Arc::new(documents), prefix, &key_paths)?;
+    let store = LeaseStore::new(Arc::new(documents), prefix, &key_paths, HostClock::default())?;
     let feed = CosmosFeed::new(account, source, format!("{}/{}", container.database, container.container));
     let physical = feed.ranges().await?;
     let state = |standing: super::Standing| {

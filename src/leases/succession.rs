@@ -149,7 +149,6 @@ fn part_lease(prefix: &str, parent: &Lease, part: &EpkRange, within: &PhysicalRa
         token: if whole { within.id.clone() } else { format!("{}-{}", part.min, part.max) },
         range: Some(part.clone()),
         owner: None,
-        timestamp: crate::time::now().to_string(),
         ..parent.clone()
     }
 }
@@ -162,6 +161,7 @@ mod tests {
         let range = |(id, min, max): &(&str, &str, &str)| PhysicalRange {
             id: (*id).to_owned(),
             range: EpkRange::new(*min, *max),
+            parents: Vec::new(),
         };
         bounds.iter().map(range).collect()
     }

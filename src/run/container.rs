@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::http::Url;
 use cosmirror_formats::{EpkRange, MirrorPaths, lease};
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -20,11 +22,9 @@ use super::board::Board;
 use super::range::{self, Ended, Outcome};
 use crate::admin::{Admin, ContainerMetrics};
 use crate::config;
-use crate::cosmos::{Account, Resolved};
 use crate::documents::Documents;
 use crate::failure::{Action, Failure, Kind};
 use crate::feed::ChangeFeed;
-use crate::feed::cosmos::CosmosFeed;
 use crate::leases::acquire::acquire;
 use crate::leases::bootstrap::Bootstrap;
 use crate::leases::keeper::Kept;
@@ -34,14 +34,15 @@ use crate::mirror::write::{Halt, Writer};
 use crate::pace::RequestUnits;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
+use crate::time::HostClock;
 
 /// How long a range that was given up rests before it is tried again.
 const GIVEN_UP_REST: Duration = Duration::from_secs(30);
 
 /// What all containers of a process have in common.
 pub(super) struct Shared {
-    /// The source account.
-    pub(super) account: Account,
+    /// The source account's endpoint.
+    pub(super) endpoint: Url,
     /// The target.
     pub(super) store: Arc<dyn VersionStore>,
     /// What every name in the target begins with.
@@ -69,14 +70,28 @@ pub(super) struct Shared {
     /// Cancelled when the process is to end.
     pub(super) drain: CancellationToken,
     /// Owns every task.
-    pub(super) tracker: TaskTracker,
+    pub(super) tasks: Arc<dyn Tasks>,
+    /// Stamps leases.
+    pub(super) clock: HostClock,
+}
+
+/// Owns the tasks that follow ranges.
+pub(super) trait Tasks: Send + Sync {
+    /// Runs a task of its own.
+    fn spawn(&self, task: BoxFuture<'static, Ended>) -> JoinHandle<Ended>;
+}
+
+impl Tasks for TaskTracker {
+    fn spawn(&self, task: BoxFuture<'static, Ended>) -> JoinHandle<Ended> {
+        Self::spawn(self, task)
+    }
 }
 
 /// One source container.
 pub(super) struct Container {
     shared: Arc<Shared>,
     settings: config::Container,
-    feed: Arc<CosmosFeed>,
+    feed: Arc<dyn ChangeFeed>,
     leases: Arc<LeaseStore>,
     writer: Arc<Writer>,
     paths: MirrorPaths,
@@ -89,16 +104,19 @@ impl Container {
     pub(super) async fn prepare(
         shared: Arc<Shared>,
         settings: config::Container,
-        resolved: Resolved,
+        feed: Arc<dyn ChangeFeed>,
     ) -> Result<Self, Failure> {
-        let name = format!("{}/{}", settings.database, settings.container);
-        let feed = Arc::new(CosmosFeed::new(shared.account.clone(), resolved, name));
-        let host = shared.account.endpoint().host_str().unwrap_or_default();
+        let host = shared.endpoint.host_str().unwrap_or_default();
         let prefix = lease::id_prefix(&shared.leases.processor, host, &feed.container().rid).ok_or_else(|| {
             let message = format!("the container's resource id {:?} is not usable", feed.container().rid);
             Failure::new(Kind::Internal, message)
         })?;
-        let leases = LeaseStore::new(Arc::clone(&shared.lease_documents), prefix, &shared.lease_key_paths)?;
+        let leases = LeaseStore::new(
+            Arc::clone(&shared.lease_documents),
+            prefix,
+            &shared.lease_key_paths,
+            shared.clock.clone(),
+        )?;
         let paths = MirrorPaths::new(&shared.prefix, &settings.database, &settings.container);
         let metrics = shared.admin.metrics.container(&settings.database, &settings.container);
         let progress = shared.admin.progress.container(&settings.database, &settings.container);
@@ -119,7 +137,7 @@ impl Container {
         let place = describe::Place {
             store: self.shared.store.as_ref(),
             paths: &self.paths,
-            account: self.shared.account.endpoint().as_str(),
+            account: self.shared.endpoint.as_str(),
             settings: &self.settings,
         };
         place.describe(self.feed.container(), service_time).await?;
@@ -143,7 +161,7 @@ impl Container {
     }
 
     /// Its change feed.
-    pub(super) fn feed(&self) -> Arc<CosmosFeed> {
+    pub(super) fn feed(&self) -> Arc<dyn ChangeFeed> {
         Arc::clone(&self.feed)
     }
 
@@ -262,7 +280,7 @@ impl Supervisor {
             self.container.metrics.leases_owned.inc();
             self.owned.insert(id, range.clone());
             let following = range::follow(Arc::clone(&self.container), owned, range, service_time);
-            self.running.push(shared.tracker.spawn(following));
+            self.running.push(shared.tasks.spawn(Box::pin(following)));
         }
         let all_ours = round.held_elsewhere == 0 && self.resting.is_empty();
         let all_elsewhere = self.owned.is_empty() && round.held_elsewhere > 0;

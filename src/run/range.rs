@@ -8,8 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
 use crate::failure::Kind;
-use crate::feed::ChangeFeed as _;
-use crate::feed::cosmos::CosmosFeed;
+use crate::feed::ChangeFeed;
 use crate::leases::acquire::Owned;
 use crate::leases::keeper::{Keeper, Kept};
 use crate::leases::succession::Succession;
@@ -110,7 +109,7 @@ pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRa
 /// Whether the lease was about to give way when its owner ended.
 async fn is_giving_way(container: &Container, lease: &str, range: &EpkRange) -> bool {
     let (leases, feed) = (container.leases(), container.feed());
-    succession(container, &leases, &feed).is_under_way(lease, range).await.unwrap_or_else(|failure| {
+    succession(container, &leases, feed.as_ref()).is_under_way(lease, range).await.unwrap_or_else(|failure| {
         // Two that follow the same part only do its work twice; the next owner looks again.
         tracing::warn!(lease, error = %failure, "the other leases were not read");
         false
@@ -120,7 +119,7 @@ async fn is_giving_way(container: &Container, lease: &str, range: &EpkRange) -> 
 /// Puts the leases of its parts in the place of a lease whose range is gone; where that fails, the range rests and it is tried again.
 async fn give_way(container: &Container, lease: &str, reason: &str) -> Outcome {
     let (leases, feed) = (container.leases(), container.feed());
-    match succession(container, &leases, &feed).run(lease).await {
+    match succession(container, &leases, feed.as_ref()).run(lease).await {
         Ok(parts) => {
             tracing::info!(lease, reason, parts = parts.len(), "the lease gave way to those of its parts");
             Outcome::Split
@@ -129,7 +128,7 @@ async fn give_way(container: &Container, lease: &str, reason: &str) -> Outcome {
     }
 }
 
-fn succession<'a>(container: &'a Container, leases: &'a LeaseStore, feed: &'a CosmosFeed) -> Succession<'a> {
+fn succession<'a>(container: &'a Container, leases: &'a LeaseStore, feed: &'a dyn ChangeFeed) -> Succession<'a> {
     let shared = container.shared();
     Succession { leases, feed, store: shared.store.as_ref(), paths: container.paths(), instance: &shared.instance }
 }

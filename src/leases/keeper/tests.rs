@@ -5,6 +5,7 @@ use crate::config::Start;
 use crate::documents::Documents;
 use crate::failure::Kind;
 use crate::history::memory::{Fault, MemoryDocuments};
+use crate::time::HostClock;
 
 const ID: &str = "prefix..0";
 const RENEW: Duration = Duration::from_secs(17);
@@ -35,7 +36,8 @@ impl Scene {
     async fn set() -> (Self, impl Future<Output = Kept>) {
         let documents = Arc::new(MemoryDocuments::default());
         let shared: Arc<dyn Documents> = Arc::clone(&documents) as Arc<dyn Documents>;
-        let store = Arc::new(LeaseStore::new(shared, "prefix".to_owned(), &["/id".to_owned()]).unwrap());
+        let store =
+            Arc::new(LeaseStore::new(shared, "prefix".to_owned(), &["/id".to_owned()], HostClock::default()).unwrap());
         let lease = Lease::from_json(format!(r#"{{"id":"{ID}","LeaseToken":"0","Owner":"me"}}"#).as_bytes()).unwrap();
         store.create(&lease).await.unwrap();
         let standing = store.read(ID).await.unwrap().unwrap();
