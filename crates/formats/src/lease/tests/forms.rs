@@ -162,6 +162,15 @@ fn javas_leases_are_refused_with_the_way_to_convert_them() {
 }
 
 #[test]
+fn what_refusals_and_the_manual_say_of_each_other_is_there() {
+    let manual = include_str!("../../../../../docs/operations.md");
+    assert!(manual.contains("\n## Taking over from a Java processor\n"));
+    for field in ["version", "LeaseToken", "FeedRange.Range", "Owner", "ContinuationToken", "timestamp", "Mode"] {
+        assert!(manual.contains(&format!("`{field}`")), "{field} is not explained");
+    }
+}
+
+#[test]
 fn a_position_that_only_looks_like_base64_is_a_position() {
     for position in ["\\\"175\\\"", "175", "abcd", "e30x"] {
         let json = format!(r#"{{"id":"{PREFIX}..0","LeaseToken":"0","ContinuationToken":"{position}"}}"#);
