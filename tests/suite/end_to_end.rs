@@ -16,6 +16,7 @@ mod errors;
 mod expiry;
 mod faults;
 mod hostile_names;
+mod keda;
 mod kept;
 mod main_job;
 mod mirror;
