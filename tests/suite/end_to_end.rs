@@ -15,6 +15,7 @@ mod emulator;
 mod errors;
 mod expiry;
 mod faults;
+mod foreign;
 mod hostile_names;
 mod keda;
 mod kept;
