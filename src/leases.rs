@@ -3,7 +3,8 @@
 //! - [`bootstrap`] creates the leases of a container once, under a lock, so that together they tile the key space;
 //! - [`acquire`] takes leases that are free or whose owner has gone;
 //! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases;
-//! - [`succession`] puts the leases of its parts in the place of one whose range was split.
+//! - [`succession`] puts the leases of its parts in the place of one whose range was split;
+//! - [`notes`] are documents beside the leases that are none.
 //!
 //! The documents are those of the .NET change feed processor. Every write is conditional on the etag of the last one; age is
 //! told by the service (`_ts` against its clock), never by a host's clock.
@@ -24,6 +25,7 @@ pub mod acquire;
 pub mod bootstrap;
 pub mod keeper;
 pub mod live;
+pub mod notes;
 pub mod succession;
 
 /// A lease as it stands in the store.
