@@ -6,7 +6,8 @@
 //! - [`balance`] says who should follow how much, [`acquire`] takes what is free and asks for what is missing;
 //! - [`owner`] is how processes name themselves in a lease;
 //! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases;
-//! - [`succession`] puts the leases of its parts in the place of one whose range was split.
+//! - [`succession`] puts the leases of its parts in the place of one whose range was split;
+//! - [`notes`] are documents beside the leases that are none.
 //!
 //! The documents are those of the .NET change feed processor. Every write is conditional on the etag of the last one; age is
 //! told by the service (`_ts` against its clock), never by a host's clock.

@@ -31,6 +31,7 @@ use crate::time::HostClock;
 
 mod board;
 mod container;
+mod observing;
 mod range;
 mod signal;
 mod supervisor;
@@ -207,6 +208,7 @@ async fn follow(
 ) -> Result<(), CommandError> {
     let drain = containers.first().map_or_else(|| stop.clone(), |c| c.shared().drain.clone());
     let boards: Vec<_> = containers.iter().map(Container::board).collect();
+    let observing = observing::start(&containers, tracker);
     let mut running: FuturesUnordered<_> = containers.into_iter().map(|c| tracker.spawn(c.supervise())).collect();
     let all_caught_up = async {
         for board in &boards {
@@ -231,6 +233,7 @@ async fn follow(
                 result = Err(error);
             }
         }
+        observing::ended(observing).await;
         result
     };
     tokio::time::timeout(DRAIN_DEADLINE, rest).await.unwrap_or_else(|_| {

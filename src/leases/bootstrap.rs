@@ -84,17 +84,8 @@ pub(super) async fn first_progress(
     start: &Start,
     range: &EpkRange,
 ) -> Result<RangeProgress, Failure> {
-    let mut progress = RangeProgress {
-        lineage: mint_lineage(&feed.container().rid, range),
-        since: feed.service_time().await?,
-        start: start.clone(),
-        position: None,
-        backfill: None,
-        backfilled: None,
-        watermark: None,
-        gap: None,
-        repaired: None,
-    };
+    let mut progress =
+        RangeProgress::new(mint_lineage(&feed.container().rid, range), feed.service_time().await?, start.clone());
     if needs_position(mode) {
         let now = feed.read(range, mode, &Position::Now, 1).await?;
         if *start == Start::Beginning {

@@ -1,4 +1,4 @@
-//! Documents beside the leases: the marker, the lock, the probe. Their ids begin as the leases' do and end in a word of their own.
+//! Documents beside the leases: the marker, the lock, the probe, the observer's. Their ids begin as the leases' do and end in a word of their own.
 
 use bytes::Bytes;
 use cosmirror_formats::feed_page::SystemProperties;

@@ -31,6 +31,11 @@ impl Owner {
         &self.name
     }
 
+    /// The mark that no other process has.
+    pub fn process(&self) -> &str {
+        &self.process
+    }
+
     /// Whether the lease is this process's.
     pub fn holds(&self, lease: &Lease) -> bool {
         lease.owner.as_ref() == Some(&self.name) && lease.properties.get(PROCESS) == Some(&self.process)

@@ -69,6 +69,21 @@ pub struct RangeProgress {
 }
 
 impl RangeProgress {
+    /// A range of which nothing has been read yet.
+    pub fn new(lineage: String, since: i64, start: Start) -> Self {
+        Self {
+            lineage,
+            since,
+            start,
+            position: None,
+            backfill: None,
+            backfilled: None,
+            watermark: None,
+            gap: None,
+            repaired: None,
+        }
+    }
+
     /// Moves the followed position behind a durable page.
     pub fn advance(&mut self, durable: Durable) {
         self.position = Some(durable.token);

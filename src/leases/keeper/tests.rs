@@ -10,17 +10,7 @@ use crate::time::HostClock;
 const ID: &str = "prefix..0";
 
 fn progress() -> RangeProgress {
-    RangeProgress {
-        lineage: "line".to_owned(),
-        since: 1,
-        start: Start::Beginning,
-        position: None,
-        backfill: None,
-        backfilled: None,
-        watermark: None,
-        gap: None,
-        repaired: None,
-    }
+    RangeProgress::new("line".to_owned(), 1, Start::Beginning)
 }
 
 /// A kept lease, and what it needs to be watched.
