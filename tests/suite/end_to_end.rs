@@ -19,6 +19,7 @@ mod hostile_names;
 mod kept;
 mod main_job;
 mod mirror;
+mod observer;
 mod oracle;
 mod output;
 mod ranges;
