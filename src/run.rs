@@ -20,6 +20,8 @@ use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::feed::cosmos::CosmosFeed;
+use crate::leases::balance::Fleet;
+use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
@@ -32,6 +34,8 @@ mod container;
 mod observing;
 mod range;
 mod signal;
+mod supervisor;
+mod tiling;
 
 use container::{Container, Shared};
 pub use signal::termination;
@@ -172,7 +176,8 @@ async fn start(
         prefix: config.target.prefix.clone(),
         source: config.source.clone(),
         leases: config.leases.clone(),
-        instance: options.instance.clone().unwrap_or_else(unique_instance),
+        owner: Owner::new(options.instance.clone().unwrap_or_else(unique_instance)),
+        fleet: Fleet::default(),
         once: options.once,
         pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX / PAGE_BYTES_MAX)),
         requests: Arc::new(Semaphore::new(REQUESTS_MAX)),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Action, Failure};
 use crate::leases::LeaseStore;
 use crate::leases::notes::Note;
+use crate::leases::owner::Owner;
 
 /// The document's name behind the leases' prefix.
 const NAME: &str = "observer";
@@ -18,31 +19,30 @@ const NAME: &str = "observer";
 /// A replica that stands for observer of one container.
 pub struct Candidate {
     leases: Arc<LeaseStore>,
-    instance: String,
-    /// Tells two processes apart that were given the same name.
-    process: String,
+    owner: Owner,
     expiration: Duration,
 }
 
 impl Candidate {
-    /// A candidate under this process's name; a document older than `expiration` has no observer behind it.
-    pub fn new(leases: Arc<LeaseStore>, instance: String, expiration: Duration) -> Self {
-        Self { leases, instance, process: format!("{:016x}", rand::random::<u64>()), expiration }
+    /// This process as a candidate; a document older than `expiration` has no observer behind it.
+    pub fn new(leases: Arc<LeaseStore>, owner: Owner, expiration: Duration) -> Self {
+        Self { leases, owner, expiration }
     }
 
     /// Becomes or stays the observer where no other one is; whether it is now.
     pub async fn stand(&self, service_time: i64) -> Result<bool, Failure> {
         let written = match self.leases.note(NAME).await? {
-            None => self.leases.create_note(NAME, self.fields(service_time)).await,
+            None => self.leases.create_note(NAME, &self.fields(service_time)).await,
             Some(note) if self.may_write(&note, service_time) => {
-                self.leases.replace_note(NAME, self.fields(service_time), &note.etag).await
+                self.leases.replace_note(NAME, &self.fields(service_time), &note.etag).await
             }
             Some(_) => return Ok(false),
         };
         match written {
-            Ok(()) => Ok(true),
-            Err(failure) if matches!(failure.kind.action(), Action::Retry | Action::Look) => {
-                // Done without an answer, or somebody else was faster.
+            // None where somebody else was faster.
+            Ok(etag) => Ok(etag.is_some()),
+            Err(failure) if failure.kind.action() == Action::Retry => {
+                // Perhaps done without an answer.
                 Ok(self.leases.note(NAME).await?.is_some_and(|note| self.is_ours(&note)))
             }
             Err(failure) => Err(failure),
@@ -55,11 +55,8 @@ impl Candidate {
         let mut fields = note.fields;
         fields.insert("owner".to_owned(), Value::Null);
         fields.insert("process".to_owned(), Value::Null);
-        match self.leases.replace_note(NAME, fields, &note.etag).await {
-            // Somebody took it over meanwhile.
-            Err(failure) if failure.kind.action() == Action::Look => Ok(()),
-            done => done,
-        }
+        // Nothing is left to do where somebody took it over meanwhile.
+        self.leases.replace_note(NAME, &fields, &note.etag).await.map(drop)
     }
 
     fn may_write(&self, note: &Note, service_time: i64) -> bool {
@@ -70,14 +67,14 @@ impl Candidate {
 
     fn is_ours(&self, note: &Note) -> bool {
         let is = |name: &str, ours: &str| note.fields.get(name).and_then(Value::as_str) == Some(ours);
-        is("owner", &self.instance) && is("process", &self.process)
+        is("owner", self.owner.name()) && is("process", self.owner.process())
     }
 
     fn fields(&self, service_time: i64) -> Map<String, Value> {
         let observed = crate::history::instant(service_time);
         Map::from_iter([
-            ("owner".to_owned(), json!(self.instance)),
-            ("process".to_owned(), json!(self.process)),
+            ("owner".to_owned(), json!(self.owner.name())),
+            ("process".to_owned(), json!(self.owner.process())),
             ("observed".to_owned(), json!(observed)),
         ])
     }
@@ -99,7 +96,7 @@ mod tests {
 
     fn rivals() -> (Arc<MemoryDocuments>, Candidate, Candidate) {
         let documents = Arc::new(MemoryDocuments::default());
-        let candidate = |name: &str| Candidate::new(leases(&documents, "/id"), name.to_owned(), EXPIRATION);
+        let candidate = |name: &str| Candidate::new(leases(&documents, "/id"), Owner::new(name.to_owned()), EXPIRATION);
         let (one, other) = (candidate("one"), candidate("other"));
         (documents, one, other)
     }
@@ -144,7 +141,8 @@ mod tests {
     #[tokio::test]
     async fn two_processes_of_one_name_are_two_candidates() {
         let documents = Arc::new(MemoryDocuments::default());
-        let candidate = || Candidate::new(leases(&documents, "/partitionKey"), "pod".to_owned(), EXPIRATION);
+        let candidate =
+            || Candidate::new(leases(&documents, "/partitionKey"), Owner::new("pod".to_owned()), EXPIRATION);
         let (one, other) = (candidate(), candidate());
         assert!(one.stand(0).await.unwrap());
         assert!(!other.stand(0).await.unwrap());

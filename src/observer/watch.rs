@@ -18,6 +18,7 @@ use crate::config::{self, FeedMode};
 use crate::failure::Failure;
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
+use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
 
 /// How long stepping down may take before the document is left to expire.
@@ -33,8 +34,8 @@ pub struct Watcher {
     pub mode: FeedMode,
     /// How often to observe, and when what was not renewed has expired.
     pub timing: config::Leases,
-    /// This replica's name.
-    pub instance: String,
+    /// This process as an owner.
+    pub owner: Owner,
     /// Told what was seen.
     pub observed: Observed,
     /// Told what failed, and what it cost.
@@ -57,7 +58,7 @@ struct Memory {
 impl Watcher {
     /// Observes until the process is to end, then leaves the place to another replica.
     pub async fn watch(self) {
-        let candidate = Candidate::new(Arc::clone(&self.leases), self.instance.clone(), self.timing.expiration);
+        let candidate = Candidate::new(Arc::clone(&self.leases), self.owner.clone(), self.timing.expiration);
         let mut memory = Memory { candidate, certain: Instant::now(), failures: BTreeMap::new() };
         while !self.drain.is_cancelled() {
             let pass = async {
@@ -148,15 +149,7 @@ mod tests {
             owner: None,
             expired: false,
             giving_way: false,
-            progress: RangeProgress {
-                lineage: String::new(),
-                since: 0,
-                start: Start::Now,
-                position: None,
-                backfill: None,
-                backfilled: None,
-                watermark: None,
-            },
+            progress: RangeProgress::new(String::new(), 0, Start::Now),
             lag_seconds: 0,
             pending: None,
             failures: owners,

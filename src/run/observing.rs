@@ -34,7 +34,7 @@ fn watcher(container: &Container) -> Watcher {
         feed: container.feed(),
         mode: settings.feed,
         timing: shared.leases.clone(),
-        instance: shared.instance.clone(),
+        owner: shared.owner.clone(),
         observed: shared.admin.progress.observed(&settings.database, &settings.container),
         metrics: container.metrics().clone(),
         request_units: Arc::clone(&shared.request_units),

@@ -124,13 +124,8 @@ mod tests {
             expired: false,
             giving_way: false,
             progress: RangeProgress {
-                lineage: "l".to_owned(),
-                since: 1,
-                start: Start::Beginning,
-                position: None,
-                backfill: None,
-                backfilled: None,
                 watermark: Some(1_000 - lag_seconds),
+                ..RangeProgress::new("l".to_owned(), 1, Start::Beginning)
             },
             lag_seconds,
             pending,

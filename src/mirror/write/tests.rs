@@ -94,7 +94,7 @@ fn context() -> Context {
 fn writer(store: &Arc<Flaky>) -> Writer {
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
     let store: Arc<dyn VersionStore> = Arc::clone(store) as Arc<dyn VersionStore>;
-    Writer::new(store, context().paths, metrics, Arc::new(Semaphore::new(8)))
+    Writer::new(store, context().paths, metrics, Arc::new(Semaphore::new(8)), Duration::from_secs(12))
 }
 
 async fn write(writer: &Writer, entries: &[Bytes], guard: &Guard) -> Result<Durable, Halt> {
