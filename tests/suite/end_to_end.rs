@@ -23,6 +23,7 @@ mod keda;
 mod kept;
 mod main_job;
 mod mirror;
+mod observer;
 mod oracle;
 mod output;
 mod ranges;
