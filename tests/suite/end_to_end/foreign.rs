@@ -32,11 +32,17 @@ async fn put_lease(world: &World, lease: &Value) {
     world.source("leases").put(&json!([lease["id"]]).to_string(), &lease.to_string()).await;
 }
 
-/// The one lease there is.
-async fn the_lease(world: &World) -> Value {
+/// The leases there are.
+async fn leases(world: &World) -> Vec<Value> {
     let leases = live(&world.history("leases").await).into_values();
     let mut leases: Vec<Value> = leases.map(|text| serde_json::from_str(&text).unwrap()).collect();
     leases.retain(|lease| lease["LeaseToken"].is_string());
+    leases
+}
+
+/// The one lease there is.
+async fn the_lease(world: &World) -> Value {
+    let mut leases = leases(world).await;
     assert_eq!(leases.len(), 1, "{leases:?}");
     leases.remove(0)
 }
@@ -111,6 +117,23 @@ async fn the_lease_of_an_old_processor_is_taken_over_and_keeps_its_old_name_besi
     assert_taken_over(&world).await;
     let after = the_lease(&world).await;
     assert_eq!((&after["PartitionId"], &after["LeaseToken"]), (&json!("0"), &json!("0")));
+}
+
+#[tokio::test]
+async fn a_lease_without_bounds_whose_partition_was_split_since_gives_way_to_leases_of_its_parts() {
+    let (world, prefix) = prepared().await;
+    let id = format!("cosmirror{prefix}..0");
+    put_lease(&world, &json!({ "id": id, "PartitionId": "0", "ContinuationToken": third_position(&world).await }))
+        .await;
+    put_lease(&world, &json!({ "id": format!("cosmirror{prefix}.info") })).await;
+    let split = json!({ "database": DATABASE, "container": "orders", "range": "0" });
+    world.emulator.control("split", &split).await;
+    world.catch_up().await;
+    let told: Vec<(Value, Value)> =
+        leases(&world).await.into_iter().map(|mut l| (l["LeaseToken"].take(), l["PartitionId"].take())).collect();
+    assert_eq!(told, [(json!("1"), json!("1")), (json!("2"), json!("2"))], "old readers find the parts too");
+    let mirror = world.mirror().await;
+    assert_eq!(stored(&mirror, "orders").len(), live(&world.history("orders").await).len());
 }
 
 #[tokio::test]
