@@ -221,4 +221,28 @@ mod tests {
         scene.observed.saw(observation(vec![range("", "FF", 17, Some(0))]), Instant::now());
         assert_eq!((scene.value("range_lag_seconds", "-FF"), scene.value("lag_seconds", "")), (Some(2.0), Some(2.0)));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_manual_lists_every_metric_and_no_other() {
+        let scene = Scene::new();
+        let seen = RangeObservation { progressed: Some(1), ..range("", "FF", 1, Some(1)) };
+        scene.observed.saw(observation(vec![seen]), Instant::now());
+        let text = scene.metrics.render(&scene.progress).unwrap();
+        let metric = |line: &str| {
+            let (name, kind) = line.strip_prefix("# TYPE cosmirror_")?.split_once(' ')?;
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            Some(format!("{name}{suffix}"))
+        };
+        let mut metrics: Vec<String> = text.lines().filter_map(metric).collect();
+        let rows = include_str!("../../../docs/metrics.md").lines();
+        let mut listed: Vec<String> =
+            rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect();
+        metrics.sort();
+        listed.sort();
+        assert_eq!(metrics, listed);
+    }
 }
