@@ -47,8 +47,8 @@ async fn the_lease(world: &World) -> Value {
     leases.remove(0)
 }
 
-/// Everything is mirrored, what the former processor had handled as well; the position went on, and nobody made another lease.
-async fn assert_taken_over(world: &World) {
+/// Everything is mirrored, what came before the position by a backfill; the position went on, and nobody made another lease.
+async fn assert_taken_over(world: &World, handled_before: usize) {
     world.source("orders").put(r#"["p"]"#, r#"{"id":"later","pk":"p"}"#).await;
     world.catch_up().await;
     let history = world.history("orders").await;
@@ -56,9 +56,15 @@ async fn assert_taken_over(world: &World) {
     assert_eq!(the_lease(world).await["ContinuationToken"].as_str().unwrap().trim_matches('"'), last);
     let mirror = world.mirror().await;
     let stored = stored(&mirror, "orders");
-    for change in &history {
-        assert!(stored.contains_key(&(change.key.clone(), change.id.clone())), "{change:?} is not there");
+    for (name, text) in live(&history) {
+        let newest = stored.get(&name).unwrap_or_else(|| panic!("{name:?} is not there")).last().unwrap();
+        assert_eq!(String::from_utf8_lossy(&newest.body), text, "{name:?}");
     }
+    // Only what was handled before the position is a backfill's, and there is a window from its end on.
+    let backfilled = stored.values().filter(|versions| versions[0].field("op") == Some("backfill")).count();
+    assert_eq!(backfilled, handled_before);
+    let status = world.json(&["status"]).await;
+    assert!(status["containers"][0]["restorable_from"].is_string(), "{status}");
 }
 
 async fn third_position(world: &World) -> String {
@@ -76,7 +82,7 @@ async fn the_lease_of_a_function_without_a_prefix_is_taken_over_and_stays_readab
     put_lease(&world, &lease).await;
     put_lease(&world, &json!({ "id": format!("{prefix}.info") })).await;
     world.set("LEASES__PROCESSOR", "");
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
     let mut after = the_lease(&world).await;
     let properties = after["properties"].as_object().unwrap();
     assert_eq!(properties["theirs"], "kept");
@@ -97,14 +103,14 @@ async fn a_second_takeover_reads_what_the_function_handled_once_our_properties_w
         "Owner": null, "properties": {}, "timestamp": "2026-08-07T18:56:44.1234567Z",
     });
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
     // Handed back; the function handles a change and stops, and the operator does as the manual says.
     world.source("orders").put(r#"["p"]"#, r#"{"id":"handled elsewhere","pk":"p"}"#).await;
     let mut lease = the_lease(&world).await;
     lease["ContinuationToken"] = format!("\"{}\"", world.history("orders").await.last().unwrap().lsn).into();
     lease["properties"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("cosmirror."));
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 4).await;
 }
 
 #[tokio::test]
@@ -114,7 +120,7 @@ async fn the_lease_of_an_old_processor_is_taken_over_and_keeps_its_old_name_besi
         "id": format!("cosmirror{prefix}..0"), "PartitionId": "0", "Owner": "", "ContinuationToken": third_position(&world).await,
     });
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
     let after = the_lease(&world).await;
     assert_eq!((&after["PartitionId"], &after["LeaseToken"]), (&json!("0"), &json!("0")));
 }
@@ -169,7 +175,7 @@ async fn a_java_lease_of_version_1_is_refused_until_its_position_is_unwrapped() 
     fields.insert("properties".to_owned(), json!({}));
     fields.insert("Owner".to_owned(), Value::Null);
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
 }
 
 #[tokio::test]
@@ -188,5 +194,5 @@ async fn a_java_lease_of_version_0_is_taken_over_under_an_id_of_resource_ids() {
     put_lease(&world, &lease).await;
     let id = java["id"].as_str().unwrap();
     world.source("leases").delete(&json!([id]).to_string(), id).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
 }
