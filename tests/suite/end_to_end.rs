@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 mod cosmos;
+mod coverage;
 mod crash;
 mod demo;
 mod directory;
@@ -15,6 +16,7 @@ mod emulator;
 mod errors;
 mod expiry;
 mod faults;
+mod fleet;
 mod foreign;
 mod hostile_names;
 mod keda;

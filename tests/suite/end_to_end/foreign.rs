@@ -32,16 +32,22 @@ async fn put_lease(world: &World, lease: &Value) {
     world.source("leases").put(&json!([lease["id"]]).to_string(), &lease.to_string()).await;
 }
 
-/// The one lease there is.
-async fn the_lease(world: &World) -> Value {
+/// The leases there are.
+async fn leases(world: &World) -> Vec<Value> {
     let leases = live(&world.history("leases").await).into_values();
     let mut leases: Vec<Value> = leases.map(|text| serde_json::from_str(&text).unwrap()).collect();
     leases.retain(|lease| lease["LeaseToken"].is_string());
+    leases
+}
+
+/// The one lease there is.
+async fn the_lease(world: &World) -> Value {
+    let mut leases = leases(world).await;
     assert_eq!(leases.len(), 1, "{leases:?}");
     leases.remove(0)
 }
 
-/// Everything is mirrored, the position went on from the third change, and nobody made another lease.
+/// Everything is mirrored, what came before the position by a backfill; the position went on, and nobody made another lease.
 async fn assert_taken_over(world: &World) {
     world.source("orders").put(r#"["p"]"#, r#"{"id":"later","pk":"p"}"#).await;
     world.catch_up().await;
@@ -50,9 +56,15 @@ async fn assert_taken_over(world: &World) {
     assert_eq!(the_lease(world).await["ContinuationToken"].as_str().unwrap().trim_matches('"'), last);
     let mirror = world.mirror().await;
     let stored = stored(&mirror, "orders");
-    for change in history.iter().skip(3) {
-        assert!(stored.contains_key(&(change.key.clone(), change.id.clone())), "{change:?} is not there");
+    for (name, text) in live(&history) {
+        let newest = stored.get(&name).unwrap_or_else(|| panic!("{name:?} is not there")).last().unwrap();
+        assert_eq!(String::from_utf8_lossy(&newest.body), text, "{name:?}");
     }
+    // Only what was handled before the position is a backfill's, and there is a window from its end on.
+    let backfilled = stored.values().filter(|versions| versions[0].field("op") == Some("backfill")).count();
+    assert_eq!(backfilled, 3);
+    let status = world.json(&["status"]).await;
+    assert!(status["containers"][0]["restorable_from"].is_string(), "{status}");
 }
 
 async fn third_position(world: &World) -> String {
@@ -84,6 +96,24 @@ async fn the_lease_of_a_function_without_a_prefix_is_taken_over_and_stays_readab
 }
 
 #[tokio::test]
+async fn a_second_takeover_reads_what_the_function_handled_once_our_properties_were_removed() {
+    let (world, prefix) = prepared().await;
+    let lease = json!({
+        "id": format!("cosmirror{prefix}..0"), "version": 0, "LeaseToken": "0", "ContinuationToken": third_position(&world).await,
+        "Owner": null, "properties": {}, "timestamp": "2026-08-07T18:56:44.1234567Z",
+    });
+    put_lease(&world, &lease).await;
+    assert_taken_over(&world).await;
+    // Handed back; the function handles a change and stops, and the operator does as the manual says.
+    world.source("orders").put(r#"["p"]"#, r#"{"id":"handled elsewhere","pk":"p"}"#).await;
+    let mut lease = the_lease(&world).await;
+    lease["ContinuationToken"] = format!("\"{}\"", world.history("orders").await.last().unwrap().lsn).into();
+    lease["properties"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("cosmirror."));
+    put_lease(&world, &lease).await;
+    assert_taken_over(&world).await;
+}
+
+#[tokio::test]
 async fn the_lease_of_an_old_processor_is_taken_over_and_keeps_its_old_name_beside_the_new_one() {
     let (world, prefix) = prepared().await;
     let lease = json!({
@@ -93,6 +123,23 @@ async fn the_lease_of_an_old_processor_is_taken_over_and_keeps_its_old_name_besi
     assert_taken_over(&world).await;
     let after = the_lease(&world).await;
     assert_eq!((&after["PartitionId"], &after["LeaseToken"]), (&json!("0"), &json!("0")));
+}
+
+#[tokio::test]
+async fn a_lease_without_bounds_whose_partition_was_split_since_gives_way_to_leases_of_its_parts() {
+    let (world, prefix) = prepared().await;
+    let id = format!("cosmirror{prefix}..0");
+    put_lease(&world, &json!({ "id": id, "PartitionId": "0", "ContinuationToken": third_position(&world).await }))
+        .await;
+    put_lease(&world, &json!({ "id": format!("cosmirror{prefix}.info") })).await;
+    let split = json!({ "database": DATABASE, "container": "orders", "range": "0" });
+    world.emulator.control("split", &split).await;
+    world.catch_up().await;
+    let told: Vec<(Value, Value)> =
+        leases(&world).await.into_iter().map(|mut l| (l["LeaseToken"].take(), l["PartitionId"].take())).collect();
+    assert_eq!(told, [(json!("1"), json!("1")), (json!("2"), json!("2"))], "old readers find the parts too");
+    let mirror = world.mirror().await;
+    assert_eq!(stored(&mirror, "orders").len(), live(&world.history("orders").await).len());
 }
 
 #[tokio::test]
