@@ -273,9 +273,10 @@ impl Follower {
 
     async fn rest(&self, pause: Duration) -> Result<(), Halt> {
         tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = self.drain.cancelled() => Ok(()),
+            biased;
             () = self.guard.closed() => Err(Halt::Fenced),
+            () = self.drain.cancelled() => Ok(()),
+            () = tokio::time::sleep(pause) => Ok(()),
         }
     }
 }

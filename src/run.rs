@@ -31,6 +31,8 @@ mod board;
 mod container;
 mod range;
 mod signal;
+#[cfg(test)]
+mod simulation;
 
 use container::{Container, Shared};
 pub use signal::termination;

@@ -67,6 +67,8 @@ impl Keeper {
         let mut next_write = self.renewed + self.renew_interval;
         while !done.is_cancelled() {
             tokio::select! {
+                biased;
+                () = done.cancelled() => break,
                 () = tokio::time::sleep_until(next_write) => {}
                 changed = progress.changed() => {
                     if changed.is_ok() {
@@ -79,7 +81,6 @@ impl Keeper {
                         }
                     }
                 }
-                () = done.cancelled() => break,
             }
             let state = progress.borrow_and_update().clone();
             match self.write(&state, true).await {

@@ -84,9 +84,10 @@ impl Reader {
                 self.read_once(range, mode, position, share).await
             };
             let result = tokio::select! {
-                result = attempt => result,
-                () = drain.cancelled() => return Err(Halt::Drained),
+                biased;
                 () = guard.closed() => return Err(Halt::Fenced),
+                () = drain.cancelled() => return Err(Halt::Drained),
+                result = attempt => result,
             };
             let failure = match result {
                 Ok(read) => return Ok(read),
@@ -98,9 +99,10 @@ impl Reader {
             let pause = backoff.next(failure.retry_after);
             tracing::warn!(%range, error = %failure, pause_ms = pause.as_millis(), "the feed was not read; trying again");
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = drain.cancelled() => return Err(Halt::Drained),
+                biased;
                 () = guard.closed() => return Err(Halt::Fenced),
+                () = drain.cancelled() => return Err(Halt::Drained),
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

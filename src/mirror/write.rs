@@ -286,9 +286,10 @@ impl Writer {
                 let pause = backoff.next(failure.retry_after);
                 tracing::warn!(error = %failure, pause_ms = pause.as_millis(), "the target did not take a request; trying again");
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
+                    biased;
                     () = terms.guard.closed() => return Err(Halt::Fenced),
                     () = terms.drain.cancelled() => return Err(Halt::Drained),
+                    () = tokio::time::sleep(pause) => {}
                 }
                 if terms.drain.is_cancelled() { Err(Halt::Drained) } else { Ok(()) }
             }

@@ -233,12 +233,13 @@ impl Supervisor {
             };
             let mut window = self.container.board.window();
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                biased;
                 () = drain.cancelled() => {}
                 Some(ended) = self.running.next() => result = self.ended(ended),
                 until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !gaps_closed => {
                     gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
                 }
+                () = tokio::time::sleep(pause) => {}
             }
         }
         drain.cancel();
