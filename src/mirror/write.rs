@@ -166,12 +166,13 @@ impl Writer {
                 }
                 Decision::Open | Decision::Put => {}
             }
-            if !terms.guard.is_open() {
-                return Err(Halt::Fenced);
-            }
             let (put, version) = put_on(name, known.as_ref(), incoming);
             let result = {
                 let _permit = self.requests.acquire().await;
+                // Waiting for the permit may have outlasted the lease, so the fence is asked after it.
+                if !terms.guard.is_open() {
+                    return Err(Halt::Fenced);
+                }
                 self.store.put(put).await
             };
             match result {
