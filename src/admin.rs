@@ -9,7 +9,7 @@
 //! | `/startupz` | 200 once start-up has ended, else 503 |
 //! | `/readyz` | 200 when nothing is reported as not ready, else 503 with one reason per line |
 //! | `/healthz?max_lag=D` | as `/readyz`, and 503 where a container is further behind than `D`, such as `5m` |
-//! | `/metrics` | all metrics, in the OpenMetrics text format |
+//! | `/metrics` | all metrics, in the OpenMetrics text format; `docs/metrics.md` lists them |
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,9 +21,11 @@ use crate::failure::{CommandError, Exit};
 
 mod health;
 mod metrics;
+mod observed;
 mod progress;
 
 pub use metrics::{ContainerMetrics, Metrics};
+pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress};
 
 /// How long connections may finish after the server was told to stop. A probe takes milliseconds; whoever holds one open longer
@@ -67,6 +69,9 @@ pub async fn bind(listen: &str) -> Result<TcpListener, CommandError> {
 
 /// Answers requests until `stop` is cancelled, and at most two seconds longer.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> std::io::Result<()> {
+    // With port 0 the log is the only place that tells it.
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "health and metrics are served");
     let server = axum::serve(listener, health::router(admin)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

@@ -31,6 +31,7 @@ pub mod output;
 mod restore;
 mod run;
 mod show;
+mod status;
 
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
@@ -76,6 +77,8 @@ enum Command {
     /// Show the product at work: emulator, documents and daemon in one process
     #[cfg(feature = "emulator")]
     Demo(args::DemoArgs),
+    /// Show how far each container is mirrored, and each range of it
+    Status(args::StatusArgs),
     /// List the versions of a document, oldest first
     History(args::HistoryArgs),
     /// Print a document as it is, was at an instant, or in a version
@@ -98,7 +101,7 @@ impl Command {
         match self {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
-            Self::Run(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) => true,
+            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Config(_) => true,
         }
@@ -112,7 +115,12 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Demo(_) => false,
             Self::Run(_) => true,
-            Self::History(_) | Self::Show(_) | Self::Restore(_) | Self::Health(_) | Self::Config(_) => false,
+            Self::Status(_)
+            | Self::History(_)
+            | Self::Show(_)
+            | Self::Restore(_)
+            | Self::Health(_)
+            | Self::Config(_) => false,
         }
     }
 }
@@ -216,6 +224,7 @@ impl Cli {
             #[cfg(feature = "emulator")]
             Command::Demo(args) => demo::run(args).await,
             Command::Run(args) => run::run(args, context).await,
+            Command::Status(args) => status::run(&args, &context).await,
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,
             Command::Restore(args) => restore::run(&args, &context).await,

@@ -77,6 +77,38 @@ pub enum Action {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Transient,
+        Self::Conflict,
+        Self::TokenExpired,
+        Self::RangeGone,
+        Self::Refused,
+        Self::NotFound,
+        Self::Unauthorized,
+        Self::Misconfigured,
+        Self::Held,
+        Self::Integrity,
+        Self::Internal,
+    ];
+
+    /// Its name in metrics and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Conflict => "conflict",
+            Self::TokenExpired => "token_expired",
+            Self::RangeGone => "range_gone",
+            Self::Refused => "refused",
+            Self::NotFound => "not_found",
+            Self::Unauthorized => "unauthorized",
+            Self::Misconfigured => "misconfigured",
+            Self::Held => "held",
+            Self::Integrity => "integrity",
+            Self::Internal => "internal",
+        }
+    }
+
     /// The one table from kinds to actions.
     pub fn action(self) -> Action {
         match self {

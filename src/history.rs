@@ -32,6 +32,7 @@ mod reader;
 pub use coverage::Coverage;
 pub(crate) use coverage::instant;
 pub(crate) use dead_letters::Letter;
+pub use dead_letters::unresolved as unresolved_dead_letters;
 pub(crate) use groups::{document_of, groups};
 pub use origin::{Origins, origins};
 pub use point::{State, expiry};

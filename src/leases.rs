@@ -1,14 +1,19 @@
 //! Who follows which range, and how far it is: lease documents in a Cosmos container.
 //!
-//! - [`bootstrap`] creates the leases of a container once, under a lock, so that together they tile the key space;
-//! - [`acquire`] takes leases that are free or whose owner has gone;
+//! - [`bootstrap`] creates the leases of a container once, under the [`lock`], so that together they tile the key space;
+//! - [`coverage`] holds them to that: a hole is recorded as a gap and gets leases again, twins are reduced to one;
+//! - [`adopt`] makes a lease of another processor ours;
+//! - [`balance`] says who should follow how much, [`acquire`] takes what is free and asks for what is missing;
+//! - [`owner`] is how processes name themselves in a lease;
 //! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases;
-//! - [`succession`] puts the leases of its parts in the place of one whose range was split.
+//! - [`succession`] puts the leases of its parts in the place of one whose range was split;
+//! - [`notes`] are documents beside the leases that are none.
 //!
 //! The documents are those of the .NET change feed processor. Every write is conditional on the etag of the last one; age is
 //! told by the service (`_ts` against its clock), never by a host's clock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cosmirror_formats::partition_key::KeyValue;
@@ -21,9 +26,16 @@ use crate::mirror::checkpoint::RangeProgress;
 use crate::time::HostClock;
 
 pub mod acquire;
+pub mod adopt;
+pub mod balance;
 pub mod bootstrap;
+pub mod coverage;
 pub mod keeper;
 pub mod live;
+pub mod lock;
+pub mod notes;
+pub mod owner;
+pub mod parts;
 pub mod succession;
 
 /// A lease as it stands in the store.
@@ -33,15 +45,22 @@ pub struct Standing {
     pub lease: Lease,
     /// The etag of its document.
     pub etag: String,
-    /// When the service wrote it, in seconds since 1970.
+    /// When its owner wrote it, in seconds since 1970 of the service.
     pub written: i64,
 }
 
 impl Standing {
     /// Whether nobody owns it, or its owner has not renewed it in time.
-    pub fn is_free(&self, service_time: i64, expiration: std::time::Duration) -> bool {
+    pub fn is_free(&self, service_time: i64, expiration: Duration) -> bool {
         let expiration = i64::try_from(expiration.as_secs()).unwrap_or(i64::MAX);
         self.lease.owner.is_none() || self.written.saturating_add(expiration) < service_time
+    }
+
+    /// How long its owner still has, by the service's clock, if it does not renew.
+    pub fn expires_in(&self, service_time: i64, expiration: Duration) -> Duration {
+        let since = u64::try_from(service_time.saturating_sub(self.written)).unwrap_or(0);
+        // Whole seconds, and free only when more than the expiration has passed.
+        (expiration + Duration::from_secs(1)).saturating_sub(Duration::from_secs(since))
     }
 }
 
@@ -146,14 +165,21 @@ fn standing(bytes: &[u8]) -> Result<Standing, Failure> {
     let system = cosmirror_formats::feed_page::SystemProperties::of(text).map_err(|e| unreadable(e.to_string()))?;
     let lacks = |what: &str| unreadable(format!("the lease document {:?} has no {what}", lease.id));
     let etag = system.etag.ok_or_else(|| lacks("_etag"))?;
-    let written = system.ts.ok_or_else(|| lacks("_ts"))?;
+    let written = owner::renewed_at(&lease, system.ts.ok_or_else(|| lacks("_ts"))?);
     Ok(Standing { lease, etag, written })
 }
 
-/// The range a lease stands for: its own, or for leases of old processors the physical range its token names.
+/// The range a lease stands for: its own; or for leases of old processors the physical range its token names, or those that have come
+/// from that one since. Where it was merged with others, that is more than the lease stood for: reading it from the lease's
+/// position repeats changes and leaves none out.
 pub fn range_of(lease: &Lease, physical: &[crate::feed::PhysicalRange]) -> Option<EpkRange> {
     let named = || physical.iter().find(|p| p.id == lease.token).map(|p| p.range.clone());
-    lease.range.clone().or_else(named)
+    let descended = || {
+        let heirs = || physical.iter().filter(|p| p.parents.contains(&lease.token)).map(|p| &p.range);
+        let (min, max) = (heirs().map(|r| &r.min).min()?, heirs().map(|r| &r.max).max()?);
+        Some(EpkRange::new(min, max))
+    };
+    lease.range.clone().or_else(named).or_else(descended)
 }
 
 /// The same, of a lease that must name one.

@@ -10,7 +10,7 @@
 //! The next page is read while this one is written. In all-versions mode a backfill of what existed before runs in turn with
 //! following. A crash anywhere repeats at most the pages since the last saved checkpoint, and what is stored is recognised by
 //! identity. [`guard`] stops writes when the lease may have run out; [`watermark`] says until when the range is complete;
-//! [`dead_letter`] keeps what cannot be stored.
+//! [`dead_letter`] keeps what cannot be stored, [`gap`] records what was missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub mod cache;
 pub mod checkpoint;
 pub mod dead_letter;
 pub mod describe;
+pub mod gap;
 pub mod guard;
 pub mod order;
 pub mod page;
@@ -128,6 +129,7 @@ impl Follower {
                 backfill = None;
             }
             busy |= !caught_up;
+            self.guard.stepped(self.reader.service_time());
             self.report(caught_up && backfill.is_none());
             self.keep_state(&mut busy).await?;
             if caught_up && backfill.is_none() {
@@ -223,9 +225,7 @@ impl Follower {
 
     /// Nothing was there at an instant the service confirmed: everything committed before it is stored.
     fn confirm_empty(&mut self, read: &Read) {
-        let latest_backfill = self.mode == FeedMode::LatestVersion
-            && self.progress.borrow().start == Start::Beginning
-            && self.progress.borrow().backfilled.is_none();
+        let from_beginning = self.mode == FeedMode::LatestVersion && self.progress.borrow().reads_from_beginning();
         let margin = self.pace.staleness_margin;
         let now = self.reader.service_time();
         self.progress.send_modify(|progress| {
@@ -233,8 +233,8 @@ impl Follower {
             if let Some(asked_at) = read.asked_at {
                 progress.raise_watermark(asked_at - 1 - margin);
             }
-            if let (true, Some(now)) = (latest_backfill, now) {
-                progress.backfilled = Some(upper_bound(now) + margin);
+            if let (true, Some(now)) = (from_beginning, now) {
+                progress.end_backfill(upper_bound(now) + margin);
             }
         });
     }
@@ -242,10 +242,7 @@ impl Follower {
     async fn end_backfill(&mut self) -> Result<(), Halt> {
         let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
         let end = upper_bound(now) + self.pace.staleness_margin;
-        self.progress.send_modify(|progress| {
-            progress.backfill = None;
-            progress.backfilled = Some(end);
-        });
+        self.progress.send_modify(|progress| progress.end_backfill(end));
         tracing::info!(range = %self.range, "what existed before following began is mirrored");
         Ok(())
     }
@@ -272,6 +269,7 @@ impl Follower {
     }
 
     async fn rest(&self, pause: Duration) -> Result<(), Halt> {
+        self.guard.rests(pause);
         tokio::select! {
             biased;
             () = self.guard.closed() => Err(Halt::Fenced),

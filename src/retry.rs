@@ -39,6 +39,11 @@ impl Backoff {
     }
 }
 
+/// A pause of up to this length, at least three quarters of it, so that what many do at intervals is spread out.
+pub fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.75 + 0.25 * fastrand::f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

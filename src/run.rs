@@ -20,6 +20,8 @@ use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::feed::cosmos::CosmosFeed;
+use crate::leases::balance::Fleet;
+use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
@@ -29,10 +31,13 @@ use crate::time::HostClock;
 
 mod board;
 mod container;
+mod observing;
 mod range;
 mod signal;
 #[cfg(test)]
 mod simulation;
+mod supervisor;
+mod tiling;
 
 use container::{Container, Shared};
 pub use signal::termination;
@@ -173,7 +178,8 @@ async fn start(
         prefix: config.target.prefix.clone(),
         source: config.source.clone(),
         leases: config.leases.clone(),
-        instance: options.instance.clone().unwrap_or_else(unique_instance),
+        owner: Owner::new(options.instance.clone().unwrap_or_else(unique_instance)),
+        fleet: Fleet::default(),
         once: options.once,
         pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX / PAGE_BYTES_MAX)),
         requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -204,6 +210,7 @@ async fn follow(
 ) -> Result<(), CommandError> {
     let drain = containers.first().map_or_else(|| stop.clone(), |c| c.shared().drain.clone());
     let boards: Vec<_> = containers.iter().map(Container::board).collect();
+    let observing = observing::start(&containers, tracker);
     let mut running: FuturesUnordered<_> = containers.into_iter().map(|c| tracker.spawn(c.supervise())).collect();
     let all_caught_up = async {
         for board in &boards {
@@ -228,6 +235,7 @@ async fn follow(
                 result = Err(error);
             }
         }
+        observing::ended(observing).await;
         result
     };
     tokio::time::timeout(DRAIN_DEADLINE, rest).await.unwrap_or_else(|_| {

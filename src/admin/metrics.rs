@@ -3,9 +3,11 @@
 //! Every family has a child for every configured container from the start, at 0: an alert on a series that does not exist yet
 //! never fires. What depends on time (lag, ages, the window) is written just before each exposition, from [`Progress`].
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use cosmirror_formats::EpkRange;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -15,6 +17,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::progress::Progress;
 use crate::failure::Kind;
+
+mod observed;
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.
@@ -34,6 +38,7 @@ const GAPS: &str = "gaps";
 const REQUEST_UNITS: &str = "request_units";
 const FEED_TOKEN_AGE_SECONDS: &str = "feed_token_age_seconds";
 const WRITE_FAILURES: &str = "write_failures";
+const OBSERVER_FAILURES: &str = "observer_failures";
 const BUILD: &str = "build";
 
 /// The media type of [`Metrics::render`].
@@ -77,6 +82,10 @@ struct Shared {
     request_units: Family<Labels, Counter<f64, AtomicU64>>,
     feed_token_age_seconds: Family<Labels, Seconds>,
     write_failures: Family<FailureLabels, Counter>,
+    observer_failures: Family<Labels, Counter>,
+    observed: observed::Families,
+    /// Held while an exposition is made: two at a time would find each other's half.
+    rendering: Mutex<()>,
 }
 
 /// The metrics of one container. Clones share one state.
@@ -88,7 +97,7 @@ pub struct ContainerMetrics {
     pub restorable_from: Gauge,
     /// The last instant that can be restored, 0 where none can; written at each exposition.
     pub restorable_until: Gauge,
-    /// Changes that the source holds and the mirror does not.
+    /// Changes that the source holds and the mirror does not, where this process observes; written at each exposition.
     pub pending_changes: Gauge,
     /// Changes that came from the feed, repeated ones included.
     pub changes_read: Counter,
@@ -110,6 +119,8 @@ pub struct ContainerMetrics {
     pub request_units: Counter<f64, AtomicU64>,
     /// Age of the oldest feed position; written at each exposition once ranges report theirs.
     pub feed_token_age_seconds: Seconds,
+    /// Passes of the observer that failed as a whole.
+    pub observer_failures: Counter,
     write_failures: Vec<(Kind, Counter)>,
 }
 
@@ -151,6 +162,9 @@ impl Metrics {
                 WRITE_FAILURES,
                 "Failed writes to the target by kind, retried ones included",
             ),
+            observer_failures: family(&mut r, OBSERVER_FAILURES, "Passes of the observer that failed as a whole"),
+            observed: observed::Families::register(&mut r),
+            rendering: Mutex::default(),
             registry: r,
         }));
         for (database, container) in containers {
@@ -164,7 +178,7 @@ impl Metrics {
         let labels = &Labels { database: database.to_owned(), container: container.to_owned() };
         let of_kind = |kind: Kind| {
             let Labels { database, container } = labels.clone();
-            let labels = FailureLabels { database, container, kind: kind_name(kind) };
+            let labels = FailureLabels { database, container, kind: kind.name() };
             (kind, self.0.write_failures.get_or_create_owned(&labels))
         };
         ContainerMetrics {
@@ -182,16 +196,26 @@ impl Metrics {
             gaps: self.0.gaps.get_or_create_owned(labels),
             request_units: self.0.request_units.get_or_create_owned(labels),
             feed_token_age_seconds: self.0.feed_token_age_seconds.get_or_create_owned(labels),
-            write_failures: KINDS.map(of_kind).to_vec(),
+            observer_failures: self.0.observer_failures.get_or_create_owned(labels),
+            write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
     }
 
     /// All metrics as text, with what `progress` says at this instant.
     pub fn render(&self, progress: &Progress) -> Result<String, std::fmt::Error> {
-        for ((database, container), progress) in progress.containers() {
+        let _rendering = self.0.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.observed.clear_ranges();
+        for ((database, container), container_progress) in progress.containers() {
             let metrics = self.container(&database, &container);
+            let observed = progress.observed(&database, &container);
+            let progress = container_progress;
             let (from, until) = progress.window();
-            metrics.lag_seconds.set(progress.lag_seconds());
+            let own: BTreeMap<EpkRange, i64> =
+                progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();
+            let seen = observed.seen().map_or(0.0, |seen| seen.slowest_seconds(&own));
+            metrics.pending_changes.set(self.0.observed.show(&Labels { database, container }, &observed, &own));
+            // A range that stalls elsewhere, or whose loop says nothing any more, shows here as well.
+            metrics.lag_seconds.set(progress.lag_seconds().max(seen));
             metrics.restorable_from.set(from.unwrap_or(0));
             metrics.restorable_until.set(until.unwrap_or(0));
             if let Some(age) = progress.token_age_seconds() {
@@ -213,41 +237,9 @@ impl ContainerMetrics {
     }
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Transient,
-    Kind::Conflict,
-    Kind::TokenExpired,
-    Kind::RangeGone,
-    Kind::Refused,
-    Kind::NotFound,
-    Kind::Unauthorized,
-    Kind::Misconfigured,
-    Kind::Held,
-    Kind::Integrity,
-    Kind::Internal,
-];
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Transient => "transient",
-        Kind::Conflict => "conflict",
-        Kind::TokenExpired => "token_expired",
-        Kind::RangeGone => "range_gone",
-        Kind::Refused => "refused",
-        Kind::NotFound => "not_found",
-        Kind::Unauthorized => "unauthorized",
-        Kind::Misconfigured => "misconfigured",
-        Kind::Held => "held",
-        Kind::Integrity => "integrity",
-        Kind::Internal => "internal",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use cosmirror_formats::EpkRange;
 
     use super::*;
 
@@ -272,6 +264,10 @@ mod tests {
             "gaps",
             "request_units_total",
             "feed_token_age_seconds",
+            "leases_unowned",
+            "lease_holes",
+            "observer_active",
+            "observer_failures_total",
         ] {
             for container in ["orders", "users"] {
                 let start = format!("cosmirror_{name}{{database=\"shop\",container=\"{container}\"}} ");

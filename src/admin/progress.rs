@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cosmirror_formats::EpkRange;
 use tokio::time::Instant;
 
+use super::Observed;
+
 /// The component that is not ready until start-up has ended.
 const STARTUP: &str = "start-up";
 
@@ -24,6 +26,7 @@ pub struct Progress(Arc<Shared>);
 struct Shared {
     since: Instant,
     containers: Mutex<BTreeMap<(String, String), ContainerProgress>>,
+    observed: Mutex<BTreeMap<(String, String), Observed>>,
     /// Reasons for not being ready, by component.
     not_ready: Mutex<BTreeMap<String, String>>,
 }
@@ -72,13 +75,24 @@ impl Progress {
         let since = Instant::now();
         let named = containers.into_iter().map(|(d, c)| ((d.into(), c.into()), ContainerProgress::new(since)));
         let starting = BTreeMap::from([(STARTUP.to_owned(), "not complete".to_owned())]);
-        Self(Arc::new(Shared { since, containers: Mutex::new(named.collect()), not_ready: Mutex::new(starting) }))
+        Self(Arc::new(Shared {
+            since,
+            containers: Mutex::new(named.collect()),
+            observed: Mutex::default(),
+            not_ready: Mutex::new(starting),
+        }))
     }
 
     /// The progress of one container; one that was not named at first is added.
     pub fn container(&self, database: &str, container: &str) -> ContainerProgress {
         let key = (database.to_owned(), container.to_owned());
         locked(&self.0.containers).entry(key).or_insert_with(|| ContainerProgress::new(self.0.since)).clone()
+    }
+
+    /// What the observer saw of one container.
+    pub fn observed(&self, database: &str, container: &str) -> Observed {
+        let key = (database.to_owned(), container.to_owned());
+        locked(&self.0.observed).entry(key).or_default().clone()
     }
 
     /// All containers with their names.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use cosmirror_formats::PartitionKey;
@@ -90,6 +91,20 @@ impl KeyArgs {
         }
         Some(PartitionKey(self.pk.iter().cloned().map(KeyValue::String).collect()))
     }
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+    /// Repeat every two seconds until interrupted
+    #[arg(long)]
+    pub watch: bool,
+    /// End with 4 where a container is further behind than this, such as 5m, or a range's lag is not known
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub max_lag: Option<Duration>,
 }
 
 /// Arguments of `history`.

@@ -101,7 +101,10 @@ fn leases(config: &Config, faults: &mut Faults) {
     let leases = &config.leases;
     faults.check("leases.database", cosmos_name(&leases.database));
     faults.check("leases.container", cosmos_name(&leases.container));
-    faults.check("leases.processor", cosmos_name(&leases.processor));
+    // An Azure Function without a prefix has a processor without a name; its leases can be taken over too.
+    if !leases.processor.is_empty() {
+        faults.check("leases.processor", cosmos_name(&leases.processor));
+    }
     let followed =
         |followed: &Container| (&followed.database, &followed.container) == (&leases.database, &leases.container);
     if let Some(at) = config.containers.iter().position(followed) {

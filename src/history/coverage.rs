@@ -44,7 +44,7 @@ impl Coverage {
     }
 
     /// Reads range states and gaps; `newer` are states of the same ranges that reach further.
-    async fn read(store: &dyn VersionStore, paths: &MirrorPaths, newer: &[RangeState]) -> Result<Self, Failure> {
+    pub async fn read(store: &dyn VersionStore, paths: &MirrorPaths, newer: &[RangeState]) -> Result<Self, Failure> {
         let mut states: Vec<RangeState> =
             records::all(store, &paths.range_states(), RECORDS_MAX, |_, state: RangeState| state).await?;
         for state in &mut states {
@@ -56,6 +56,15 @@ impl Coverage {
         }
         let gaps = records::all(store, &paths.gaps(), RECORDS_MAX, |_, gap: Gap| gap).await?;
         Ok(Self { window: Window::of(&states, FeedMode::LatestVersion.as_str()), gaps })
+    }
+
+    /// The gaps that matter: those that are open, and those that have a part in the window.
+    pub fn gaps_that_matter(&self) -> impl Iterator<Item = &Gap> {
+        let window = self.window.from.zip(self.window.until);
+        self.gaps.iter().filter(move |gap| {
+            let Some(end) = gap.until else { return true };
+            window.is_some_and(|(from, until)| gap.from <= until && from < end)
+        })
     }
 
     /// Why the end of second `at` cannot be asked for, and what can; none if it is covered.
@@ -128,6 +137,16 @@ mod tests {
         assert_eq!(refusal(&covered, 201).exit, Exit::NotCovered);
         let none = Coverage { window: Window::default(), gaps: Vec::new() };
         assert_eq!(refusal(&none, 150).exit, Exit::NotCovered);
+    }
+
+    #[test]
+    fn open_gaps_and_those_inside_the_window_matter() {
+        let gaps = [(10, Some(20)), (90, Some(100)), (90, Some(101)), (200, Some(300)), (201, Some(300)), (5, None)];
+        let coverage = coverage(100, 200, &gaps);
+        let begins: Vec<_> = coverage.gaps_that_matter().map(|gap| (gap.from, gap.until)).collect();
+        assert_eq!(begins, [(90, Some(101)), (200, Some(300)), (5, None)]);
+        let no_window = Coverage { window: Window::default(), ..coverage };
+        assert_eq!(no_window.gaps_that_matter().count(), 1);
     }
 
     proptest! {

@@ -57,6 +57,13 @@ pub(crate) async fn letters(
     Ok(letters)
 }
 
+/// How many dead letters wait for replay, those of unknown documents included.
+pub async fn unresolved(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<usize, Failure> {
+    let keep = |_, record: DeadLetter| !record.resolved;
+    let waiting = records::all(store, &paths.dead_letters(), LETTERS_MAX, keep).await?;
+    Ok(waiting.into_iter().filter(|waits| *waits).count())
+}
+
 fn letter(name: String, record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Letter> {
     if record.resolved {
         return None;

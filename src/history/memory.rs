@@ -300,15 +300,18 @@ impl Documents for MemoryDocuments {
         self.write(&place(key, id), Some(etag), None).map(drop)
     }
 
-    fn query<'a>(&'a self, sql: &str, _parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>> {
-        let since: i64 = sql.strip_prefix("SELECT * FROM c WHERE c._ts > ").unwrap().parse().unwrap();
-        let later = |document: &&Document| {
+    fn query<'a>(&'a self, sql: &str, parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>> {
+        let since = sql.strip_prefix("SELECT * FROM c WHERE c._ts > ").map(|since| since.parse::<i64>().unwrap());
+        let prefix = parameters.iter().find(|(name, _)| *name == "@prefix").map(|(_, prefix)| *prefix);
+        let asked_for = |document: &&Document| {
             let text = std::str::from_utf8(&document.bytes).unwrap();
-            cosmirror_formats::feed_page::SystemProperties::of(text).unwrap().ts.unwrap() > since
+            let system = cosmirror_formats::feed_page::SystemProperties::of(text).unwrap();
+            since.is_none_or(|since| system.ts.unwrap() > since)
+                && prefix.is_none_or(|prefix| system.id.unwrap().starts_with(prefix))
         };
         let container = self.container.lock().unwrap();
         let found: Vec<Bytes> =
-            container.documents.values().filter(later).map(|document| document.bytes.clone()).collect();
+            container.documents.values().filter(asked_for).map(|document| document.bytes.clone()).collect();
         let pages: Vec<_> = found.chunks(2).map(|page| Ok(page.to_vec())).collect();
         futures::stream::iter(pages).boxed()
     }

@@ -1,14 +1,20 @@
-//! Taking leases that are free.
+//! A round of looking at the leases: free ones are taken, too small a share asks for more, and what others ask of us is told.
 //!
-//! Taking is a conditional replace that writes our name: of several replicas one succeeds. An answer that was lost is
-//! settled by reading the lease again.
+//! Every move is a conditional replace on the lease as it was read: of several replicas one succeeds, and who did not looks again
+//! in the next round. An answer that was lost is settled by reading the lease.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::balance::{Fleet, Seat, balance};
+use super::owner::{Owner, wanted_by};
 use super::{LeaseStore, Standing};
-use crate::failure::{Action, Failure};
+use crate::failure::{Action, Failure, Kind};
+
+/// Rounds after which a free lease is anybody's, whatever the shares are: its rightful taker cannot or does not want it.
+const LEFT_OVER_ROUNDS: u32 = 3;
 
 /// A lease that is ours.
 #[derive(Debug)]
@@ -19,57 +25,140 @@ pub struct Owned {
     pub since: Instant,
 }
 
-/// What a round of taking found.
+/// What a round found and did.
 #[derive(Debug, Default)]
 pub struct Round {
     /// Leases that became ours.
     pub taken: Vec<Owned>,
+    /// Leases of ours that another replica asks for.
+    pub asked_for: Vec<String>,
     /// How many another replica holds.
     pub held_elsewhere: usize,
-    /// How many there are.
-    pub leases: usize,
+    /// How many are free and were not taken.
+    pub free: usize,
+    /// Seconds until the first lease of another replica runs out, as it stands now.
+    pub next_expiry: Option<Duration>,
+    /// Whether leases were asked for that are not ours yet.
+    pub waits: bool,
+    /// Every lease as it was read, before anything was done.
+    pub leases: Vec<Standing>,
 }
 
-/// Takes every free lease that is not in `owned`, the ids of those we hold.
-pub async fn acquire(
-    store: &LeaseStore,
-    instance: &str,
-    owned: &[String],
-    service_time: i64,
+/// Looks at the leases of one container again and again.
+pub struct Acquirer {
+    owner: Owner,
     expiration: Duration,
-) -> Result<Round, Failure> {
-    let mut round = Round::default();
-    for standing in store.list().await? {
-        round.leases += 1;
-        if owned.contains(&standing.lease.id) {
-            continue;
+    container: String,
+    /// Everything free is taken, and nothing is asked for.
+    greedy: bool,
+    /// For how many rounds each lease has been free.
+    free_for: BTreeMap<String, u32>,
+}
+
+impl Acquirer {
+    /// For one container; `greedy` takes all that is free, for a process that ends when it has caught up.
+    pub fn new(owner: Owner, expiration: Duration, container: String, greedy: bool) -> Self {
+        Self { owner, expiration, container, greedy, free_for: BTreeMap::new() }
+    }
+
+    /// One round. Leases in `owned` are followed here; those in `resting` are not taken.
+    pub async fn round(
+        &mut self,
+        store: &LeaseStore,
+        fleet: &Fleet,
+        owned: &[&String],
+        resting: &[&String],
+        service_time: i64,
+    ) -> Result<Round, Failure> {
+        let leases = store.list().await?;
+        let seats = self.seats(&leases, owned, service_time);
+        let elsewhere = fleet.exchange(&self.container, &seats);
+        let mut moves = balance(self.owner.name(), &seats, &elsewhere);
+        if self.greedy {
+            moves.take = seats.iter().filter(|seat| seat.owner.is_none()).map(|seat| seat.id.clone()).collect();
+            moves.ask.clear();
         }
-        if !standing.is_free(service_time, expiration) && standing.lease.owner.as_deref() != Some(instance) {
-            round.held_elsewhere += 1;
-            continue;
+        let mut round = Round::default();
+        for (standing, seat) in leases.iter().zip(&seats) {
+            if moves.take.contains(&seat.id) && !resting.contains(&&seat.id) {
+                match self.take(store, standing.clone()).await? {
+                    Some(owned) => round.taken.push(owned),
+                    None => round.held_elsewhere += 1,
+                }
+            } else if moves.ask.contains(&seat.id) {
+                self.ask(store, standing, service_time).await?;
+                round.waits = true;
+                round.held_elsewhere += 1;
+            } else if owned.contains(&&seat.id) {
+                if self.owner.is_asked_for(&standing.lease) {
+                    round.asked_for.push(seat.id.clone());
+                }
+            } else if seat.owner.is_some() {
+                round.held_elsewhere += 1;
+                round.waits |= seat.wanted_by.as_deref() == Some(self.owner.name());
+                let left = standing.expires_in(service_time, self.expiration);
+                round.next_expiry = Some(round.next_expiry.map_or(left, |next| next.min(left)));
+            } else {
+                round.free += 1;
+            }
         }
-        match take(store, instance, standing).await? {
-            Some(owned) => round.taken.push(owned),
-            None => round.held_elsewhere += 1,
+        round.leases = leases;
+        Ok(round)
+    }
+
+    /// What each lease means to balancing, and how long it has been free.
+    fn seats(&mut self, leases: &[Standing], owned: &[&String], service_time: i64) -> Vec<Seat> {
+        let before = std::mem::take(&mut self.free_for);
+        let mut seats = Vec::with_capacity(leases.len());
+        for standing in leases {
+            let id = standing.lease.id.clone();
+            // A lease that is marked as ours and that nobody here follows: its taking was ours and its answer was lost.
+            let ours = self.owner.holds(&standing.lease);
+            let free = if ours { !owned.contains(&&id) } else { standing.is_free(service_time, self.expiration) };
+            let rounds = before.get(&id).map_or(0, |rounds| rounds + 1);
+            if free {
+                self.free_for.insert(id.clone(), rounds);
+            }
+            seats.push(Seat {
+                id,
+                owner: standing.lease.owner.clone().filter(|_| !free),
+                wanted_by: wanted_by(&standing.lease, service_time, self.expiration).map(str::to_owned),
+                left_over: free && (ours || rounds >= LEFT_OVER_ROUNDS),
+            });
+        }
+        seats
+    }
+
+    async fn take(&self, store: &LeaseStore, standing: Standing) -> Result<Option<Owned>, Failure> {
+        take(store, &self.owner, standing).await
+    }
+
+    /// Leaves a wish in a lease. One that changed in the meantime is looked at again in the next round.
+    async fn ask(&self, store: &LeaseStore, standing: &Standing, service_time: i64) -> Result<(), Failure> {
+        let mut lease = standing.lease.clone();
+        self.owner.ask(&mut lease, standing.written, service_time);
+        match store.replace(&lease, &standing.etag).await {
+            Err(failure) if !matches!(failure.kind, Kind::Conflict | Kind::NotFound) => Err(failure),
+            _ => Ok(()),
         }
     }
-    Ok(round)
 }
 
 /// Writes our name into a lease, if it still stands as it was read.
-pub(super) async fn take(store: &LeaseStore, instance: &str, mut standing: Standing) -> Result<Option<Owned>, Failure> {
+pub(super) async fn take(store: &LeaseStore, owner: &Owner, mut standing: Standing) -> Result<Option<Owned>, Failure> {
     let since = Instant::now();
-    standing.lease.owner = Some(instance.to_owned());
+    owner.mark(&mut standing.lease);
     store.stamp(&mut standing.lease);
     match store.replace(&standing.lease, &standing.etag).await {
         Ok(etag) => {
             standing.etag = etag;
             Ok(Some(Owned { standing, since }))
         }
+        // It gave way to its parts in the meantime.
+        Err(failure) if failure.kind == Kind::NotFound => Ok(None),
         Err(failure) if matches!(failure.kind.action(), Action::Retry | Action::Look) => {
             let now = store.read(&standing.lease.id).await?;
-            let ours =
-                now.filter(|n| n.lease.owner == standing.lease.owner && n.lease.timestamp == standing.lease.timestamp);
+            let ours = now.filter(|n| owner.holds(&n.lease) && n.lease.timestamp == standing.lease.timestamp);
             Ok(ours.map(|standing| Owned { standing, since }))
         }
         Err(failure) => Err(failure),

@@ -1,170 +1,115 @@
-//! Creating the leases of a container, once, by one replica.
+//! Creating the leases of a container, once, by one replica; and proving at each start that they can be worked with.
 //!
-//! The lock is a document that only one can create; a lock whose owner died is taken over by its age, because the service
-//! removes it only where the lease container has a time to live. The marker says that all leases are there. Leases
-//! that are missing although the marker exists (deleted by hand) are created again. A crash in the middle leaves a lock
-//! and some leases; the next replica creates the rest.
+//! The marker says that all leases are there. Until it is there, what is missing is created under the lock; a crash in the middle
+//! leaves a lock and some leases, and the next replica creates the rest. Once it is there, a missing lease is a hole in
+//! history, and [`coverage`](super::coverage) repairs it.
 
-use std::time::Duration;
+use cosmirror_formats::EpkRange;
+use serde_json::{Map, json};
 
-use bytes::Bytes;
-use cosmirror_formats::lease::{EpkRange, uncovered};
-use serde_json::json;
-
-use super::{LeaseStore, mint_lineage, mode_field, new_lease, range_of};
+use super::coverage::{Coverage, holes, needs_position, twins};
+use super::lock::Lock;
+use super::parts::{self, cut};
+use super::{mint_lineage, mode_field, new_lease};
 use crate::config::{FeedMode, Start};
 use crate::failure::{Failure, Kind};
-use crate::feed::{ChangeFeed, PhysicalRange, Position};
+use crate::feed::{ChangeFeed, Position};
 use crate::mirror::checkpoint::{Backfill, RangeProgress, lsn_of};
 
-/// Age at which a lock's owner is taken for dead.
-const LOCK_AGE_MAX: i64 = 30;
-const LOCK_POLL: Duration = Duration::from_secs(1);
+const MARKER: &str = "info";
+const PROBE: &str = "probe";
+/// Seconds after which the service may remove a probe that a crash left.
+const PROBE_TTL: i64 = 60;
 
-/// What a container's leases are made for.
-pub struct Bootstrap<'a> {
-    /// The leases.
-    pub leases: &'a LeaseStore,
-    /// The container's feed.
-    pub feed: &'a dyn ChangeFeed,
-    /// Which feed.
-    pub mode: FeedMode,
-    /// Where following begins.
-    pub start: &'a Start,
+/// Makes sure that there are leases for the whole key space, all of the configured mode, and that they can be removed.
+pub async fn bootstrap(coverage: &Coverage<'_>) -> Result<(), Failure> {
+    let leases = coverage.leases;
+    prove_permissions(coverage).await?;
+    if leases.note(MARKER).await?.is_none() {
+        let lock = Lock::wait(leases, coverage.feed).await?;
+        let created = create_first(coverage).await;
+        if created.is_ok() {
+            leases.create_note(MARKER, &Map::new()).await?;
+        }
+        lock.release().await?;
+        created?;
+    }
+    let physical = coverage.feed.ranges().await?;
+    let there = leases.list().await?;
+    if !holes(&there, &physical).is_empty() || !twins(&there, &physical).is_empty() {
+        coverage.repair().await?;
+    }
+    require_mode(coverage).await
 }
 
-impl Bootstrap<'_> {
-    /// Makes sure that there are leases for the whole key space, all of the configured mode.
-    pub async fn run(&self) -> Result<(), Failure> {
-        let marker = format!("{}.info", self.leases.prefix());
-        if self.leases.documents.read(&super::key(&marker), &marker).await?.is_none() {
-            self.lock().await?;
-            let created = self.create_missing().await;
-            if created.is_ok() {
-                self.create(&marker, json!({ "id": marker })).await?;
-            }
-            self.unlock().await?;
-            created?;
-        } else if !self.holes().await?.is_empty() {
-            tracing::error!(
-                container = self.leases.prefix(),
-                "leases are missing and are created again: history has a hole since they were deleted"
-            );
-            self.create_missing().await?;
+/// Leases are removed when their ranges split, possibly at night; a permission that lacks is found now.
+async fn prove_permissions(coverage: &Coverage<'_>) -> Result<(), Failure> {
+    let leases = coverage.leases;
+    let fields = Map::from_iter([("ttl".to_owned(), json!(PROBE_TTL))]);
+    let etag = match leases.create_note(PROBE, &fields).await? {
+        Some(etag) => Some(etag),
+        // Another replica probes at this moment, or one died while it did.
+        None => leases.note(PROBE).await?.map(|note| note.etag),
+    };
+    let Some(etag) = etag else { return Ok(()) };
+    match leases.delete_note(PROBE, &etag).await {
+        Err(failure) if failure.kind == Kind::Unauthorized => {
+            let message = format!("documents of the lease container cannot be deleted: {}", failure.message);
+            Err(Failure::new(Kind::Unauthorized, message).remedy(
+                "let the identity of source.auth create, replace and delete items of the lease container \
+                 (data actions Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/*)",
+            ))
         }
-        self.require_mode().await
+        done => done.map(drop),
     }
+}
 
-    async fn lock(&self) -> Result<(), Failure> {
-        let id = format!("{}.lock", self.leases.prefix());
-        loop {
-            match self.create(&id, json!({ "id": id, "ttl": LOCK_AGE_MAX })).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(failure) => return Err(failure),
-            }
-            let document = self.leases.documents.read(&super::key(&id), &id).await?;
-            if let Some(document) = document {
-                let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
-                let written = cosmirror_formats::feed_page::SystemProperties::of(text).ok().and_then(|p| p.ts);
-                let age = self.feed.service_time().await? - written.unwrap_or_default();
-                if age > LOCK_AGE_MAX {
-                    let body = Bytes::from(self.with_key(json!({ "id": id, "ttl": LOCK_AGE_MAX }), &id).to_string());
-                    match self.leases.documents.replace(&super::key(&id), &id, body, &document.etag).await {
-                        Ok(_) => return Ok(()),
-                        Err(failure) if matches!(failure.kind, Kind::Conflict | Kind::NotFound) => {}
-                        Err(failure) => return Err(failure),
-                    }
-                }
-            }
-            tokio::time::sleep(LOCK_POLL).await;
+async fn create_first(coverage: &Coverage<'_>) -> Result<(), Failure> {
+    let physical = coverage.feed.ranges().await?;
+    let holes = holes(&coverage.leases.list().await?, &physical);
+    let mode = coverage.settings.feed;
+    for part in cut(&holes, &physical) {
+        let progress = first_progress(coverage.feed, mode, &coverage.settings.start, &part.range).await?;
+        let like = new_lease(coverage.leases.prefix(), part.within, mode_field(mode), &progress);
+        parts::create(coverage.leases, &part.lease(coverage.leases.prefix(), &like)).await?;
+    }
+    Ok(())
+}
+
+/// Where a new lease begins. In all-versions mode it holds its token from its first day, because the service keeps no beginning to
+/// go back to; what existed before is read by a backfill up to that point.
+pub(super) async fn first_progress(
+    feed: &dyn ChangeFeed,
+    mode: FeedMode,
+    start: &Start,
+    range: &EpkRange,
+) -> Result<RangeProgress, Failure> {
+    let mut progress =
+        RangeProgress::new(mint_lineage(&feed.container().rid, range), feed.service_time().await?, start.clone());
+    if needs_position(mode) {
+        let now = feed.read(range, mode, &Position::Now, 1).await?;
+        if *start == Start::Beginning {
+            progress.backfill = Some(Backfill { token: None, now_lsn: require_lsn(&now.token)? });
         }
+        progress.position = Some(now.token);
     }
+    Ok(progress)
+}
 
-    async fn unlock(&self) -> Result<(), Failure> {
-        let id = format!("{}.lock", self.leases.prefix());
-        let Some(document) = self.leases.documents.read(&super::key(&id), &id).await? else { return Ok(()) };
-        match self.leases.documents.delete(&super::key(&id), &id, &document.etag).await {
-            Err(failure) if !matches!(failure.kind, Kind::Conflict | Kind::NotFound) => Err(failure),
-            _ => Ok(()),
-        }
-    }
+/// The LSN of a position, which every one has.
+pub(super) fn require_lsn(token: &str) -> Result<u64, Failure> {
+    lsn_of(token).ok_or_else(|| Failure::new(Kind::Internal, format!("the position {token} of the feed holds no LSN")))
+}
 
-    /// Creates a document; false if it was there.
-    async fn create(&self, id: &str, body: serde_json::Value) -> Result<bool, Failure> {
-        let body = Bytes::from(self.with_key(body, id).to_string());
-        match self.leases.documents.create(&super::key(id), id, body).await {
-            Ok(_) => Ok(true),
-            Err(failure) if failure.kind == Kind::Conflict => Ok(false),
-            Err(failure) => Err(failure),
-        }
-    }
-
-    fn with_key(&self, mut body: serde_json::Value, id: &str) -> serde_json::Value {
-        if !self.leases.partition_key_is_id {
-            body["partitionKey"] = id.into();
-        }
-        body
-    }
-
-    async fn holes(&self) -> Result<Vec<EpkRange>, Failure> {
-        let physical = self.feed.ranges().await?;
-        let leases = self.leases.list().await?;
-        let ranges: Vec<EpkRange> = leases.iter().filter_map(|s| range_of(&s.lease, &physical)).collect();
-        Ok(uncovered(&ranges))
-    }
-
-    async fn create_missing(&self) -> Result<(), Failure> {
-        let holes = self.holes().await?;
-        for physical in self.feed.ranges().await? {
-            if !holes.iter().any(|hole| hole.overlaps(&physical.range)) {
-                continue;
-            }
-            let progress = self.first_progress(&physical).await?;
-            let lease = new_lease(self.leases.prefix(), &physical, mode_field(self.mode), &progress);
-            match self.leases.create(&lease).await {
-                Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Where a new lease begins. In all-versions mode it holds its token from its first day, because the service keeps
-    /// no beginning to go back to; what existed before is read by a backfill up to that point.
-    async fn first_progress(&self, physical: &PhysicalRange) -> Result<RangeProgress, Failure> {
-        let mut progress = RangeProgress {
-            lineage: mint_lineage(&self.feed.container().rid, &physical.range),
-            since: self.feed.service_time().await?,
-            start: self.start.clone(),
-            position: None,
-            backfill: None,
-            backfilled: None,
-            watermark: None,
-        };
-        if self.mode == FeedMode::AllVersionsAndDeletes {
-            let now = self.feed.read(&physical.range, self.mode, &Position::Now, 1).await?;
-            if *self.start == Start::Beginning {
-                let now_lsn = lsn_of(&now.token).ok_or_else(|| {
-                    Failure::new(Kind::Internal, format!("the position {} of the feed holds no LSN", now.token))
-                })?;
-                progress.backfill = Some(Backfill { token: None, now_lsn });
-            }
-            progress.position = Some(now.token);
-        }
-        Ok(progress)
-    }
-
-    async fn require_mode(&self) -> Result<(), Failure> {
-        let all_versions = self.mode == FeedMode::AllVersionsAndDeletes;
-        let leases = self.leases.list().await?;
-        match leases.iter().find(|s| s.lease.is_all_versions() != all_versions) {
-            None => Ok(()),
-            Some(other) => Err(Failure::new(
-                Kind::Misconfigured,
-                format!("the lease {:?} follows another feed mode than {:?}", other.lease.id, self.mode.as_str()),
-            )
-            .remedy("a lease's position belongs to its mode: set the container's feed back, or give leases.processor a new name")),
-        }
+async fn require_mode(coverage: &Coverage<'_>) -> Result<(), Failure> {
+    let mode = coverage.settings.feed;
+    let leases = coverage.leases.list().await?;
+    match leases.iter().find(|s| s.lease.is_all_versions() != (mode == FeedMode::AllVersionsAndDeletes)) {
+        None => Ok(()),
+        Some(other) => Err(Failure::new(
+            Kind::Misconfigured,
+            format!("the lease {:?} follows another feed mode than {:?}", other.lease.id, mode.as_str()),
+        )
+        .remedy("a lease's position belongs to its mode: set the container's feed back, or give leases.processor a new name")),
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! It saves the checkpoint soon after it moved, renews when nothing moved, and releases at the end. The etag of its last write is
 //! the condition of the next. A write whose answer was lost, or that met another etag, is settled by reading the lease:
-//! if we are still its owner the keeper goes on from what it read, otherwise the lease is lost and the guard closes.
+//! if we are still its owner the keeper goes on from what it read, otherwise the lease is lost and the guard closes. What it met
+//! may be another replica's wish for the lease: then the follower is asked to end, and the lease is released with its last
+//! position.
+//!
+//! Renewal is tied to progress: a follower that shows no sign of life for as long as a lease lives is not kept alive by its keeper.
+//! The lease runs out, the guard closes, and another replica goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +17,31 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::acquire::Owned;
+use super::owner::Owner;
 use super::{LeaseStore, Standing};
+use crate::config;
 use crate::failure::{Action, Failure};
-use crate::mirror::checkpoint::RangeProgress;
+use crate::mirror::checkpoint::{RangeProgress, pulse_to_lease};
 use crate::mirror::guard::Guard;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, jittered};
 
 /// How long a moved checkpoint may wait to be saved; what a crash can repeat.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a release may take before the lease is left to expire.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two looks at a follower that hangs.
+const LIFE_POLL: Duration = Duration::from_secs(1);
 
 /// Keeps one lease.
 pub struct Keeper {
     store: Arc<LeaseStore>,
-    instance: String,
+    owner: Owner,
     standing: Standing,
     renewed: Instant,
     renew_interval: Duration,
     expiration: Duration,
     guard: Arc<Guard>,
+    hand_over: CancellationToken,
 }
 
 /// How keeping ended.
@@ -45,10 +55,18 @@ pub enum Kept {
 
 impl Keeper {
     /// Keeps a lease that was taken, with the guard that its follower obeys.
-    pub fn new(store: Arc<LeaseStore>, owned: Owned, renew_interval: Duration, expiration: Duration) -> Self {
+    /// `hand_over` is cancelled when another replica is to have the lease: the follower should end.
+    pub fn new(
+        store: Arc<LeaseStore>,
+        owner: Owner,
+        owned: Owned,
+        settings: &config::Leases,
+        hand_over: CancellationToken,
+    ) -> Self {
+        let (renew_interval, expiration) = (settings.renew_interval, settings.expiration);
         let guard = Arc::new(Guard::new(Guard::deadline(owned.since, expiration)));
-        let instance = owned.standing.lease.owner.clone().unwrap_or_default();
-        Self { store, instance, standing: owned.standing, renewed: owned.since, renew_interval, expiration, guard }
+        let (standing, renewed) = (owned.standing, owned.since);
+        Self { store, owner, standing, renewed, renew_interval, expiration, guard, hand_over }
     }
 
     /// The fence that this lease opens.
@@ -64,7 +82,7 @@ impl Keeper {
     /// Keeps the lease until `done`, which is cancelled when its follower has ended; then saves and releases it.
     pub async fn keep(mut self, mut progress: watch::Receiver<RangeProgress>, done: CancellationToken) -> Kept {
         let mut backoff = Backoff::default();
-        let mut next_write = self.renewed + self.renew_interval;
+        let mut next_write = self.next_renewal();
         while !done.is_cancelled() {
             tokio::select! {
                 biased;
@@ -82,11 +100,16 @@ impl Keeper {
                     }
                 }
             }
+            if self.guard.pulse().alive + self.expiration <= Instant::now() {
+                self.wait_for_life(&done).await;
+                next_write = Instant::now();
+                continue;
+            }
             let state = progress.borrow_and_update().clone();
             match self.write(&state, true).await {
                 Ok(true) => {
                     backoff = Backoff::default();
-                    next_write = self.renewed + self.renew_interval;
+                    next_write = self.next_renewal();
                 }
                 Ok(false) => return self.lost(),
                 Err(failure) if failure.kind.action() == Action::Retry => {
@@ -101,6 +124,28 @@ impl Keeper {
         }
         let last = progress.borrow().clone();
         self.release(&last).await
+    }
+
+    /// Renewals of many leases should not come at the same moment.
+    fn next_renewal(&self) -> Instant {
+        self.renewed + jittered(self.renew_interval)
+    }
+
+    /// Leaves the lease to itself until its follower shows a sign of life or has ended. If that takes long, the lease has run out by
+    /// then, and the next write tells whether it is still ours.
+    async fn wait_for_life(&self, done: &CancellationToken) {
+        tracing::error!(
+            lease = self.standing.lease.id,
+            "the range's follower makes no step any more; its lease is left to run out, so that another replica takes it"
+        );
+        let hung = self.guard.pulse().alive;
+        while self.guard.pulse().alive == hung {
+            tokio::select! {
+                biased;
+                () = done.cancelled() => return,
+                () = tokio::time::sleep(LIFE_POLL) => {}
+            }
+        }
     }
 
     /// Whether more than the watermark is new. A watermark alone, which moves with every poll, waits for the next renewal.
@@ -139,7 +184,11 @@ impl Keeper {
             let begun = Instant::now();
             let mut lease = self.standing.lease.clone();
             progress.to_lease(&mut lease);
-            lease.owner = keep.then(|| self.instance.clone());
+            pulse_to_lease(&self.guard.pulse(), &mut lease);
+            self.owner.renew(&mut lease);
+            if !keep {
+                Owner::unmark(&mut lease);
+            }
             self.store.stamp(&mut lease);
             match self.store.replace(&lease, &self.standing.etag).await {
                 Ok(etag) => {
@@ -155,7 +204,12 @@ impl Keeper {
             }
             match self.store.read(&self.standing.lease.id).await? {
                 // Our own write whose answer was lost, or a tool that changed something else.
-                Some(standing) if standing.lease.owner.as_deref() == Some(&self.instance) => self.standing = standing,
+                Some(standing) if self.owner.holds(&standing.lease) => {
+                    if self.owner.is_asked_for(&standing.lease) {
+                        self.hand_over.cancel();
+                    }
+                    self.standing = standing;
+                }
                 Some(standing) if !keep && standing.lease.owner.is_none() => return Ok(true),
                 _ => return Ok(false),
             }

@@ -14,12 +14,21 @@ use cosmirror_formats::records::RangeState;
 use cosmirror_formats::{EpkRange, Lease, MirrorPaths};
 
 use super::acquire::take;
+use super::owner::Owner;
+use super::parts::{self, Part, cut};
 use super::{LeaseStore, Standing, mint_lineage, range_of, required_range_of};
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, PhysicalRange};
 use crate::mirror::checkpoint::RangeProgress;
 use crate::records;
 use crate::store::{Condition, VersionStore};
+
+/// Whether a lease has begun to give way: leases of parts of its range are there. Then it must not be followed, even if its range can
+/// be read again since a merge, because its parts are.
+pub fn is_under_way(id: &str, range: &EpkRange, leases: &[Standing], physical: &[PhysicalRange]) -> bool {
+    let others = leases.iter().filter(|standing| standing.lease.id != id);
+    others.filter_map(|standing| range_of(&standing.lease, physical)).any(|other| is_part(&other, range))
+}
 
 /// Where a lease gives way.
 pub struct Succession<'a> {
@@ -31,8 +40,8 @@ pub struct Succession<'a> {
     pub store: &'a dyn VersionStore,
     /// The container's names in it.
     pub paths: &'a MirrorPaths,
-    /// Our name in leases.
-    pub instance: &'a str,
+    /// This process in leases.
+    pub owner: &'a Owner,
 }
 
 impl Succession<'_> {
@@ -46,10 +55,11 @@ impl Succession<'_> {
         let others = self.leases.list().await?.into_iter().filter(|standing| standing.lease.id != id);
         let others: Vec<EpkRange> = others.filter_map(|standing| range_of(&standing.lease, &physical)).collect();
         let (there, missing) = parts_of(&range, &physical, &others)?;
-        for (part, within) in &missing {
-            self.create(&part_lease(self.leases.prefix(), &parent.lease, part, within)).await?;
+        for part in &missing {
+            parts::create(self.leases, &part.lease(self.leases.prefix(), &parent.lease)).await?;
         }
-        let parts: Vec<EpkRange> = there.into_iter().chain(missing.into_iter().map(|(part, _)| part)).collect();
+        let parts: Vec<EpkRange> = there.into_iter().chain(missing.into_iter().map(|part| part.range)).collect();
+        self.require_covered(id, &range, &physical).await?;
         self.supersede(&parent.lease, &range, &parts).await?;
         match self.leases.delete(id, &parent.etag).await {
             // Our own request whose answer was lost, or another replica that took it because we were slow.
@@ -58,35 +68,24 @@ impl Succession<'_> {
         }
     }
 
-    /// Whether an earlier attempt has begun: then the lease must not be followed, even if its range can be read again since a merge,
-    /// because its parts are.
-    pub async fn is_under_way(&self, id: &str, range: &EpkRange) -> Result<bool, Failure> {
+    /// Without the parent's lease, the others must cover its range; it is not removed before that was seen.
+    async fn require_covered(&self, id: &str, range: &EpkRange, physical: &[PhysicalRange]) -> Result<(), Failure> {
         let leases = self.leases.list().await?;
         let others = leases.iter().filter(|standing| standing.lease.id != id);
-        Ok(others.filter_map(|standing| standing.lease.range.as_ref()).any(|other| is_part(other, range)))
+        let covered: Vec<EpkRange> = others.filter_map(|standing| range_of(&standing.lease, physical)).collect();
+        if uncovered(&covered).iter().any(|hole| hole.overlaps(range)) {
+            let message = format!("the parts of the range {range} do not have their leases yet");
+            return Err(Failure::new(Kind::RangeGone, message));
+        }
+        Ok(())
     }
 
     async fn take(&self, id: &str) -> Result<Option<Standing>, Failure> {
         let Some(standing) = self.leases.read(id).await? else { return Ok(None) };
-        if standing.lease.owner.as_deref().is_some_and(|owner| owner != self.instance) {
+        if standing.lease.owner.is_some() && !self.owner.holds(&standing.lease) {
             return Ok(None);
         }
-        Ok(take(self.leases, self.instance, standing).await?.map(|owned| owned.standing))
-    }
-
-    async fn create(&self, lease: &Lease) -> Result<(), Failure> {
-        match self.leases.create(lease).await {
-            Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
-            _ => {}
-        }
-        // Created now, or before a crash, or by another replica: it must stand for the same part.
-        let standing = self.leases.read(&lease.id).await?;
-        if standing.as_ref().is_some_and(|standing| standing.lease.range != lease.range) {
-            let message = format!("the lease {:?} stands for another range than the part of a split", lease.id);
-            return Err(Failure::new(Kind::Misconfigured, message)
-                .remedy("remove that lease if no other program uses it, or set leases.processor to another name"));
-        }
-        Ok(())
+        Ok(take(self.leases, self.owner, standing).await?.map(|owned| owned.standing))
     }
 
     /// Hands the parent's state in the mirror on to the parts.
@@ -109,8 +108,8 @@ impl Succession<'_> {
     }
 }
 
-/// What of a range has leases already, and the parts that lack one, each within one physical range. All together they tile the range.
-type Parts<'a> = (Vec<EpkRange>, Vec<(EpkRange, &'a PhysicalRange)>);
+/// What of a range has leases already, and the parts that lack one. All together they tile the range.
+type Parts<'a> = (Vec<EpkRange>, Vec<Part<'a>>);
 
 /// Whether a range lies within another and is less than it.
 fn is_part(part: &EpkRange, whole: &EpkRange) -> bool {
@@ -122,35 +121,14 @@ fn parts_of<'a>(range: &EpkRange, physical: &'a [PhysicalRange], leased: &[EpkRa
     // The rest of the key space counts as covered here.
     let around = [EpkRange::new("", range.min.clone()), EpkRange::new(range.max.clone(), "FF")];
     let covered: Vec<EpkRange> = there.iter().chain(&around).cloned().collect();
-    let mut missing = Vec::new();
-    for hole in uncovered(&covered) {
-        for physical in physical.iter().filter(|physical| physical.range.overlaps(&hole)) {
-            let (min, max) = (physical.range.min.clone().max(hole.min.clone()), physical.range.max.clone());
-            missing.push((EpkRange::new(min, max.min(hole.max.clone())), physical));
-        }
-    }
-    let parts: Vec<EpkRange> = covered.into_iter().chain(missing.iter().map(|(part, _)| part.clone())).collect();
+    let missing = cut(&uncovered(&covered), physical);
+    let parts: Vec<EpkRange> = covered.into_iter().chain(missing.iter().map(|part| part.range.clone())).collect();
     if !uncovered(&parts).is_empty() || there.len() + missing.len() < 2 {
         // The service is in the middle of it, or the list is old: it is asked again later.
         let message = format!("the range {range} was split or merged, and its parts are not there yet");
         return Err(Failure::new(Kind::RangeGone, message));
     }
     Ok((there, missing))
-}
-
-/// The lease of a part: the parent's position and properties, free.
-fn part_lease(prefix: &str, parent: &Lease, part: &EpkRange, within: &PhysicalRange) -> Lease {
-    // Named after the range where it is all of it, as the bootstrap does; after its bounds otherwise.
-    let whole = *part == within.range;
-    let id = if whole { format!("{prefix}..{}", within.id) } else { format!("{prefix}..{}-{}", part.min, part.max) };
-    Lease {
-        id,
-        version: u32::from(!whole).into(),
-        token: if whole { within.id.clone() } else { format!("{}-{}", part.min, part.max) },
-        range: Some(part.clone()),
-        owner: None,
-        ..parent.clone()
-    }
 }
 
 #[cfg(test)]
@@ -169,7 +147,7 @@ mod tests {
     fn missing(range: (&str, &str), physical: &[PhysicalRange], leased: &[(&str, &str)]) -> Option<Vec<String>> {
         let leased: Vec<EpkRange> = leased.iter().map(|(min, max)| EpkRange::new(*min, *max)).collect();
         let (_, missing) = parts_of(&EpkRange::new(range.0, range.1), physical, &leased).ok()?;
-        Some(missing.iter().map(|(part, physical)| format!("{part} in {}", physical.id)).collect())
+        Some(missing.iter().map(|part| format!("{} in {}", part.range, part.within.id)).collect())
     }
 
     #[test]

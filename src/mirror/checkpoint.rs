@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use cosmirror_formats::Lease;
 
+use super::guard::Pulse;
 use crate::config::Start;
 
 const LINEAGE: &str = "cosmirror.lineage";
@@ -17,6 +18,10 @@ const BACKFILL_TOKEN: &str = "cosmirror.backfill.token";
 const BACKFILL_NOW: &str = "cosmirror.backfill.now";
 const BACKFILLED: &str = "cosmirror.backfilled";
 const WATERMARK: &str = "cosmirror.watermark";
+const GAP: &str = "cosmirror.gap";
+const REPAIRED: &str = "cosmirror.repaired";
+const FAILURES: &str = "cosmirror.failures";
+const PROGRESSED: &str = "cosmirror.progressed";
 
 /// Proof that a page, up to and including this token, is durably stored.
 #[derive(Debug)]
@@ -57,9 +62,28 @@ pub struct RangeProgress {
     pub backfilled: Option<i64>,
     /// The instant up to which the range is completely mirrored.
     pub watermark: Option<i64>,
+    /// Where the recorded gap begins that the backfill repairs; none if it repairs none.
+    pub gap: Option<i64>,
+    /// When the last gap of the range was repaired.
+    pub repaired: Option<i64>,
 }
 
 impl RangeProgress {
+    /// A range of which nothing has been read yet.
+    pub fn new(lineage: String, since: i64, start: Start) -> Self {
+        Self {
+            lineage,
+            since,
+            start,
+            position: None,
+            backfill: None,
+            backfilled: None,
+            watermark: None,
+            gap: None,
+            repaired: None,
+        }
+    }
+
     /// Moves the followed position behind a durable page.
     pub fn advance(&mut self, durable: Durable) {
         self.position = Some(durable.token);
@@ -72,13 +96,26 @@ impl RangeProgress {
         }
     }
 
+    /// What existed before is stored, up to this instant. If that repaired a gap, what was known before it stays known.
+    pub fn end_backfill(&mut self, at: i64) {
+        self.backfill = None;
+        if self.gap.take().is_some() {
+            self.repaired = Some(at);
+        }
+        self.backfilled = self.backfilled.or(Some(at));
+    }
+
+    /// Whether following itself reads what existed before, and has not come to its end.
+    pub fn reads_from_beginning(&self) -> bool {
+        self.start == Start::Beginning && (self.backfilled.is_none() || self.gap.is_some())
+    }
+
     /// Moves the watermark; it never goes back.
     pub fn raise_watermark(&mut self, seconds: i64) {
         self.watermark = self.watermark.max(Some(seconds));
     }
 
-    /// Reads it from a lease. A lease without our properties was left by another processor: its position is
-    /// continued, and what it had processed before was never mirrored.
+    /// Reads it from a lease.
     pub fn from_lease(lease: &Lease, lineage: &str, service_time: i64) -> Self {
         let text = |key: &str| lease.properties.get(key);
         let number = |key: &str| text(key).and_then(|v| v.parse().ok());
@@ -91,6 +128,8 @@ impl RangeProgress {
             backfill: now_lsn.map(|now_lsn| Backfill { token: text(BACKFILL_TOKEN).cloned(), now_lsn }),
             backfilled: number(BACKFILLED),
             watermark: number(WATERMARK),
+            gap: number(GAP),
+            repaired: number(REPAIRED),
         }
     }
 
@@ -105,6 +144,21 @@ impl RangeProgress {
         set(&mut lease.properties, BACKFILL_NOW, backfill.map(|b| b.now_lsn.to_string()));
         set(&mut lease.properties, BACKFILLED, self.backfilled.map(|at| at.to_string()));
         set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
+        set(&mut lease.properties, GAP, self.gap.map(|at| at.to_string()));
+        set(&mut lease.properties, REPAIRED, self.repaired.map(|at| at.to_string()));
+    }
+
+    /// Whether a lease was written by this program; else it was left by another processor.
+    pub fn is_in(lease: &Lease) -> bool {
+        lease.properties.contains_key(SINCE)
+    }
+}
+
+/// Writes how the range's follower does into its lease, for those who watch it.
+pub fn pulse_to_lease(pulse: &Pulse, lease: &mut Lease) {
+    set(&mut lease.properties, FAILURES, (pulse.failures > 0).then(|| pulse.failures.to_string()));
+    if let Some(at) = pulse.progressed {
+        set(&mut lease.properties, PROGRESSED, Some(at.to_string()));
     }
 }
 
@@ -133,6 +187,8 @@ mod tests {
             backfill: Some(Backfill { token: Some("\"3\"".to_owned()), now_lsn: 5 }),
             backfilled: None,
             watermark: Some(90),
+            gap: Some(40),
+            repaired: None,
         }
     }
 

@@ -4,9 +4,10 @@
 //! of the old generation's ranges stop counting, and a gap is recorded from the last instant they covered until what exists
 //! now is completely stored.
 
-use cosmirror_formats::records::{ContainerRecord, FORMAT, Gap, Generation, RangeState};
+use cosmirror_formats::records::{ContainerRecord, FORMAT, Generation, RangeState};
 use cosmirror_formats::{EpkRange, MirrorPaths};
 
+use super::gap;
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::feed::SourceContainer;
@@ -87,12 +88,7 @@ impl Place<'_> {
             records::all(self.store, &self.paths.range_states(), RECORDS_MAX, |_, state| state).await?;
         let old: Vec<RangeState> = states.into_iter().filter(|s| s.rid != rid && s.superseded_by.is_empty()).collect();
         let from = old.iter().filter_map(|s| s.watermark).min().unwrap_or(now);
-        let gap = Gap { format: FORMAT, range: EpkRange::full(), from, until: None, reason: RECREATED.to_owned() };
-        let name = self.paths.gap(from, &gap.range);
-        match self.store.put(records::put(name, &gap, Condition::Absent)).await {
-            Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
-            _ => tracing::error!(from, "{RECREATED}; a gap is recorded"),
-        }
+        gap::record(self.store, self.paths, &EpkRange::full(), from, RECREATED).await?;
         for state in old {
             let name = self.paths.range_state(&state.lineage, &state.range);
             let Some((mut state, etag)) = records::get::<RangeState>(self.store, &name).await? else { continue };
@@ -105,17 +101,12 @@ impl Place<'_> {
 
 /// Ends the gaps that a new generation left, now that its window begins at `until`; gives the number of gaps that stay open.
 pub async fn close_gaps(store: &dyn VersionStore, paths: &MirrorPaths, until: i64) -> Result<i64, Failure> {
-    let gaps: Vec<Gap> = records::all(store, &paths.gaps(), RECORDS_MAX, |_, gap| gap).await?;
     let mut open = 0;
-    for gap in gaps.into_iter().filter(|g| g.until.is_none()) {
-        let name = paths.gap(gap.from, &gap.range);
-        let stored = records::get::<Gap>(store, &name).await?;
-        match stored {
-            Some((mut gap, etag)) if gap.reason == RECREATED => {
-                gap.until = Some(until);
-                store.put(records::put(name, &gap, Condition::Matches(etag))).await?;
-            }
-            _ => open += 1,
+    for gap in gap::open(store, paths).await? {
+        if gap.reason == RECREATED {
+            gap::end(store, paths, &gap, until).await?;
+        } else {
+            open += 1;
         }
     }
     Ok(open)

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
 
 use cosmirror_formats::EpkRange;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +21,8 @@ use crate::feed::{ChangeFeed, FeedPage, Position};
 use crate::pace::RequestUnits;
 use crate::retry::Backoff;
 
+/// While waiting for a budget, a sign of life is given this often.
+const WAITING_SIGN: Duration = Duration::from_secs(5);
 /// Changes asked for in one page.
 const PAGE_CHANGES_MAX: u32 = 1_000;
 
@@ -77,16 +80,13 @@ impl Reader {
         let mut backoff = Backoff::default();
         loop {
             let attempt = async {
-                let share = Arc::clone(&self.shares).acquire_owned().await;
-                let share =
-                    share.map_err(|e| Failure::new(Kind::Internal, format!("the memory budget is closed: {e}")))?;
-                self.request_units.wait().await;
+                let share = self.share(guard).await?;
                 self.read_once(range, mode, position, share).await
             };
             let result = tokio::select! {
                 biased;
-                () = guard.closed() => return Err(Halt::Fenced),
                 () = drain.cancelled() => return Err(Halt::Drained),
+                () = guard.closed() => return Err(Halt::Fenced),
                 result = attempt => result,
             };
             let failure = match result {
@@ -96,13 +96,32 @@ impl Reader {
             if failure.kind.action() != Action::Retry && !self.ask_for_less(&failure) {
                 return Err(Halt::Failed(failure));
             }
+            guard.failed();
             let pause = backoff.next(failure.retry_after);
             tracing::warn!(%range, error = %failure, pause_ms = pause.as_millis(), "the feed was not read; trying again");
+            guard.rests(pause);
             tokio::select! {
                 biased;
-                () = guard.closed() => return Err(Halt::Fenced),
                 () = drain.cancelled() => return Err(Halt::Drained),
+                () = guard.closed() => return Err(Halt::Fenced),
                 () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Waits for a page's share of memory and for the request units to read it, which may take as long as others need them.
+    async fn share(&self, guard: &Guard) -> Result<OwnedSemaphorePermit, Failure> {
+        let waiting = async {
+            let share = Arc::clone(&self.shares).acquire_owned().await;
+            let share = share.map_err(|e| Failure::new(Kind::Internal, format!("the memory budget is closed: {e}")))?;
+            self.request_units.wait().await;
+            Ok(share)
+        };
+        tokio::pin!(waiting);
+        loop {
+            guard.alive();
+            if let Ok(share) = tokio::time::timeout(WAITING_SIGN, &mut waiting).await {
+                return share;
             }
         }
     }

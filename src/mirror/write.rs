@@ -4,9 +4,13 @@
 //! cache or from a look; where neither has it, a create is tried first while creates have lately been right. A put
 //! that failed is unknown, not undone: the stored version is looked at before anything is judged. A crash leaves a prefix
 //! of each document's versions and no checkpoint, so the page comes again and what is stored is recognised.
+//!
+//! The fence is asked last, when the put has its place among the requests in flight, and a put is bounded in time so that one
+//! begun at the fence's last instant has ended before another owner may begin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cosmirror_formats::{EpkRange, MirrorPaths, Op, Operation, Version};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -22,7 +26,7 @@ use super::plan::{self, DocumentPlan, Incoming, PagePlan};
 use crate::admin::ContainerMetrics;
 use crate::failure::{Action, Failure, Kind};
 use crate::retry::Backoff;
-use crate::store::{Condition, Listing, Put, VersionStore};
+use crate::store::{Condition, Listing, Put, Stored, VersionStore};
 
 /// Documents of one page that are written at the same time.
 const DOCUMENTS_IN_PARALLEL: usize = 64;
@@ -64,20 +68,22 @@ pub struct Writer {
     paths: MirrorPaths,
     metrics: ContainerMetrics,
     requests: Arc<Semaphore>,
+    put_timeout: Duration,
     cache: Cache,
     create_first: AtomicBool,
 }
 
 impl Writer {
-    /// A writer; `requests` bounds the requests in flight over all containers.
+    /// A writer; `requests` bounds the requests in flight over all containers, `put_timeout` each put.
     pub fn new(
         store: Arc<dyn VersionStore>,
         paths: MirrorPaths,
         metrics: ContainerMetrics,
         requests: Arc<Semaphore>,
+        put_timeout: Duration,
     ) -> Self {
         let create_first = AtomicBool::new(true);
-        Self { store, paths, metrics, requests, cache: Cache::default(), create_first }
+        Self { store, paths, metrics, requests, put_timeout, cache: Cache::default(), create_first }
     }
 
     /// Stores every change of a page and proves it.
@@ -167,16 +173,9 @@ impl Writer {
                 Decision::Open | Decision::Put => {}
             }
             let (put, version) = put_on(name, known.as_ref(), incoming);
-            let result = {
-                let _permit = self.requests.acquire().await;
-                // Waiting for the permit may have outlasted the lease, so the fence is asked after it.
-                if !terms.guard.is_open() {
-                    return Err(Halt::Fenced);
-                }
-                self.store.put(put).await
-            };
-            match result {
+            match self.fenced_put(put, terms).await? {
                 Ok(stored) => {
+                    terms.guard.alive();
                     *known = Some(Known::new(stored.etag, &version));
                     self.metrics.versions_written.inc();
                     return Ok(());
@@ -196,6 +195,19 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// One put, unless the lease may have run out by the time it could begin. The outer error ends the page.
+    async fn fenced_put(&self, put: Put, terms: &Terms<'_>) -> Result<Result<Stored, Failure>, Halt> {
+        let _permit = self.requests.acquire().await;
+        if !terms.guard.is_open() {
+            return Err(Halt::Fenced);
+        }
+        let answer = tokio::time::timeout(self.put_timeout, self.store.put(put)).await;
+        Ok(answer.unwrap_or_else(|_| {
+            let seconds = self.put_timeout.as_secs_f64();
+            Err(Failure::new(Kind::Transient, format!("a put had no answer within {seconds} s")))
+        }))
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it ends a function that returns this type")]
@@ -261,10 +273,7 @@ impl Writer {
     async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms<'_>) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         loop {
-            if !terms.guard.is_open() {
-                return Err(Halt::Fenced);
-            }
-            match self.store.put(letter.put(&self.paths, terms.range)).await {
+            match self.fenced_put(letter.put(&self.paths, terms.range), terms).await? {
                 Ok(_) => {
                     self.metrics.dead_letters.inc();
                     tracing::error!(range = %terms.range, reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
@@ -281,11 +290,13 @@ impl Writer {
     /// Waits before the next attempt where the failure table says so; otherwise ends the page.
     async fn recover(&self, failure: Failure, backoff: &mut Backoff, terms: &Terms<'_>) -> Result<(), Halt> {
         self.metrics.write_failed(failure.kind);
+        terms.guard.failed();
         match failure.kind.action() {
             Action::Look => Ok(()),
             Action::Retry => {
                 let pause = backoff.next(failure.retry_after);
                 tracing::warn!(error = %failure, pause_ms = pause.as_millis(), "the target did not take a request; trying again");
+                terms.guard.rests(pause);
                 tokio::select! {
                     biased;
                     () = terms.guard.closed() => return Err(Halt::Fenced),

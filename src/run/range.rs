@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::container::Container;
 use crate::failure::Kind;
 use crate::feed::ChangeFeed;
+use crate::leases::LeaseStore;
 use crate::leases::acquire::Owned;
+use crate::leases::adopt::adopt;
 use crate::leases::keeper::{Keeper, Kept};
 use crate::leases::succession::Succession;
-use crate::leases::{LeaseStore, mint_lineage};
 use crate::mirror::checkpoint::RangeProgress;
+use crate::mirror::guard::Guard;
 use crate::mirror::page::Reader;
 use crate::mirror::plan::Context;
 use crate::mirror::watermark::RangeStateFile;
@@ -41,26 +43,73 @@ pub(super) struct Ended {
     pub(super) kept: Kept,
 }
 
-/// Follows a range until the process is to end, the lease is lost or the range is given up.
-pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRange, service_time: i64) -> Ended {
-    let shared = container.shared();
+/// Follows a range until the process is to end, the lease is lost or asked for, or the range is given up. `under_way` says that the
+/// lease was about to give way to its parts when its owner ended.
+pub(super) async fn follow(
+    container: Arc<Container>,
+    mut owned: Owned,
+    range: EpkRange,
+    under_way: bool,
+    hand_over: CancellationToken,
+) -> Ended {
     let lease = owned.standing.lease.id.clone();
-    if is_giving_way(&container, &lease, &range).await {
+    if under_way {
         let outcome = give_way(&container, &lease, "its parts were there already").await;
         return Ended { lease, range, outcome, kept: Kept::Released };
     }
-    let feed = container.feed();
-    let source = feed.container();
-    let lineage = mint_lineage(&source.rid, &range);
-    let progress = RangeProgress::from_lease(&owned.standing.lease, &lineage, service_time);
-    let keeper = Keeper::new(container.leases(), owned, shared.leases.renew_interval, shared.leases.expiration);
+    let adopted = adopt(&mut owned.standing, &range, container.feed().as_ref(), container.settings()).await;
+    let progress = match adopted {
+        Ok(progress) => progress,
+        // The lease is marked as ours and not renewed: it is taken again after a rest, here or elsewhere.
+        Err(failure) => return Ended { lease, range, outcome: Outcome::Halted(failure.into()), kept: Kept::Lost },
+    };
+    let shared = container.shared();
+    let keeper = Keeper::new(container.leases(), shared.owner.clone(), owned, &shared.leases, hand_over.clone());
     let guard = keeper.guard();
     let (sender, receiver) = watch::channel(progress.clone());
+    let stop = shared.drain.child_token();
+    let follower = follower(&container, &range, &progress, sender, guard, stop.clone());
+    let done = CancellationToken::new();
+    let following = async {
+        let _ends_keeping = done.clone().drop_guard();
+        let handed_over = async {
+            hand_over.cancelled().await;
+            stop.cancel();
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            halt = follower.follow() => halt,
+            never = handed_over => never,
+        }
+    };
+    let (halt, kept) = tokio::join!(following, keeper.keep(receiver, done.clone()));
+    let outcome = match halt {
+        // Only a lease that was given back with its last position may give way.
+        Halt::Failed(failure) if failure.kind == Kind::RangeGone && kept == Kept::Released => {
+            give_way(&container, &lease, &failure.to_string()).await
+        }
+        halt => Outcome::Halted(halt),
+    };
+    Ended { lease, range, outcome, kept }
+}
+
+fn follower(
+    container: &Container,
+    range: &EpkRange,
+    progress: &RangeProgress,
+    sender: watch::Sender<RangeProgress>,
+    guard: Arc<Guard>,
+    stop: CancellationToken,
+) -> Follower {
+    let shared = container.shared();
+    let feed = container.feed();
+    let source = feed.container();
     let mode = container.settings().feed;
     let state_file =
-        RangeStateFile::new(Arc::clone(&shared.store), container.paths(), &range, &source.rid, mode, &progress);
+        RangeStateFile::new(Arc::clone(&shared.store), container.paths(), range, &source.rid, mode, progress);
     let poll_interval = shared.source.poll_interval;
-    let follower = Follower {
+    Follower {
         range: range.clone(),
         mode,
         reader: Reader::new(
@@ -87,33 +136,9 @@ pub(super) async fn follow(container: Arc<Container>, owned: Owned, range: EpkRa
         progress: sender,
         state_file,
         guard,
-        drain: shared.drain.clone(),
+        drain: stop,
         observer: container.board(),
-    };
-    let done = CancellationToken::new();
-    let following = async {
-        let _ends_keeping = done.clone().drop_guard();
-        follower.follow().await
-    };
-    let (halt, kept) = tokio::join!(following, keeper.keep(receiver, done.clone()));
-    let outcome = match halt {
-        // Only a lease that was given back with its last position may give way.
-        Halt::Failed(failure) if failure.kind == Kind::RangeGone && kept == Kept::Released => {
-            give_way(&container, &lease, &failure.to_string()).await
-        }
-        halt => Outcome::Halted(halt),
-    };
-    Ended { lease, range, outcome, kept }
-}
-
-/// Whether the lease was about to give way when its owner ended.
-async fn is_giving_way(container: &Container, lease: &str, range: &EpkRange) -> bool {
-    let (leases, feed) = (container.leases(), container.feed());
-    succession(container, &leases, feed.as_ref()).is_under_way(lease, range).await.unwrap_or_else(|failure| {
-        // Two that follow the same part only do its work twice; the next owner looks again.
-        tracing::warn!(lease, error = %failure, "the other leases were not read");
-        false
-    })
+    }
 }
 
 /// Puts the leases of its parts in the place of a lease whose range is gone; where that fails, the range rests and it is tried again.
@@ -130,5 +155,5 @@ async fn give_way(container: &Container, lease: &str, reason: &str) -> Outcome {
 
 fn succession<'a>(container: &'a Container, leases: &'a LeaseStore, feed: &'a dyn ChangeFeed) -> Succession<'a> {
     let shared = container.shared();
-    Succession { leases, feed, store: shared.store.as_ref(), paths: container.paths(), instance: &shared.instance }
+    Succession { leases, feed, store: shared.store.as_ref(), paths: container.paths(), owner: &shared.owner }
 }

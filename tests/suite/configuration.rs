@@ -266,6 +266,13 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
 }
 
 #[test]
+fn a_processor_may_be_without_a_name_as_an_azure_function_without_a_prefix_is() {
+    assert_eq!(load("[leases]\nprocessor = \"\"", &[], &[]).unwrap().config.leases.processor, "");
+    let refused = faults("[leases]\nprocessor = \"a/b\"", &[], &[]);
+    assert!(refused.contains("leases.processor: must not contain"), "{refused}");
+}
+
+#[test]
 fn leases_expire_no_sooner_than_two_renewals_and_live_apart_from_what_is_followed() {
     let file = "[[containers]]\ndatabase = \"shop\"\ncontainer = \"leases\"\n[leases]\nrenew_interval = \"17s\"\nexpiration = \"33s\"";
     let expected = "\

@@ -5,11 +5,17 @@
 //! `Microsoft.Azure.Cosmos/src/ChangeFeedProcessor/LeaseManagement`). Version 0 names a partition key range, version 1 an
 //! interval of effective partition keys. Top-level fields we do not know are kept, yet .NET drops them when it
 //! writes; what must survive is in `properties`.
+//!
+//! A document that could be understood in two ways is refused: whoever follows the wrong range, or a position that is none,
+//! loses changes. `wire` reads and writes the documents; `docs/operations.md` explains their fields to operators.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+mod strict;
+mod wire;
 
 /// An interval `[min, max)` of effective partition keys in upper-case hex; `""` is the beginning and `FF` the end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,12 +102,46 @@ pub struct Lease {
 /// Why a document in the lease container could not be read as a lease.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Not JSON of the expected shape.
+    /// Not a JSON object, or one with a name twice.
     #[error("the lease document is not valid: {0}")]
     Json(#[from] serde_json::Error),
+    /// A field of another type, or none where there must be one.
+    #[error("the lease document {id:?} has no valid {field}: it must be {expected}")]
+    Field {
+        /// The document's id, as far as it has one.
+        id: String,
+        /// The field.
+        field: &'static str,
+        /// What belongs there.
+        expected: &'static str,
+    },
     /// Neither `LeaseToken` nor the older `PartitionId`.
     #[error("the lease document {0:?} has no LeaseToken")]
     NoToken(String),
+    /// `LeaseToken` and the older `PartitionId` name two ranges.
+    #[error(
+        "the lease document {id:?} names two ranges, LeaseToken {token:?} and PartitionId {partition:?}: remove the wrong \
+         one, with every processor stopped"
+    )]
+    TwoTokens {
+        /// The document's id.
+        id: String,
+        /// `LeaseToken`.
+        token: String,
+        /// `PartitionId`.
+        partition: String,
+    },
+    /// A `FeedRange` that is not an interval `[min,max)` of effective partition keys.
+    #[error(
+        "the lease document {id:?} does not stand for an interval [min,max) of effective partition keys: {why}; with every \
+         processor stopped, correct its FeedRange or remove the document, whose range is then read anew"
+    )]
+    Range {
+        /// The document's id.
+        id: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A version this program does not know.
     #[error("the lease document {id:?} has version {version}; this program knows 0 and 1")]
     Version {
@@ -110,107 +150,24 @@ pub enum LeaseError {
         /// Its version.
         version: u64,
     },
-    /// Written by the Java processor, whose tokens have another form.
+    /// Written by the Java processor, which names documents or notes positions otherwise.
     #[error(
-        "the lease document {0:?} was written by the Java change feed processor, whose tokens differ: stop that \
-         processor and configure another leases.processor name, so that cosmirror creates leases of its own"
+        "the lease document {id:?} was written by the Java change feed processor ({form}): stop that processor and convert \
+         its leases, once, as \"Taking over from a Java processor\" in docs/operations.md tells"
     )]
-    Java(String),
+    Java {
+        /// The document's id.
+        id: String,
+        /// How that is seen.
+        form: &'static str,
+    },
 }
 
 impl Lease {
-    /// Reads a lease document of any of the .NET forms.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, LeaseError> {
-        let wire: Wire = serde_json::from_slice(bytes)?;
-        let version = wire.version.unwrap_or(0);
-        if version > 1 {
-            return Err(LeaseError::Version { id: wire.id, version });
-        }
-        if wire.continuation.as_deref().is_some_and(is_java_token) {
-            return Err(LeaseError::Java(wire.id));
-        }
-        let Some(token) = wire.token.or(wire.partition_id) else {
-            return Err(LeaseError::NoToken(wire.id));
-        };
-        Ok(Self {
-            id: wire.id,
-            version,
-            token,
-            range: wire.feed_range.map(|feed_range| feed_range.range),
-            owner: wire.owner.filter(|owner| !owner.is_empty()),
-            continuation: wire.continuation.filter(|token| !token.is_empty()),
-            properties: wire.properties.unwrap_or_default(),
-            timestamp: wire.timestamp.unwrap_or_default(),
-            mode: wire.mode,
-            unknown: wire.unknown,
-        })
-    }
-
-    /// The document to write. The system properties of the one that was read are left out.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut unknown = self.unknown.clone();
-        for system in ["_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"] {
-            unknown.remove(system);
-        }
-        let wire = Wire {
-            id: self.id.clone(),
-            version: Some(self.version),
-            token: Some(self.token.clone()),
-            partition_id: None,
-            feed_range: self.range.clone().map(|range| FeedRange { range }),
-            owner: self.owner.clone(),
-            continuation: self.continuation.clone(),
-            properties: Some(self.properties.clone()),
-            timestamp: Some(self.timestamp.clone()),
-            mode: self.mode.clone(),
-            unknown,
-        };
-        // A map of strings and plain values has no failing serialisation.
-        serde_json::to_vec(&wire).unwrap_or_default()
-    }
-
     /// Whether the lease follows every version and delete.
     pub fn is_all_versions(&self) -> bool {
         self.mode.as_deref() == Some(MODE_ALL_VERSIONS)
     }
-}
-
-/// The Java processor stores base64 of a JSON object with a version where .NET stores an etag.
-fn is_java_token(token: &str) -> bool {
-    use base64::Engine as _;
-    let decoded = base64::engine::general_purpose::STANDARD.decode(token);
-    decoded.is_ok_and(|bytes| bytes.first() == Some(&b'{'))
-}
-
-#[derive(Serialize, Deserialize)]
-struct FeedRange {
-    #[serde(rename = "Range")]
-    range: EpkRange,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    id: String,
-    #[serde(default)]
-    version: Option<u64>,
-    #[serde(rename = "LeaseToken", default)]
-    token: Option<String>,
-    #[serde(rename = "PartitionId", default, skip_serializing)]
-    partition_id: Option<String>,
-    #[serde(rename = "FeedRange", default, skip_serializing_if = "Option::is_none")]
-    feed_range: Option<FeedRange>,
-    #[serde(rename = "Owner", default)]
-    owner: Option<String>,
-    #[serde(rename = "ContinuationToken", default)]
-    continuation: Option<String>,
-    #[serde(default)]
-    properties: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    timestamp: Option<String>,
-    #[serde(rename = "Mode", default)]
-    mode: Option<String>,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
 }
 
 /// The beginning of every id that belongs to one processor on one container:
@@ -224,51 +181,4 @@ pub fn id_prefix(processor: &str, host: &str, container_rid: &str) -> Option<Str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NET: &str = r#"{"id":"mirroracct.documents.azure.com_TQxHAA==_TQxHAKF8vo8=..0","version":0,"LeaseToken":"0","FeedRange":{"Range":{"min":"","max":"FF"}},"Owner":"pod-7f","ContinuationToken":"\"1526353662\"","properties":{},"timestamp":"2026-08-07T18:56:44.1234567Z","Mode":"Incremental Feed"}"#;
-
-    #[test]
-    fn golden_lease_of_version_0() {
-        let lease = Lease::from_json(NET.as_bytes()).unwrap();
-        assert_eq!(lease.continuation.as_deref(), Some("\"1526353662\""));
-        assert_eq!(lease.range, Some(EpkRange::full()));
-        assert_eq!(String::from_utf8(lease.to_json()).unwrap(), NET);
-    }
-
-    #[test]
-    fn old_leases_name_a_partition_and_lack_most_fields() {
-        let old = r#"{"id":"a..7","PartitionId":"7","ContinuationToken":"","Owner":"","_etag":"x","_ts":1,"foreign":{"a":1}}"#;
-        let lease = Lease::from_json(old.as_bytes()).unwrap();
-        assert_eq!((lease.token.as_str(), lease.version), ("7", 0));
-        assert_eq!((&lease.owner, &lease.continuation), (&None, &None));
-        let written = String::from_utf8(lease.to_json()).unwrap();
-        assert!(written.contains(r#""foreign":{"a":1}"#) && !written.contains("_etag"), "{written}");
-        assert!(written.contains(r#""ContinuationToken":null"#), "{written}");
-    }
-
-    #[test]
-    fn java_and_later_leases_are_refused_with_the_way_out() {
-        let java = r#"{"id":"a","LeaseToken":"0","ContinuationToken":"eyJWIjoxfQ=="}"#;
-        assert!(Lease::from_json(java.as_bytes()).unwrap_err().to_string().contains("Java"));
-        let later = r#"{"id":"a","LeaseToken":"0","version":2}"#;
-        assert!(matches!(Lease::from_json(later.as_bytes()), Err(LeaseError::Version { version: 2, .. })));
-    }
-
-    #[test]
-    fn ids_carry_host_and_resource_ids() {
-        let prefix = id_prefix("cosmirror", "acct.documents.azure.com", "TQxHAKF8vo8=").unwrap();
-        assert_eq!(prefix, "cosmirroracct.documents.azure.com_TQxHAA==_TQxHAKF8vo8=");
-        assert_eq!(id_prefix("p", "h", "not base64"), None);
-    }
-
-    #[test]
-    fn holes_between_leases_are_found() {
-        let range = EpkRange::new;
-        assert!(uncovered(&[EpkRange::full()]).is_empty());
-        assert!(uncovered(&[range("20", "FF"), range("", "10"), range("10", "20")]).is_empty());
-        assert_eq!(uncovered(&[range("", "10"), range("20", "3F")]), [range("10", "20"), range("3F", "FF")]);
-        assert_eq!(uncovered(&[]), [EpkRange::full()]);
-    }
-}
+mod tests;

@@ -94,7 +94,7 @@ fn context() -> Context {
 fn writer(store: &Arc<Flaky>) -> Writer {
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
     let store: Arc<dyn VersionStore> = Arc::clone(store) as Arc<dyn VersionStore>;
-    Writer::new(store, context().paths, metrics, Arc::new(Semaphore::new(8)))
+    Writer::new(store, context().paths, metrics, Arc::new(Semaphore::new(8)), Duration::from_secs(12))
 }
 
 async fn write(writer: &Writer, entries: &[Bytes], guard: &Guard) -> Result<Durable, Halt> {
@@ -296,7 +296,7 @@ async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
     let shared: Arc<dyn VersionStore> = Arc::clone(&store) as Arc<dyn VersionStore>;
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
     let requests = Arc::new(Semaphore::new(1));
-    let writer = Writer::new(shared, context().paths, metrics, Arc::clone(&requests));
+    let writer = Writer::new(shared, context().paths, metrics, Arc::clone(&requests), Duration::from_secs(12));
     let guard = Guard::new(Instant::now() + Duration::from_secs(10));
     let busy = async {
         let _permit = requests.acquire().await;

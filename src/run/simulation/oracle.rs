@@ -168,10 +168,10 @@ pub(super) fn lease_written(world: &mut World, who: &str, before: Option<&LeaseD
         return world.violated(format!("{who} wrote the lease {id} without a position"));
     };
     begin(world, lease, &range, position, before.is_none());
-    if let Some(LeaseDocument { lease: Some(old), ts, .. }) = before
+    if let Some(LeaseDocument { lease: Some(old), renewed, .. }) = before
         && let Some(owner) = old.owner.as_deref().filter(|owner| *owner != who)
         && old.owner != lease.owner
-        && ts + i64::try_from(world.expiration.as_secs()).unwrap() >= world.now()
+        && renewed.unwrap_or_default() + world.expiration > world.elapsed()
     {
         world.violated(format!("{who} took the lease {id} from {owner}, who renewed it in time"));
     }
@@ -227,8 +227,9 @@ pub(super) fn lease_deleted(world: &mut World, id: &str, lease: Option<Lease>) {
     }
 }
 
-/// Why the world is not yet as it must be in the end, with these replicas alive; none where it is.
-pub(super) fn unsettled(world: &World, live: &[String]) -> Option<String> {
+/// Why the world is not yet as it must be in the end, with these replicas as owners (or nobody where there are none, or anybody where
+/// that is not asked); none where it is.
+pub(super) fn unsettled(world: &World, live: Option<&[String]>) -> Option<String> {
     if let Some(why) = unowned(world, live) {
         return Some(why);
     }
@@ -243,8 +244,8 @@ pub(super) fn unsettled(world: &World, live: &[String]) -> Option<String> {
     world.missing_before(&all, u64::MAX).map(|document| format!("{document} is not stored"))
 }
 
-/// Why not every range is followed by one of these replicas, or with none of them by nobody.
-pub(super) fn unowned(world: &World, live: &[String]) -> Option<String> {
+/// Why the leases do not tile the key space, each owned by one of these replicas.
+pub(super) fn unowned(world: &World, live: Option<&[String]>) -> Option<String> {
     let mut covered_to = String::new();
     let mut leases: Vec<&Lease> = world.leases.values().filter_map(|document| document.lease.as_ref()).collect();
     leases.sort_by_key(|lease| lease.range.as_ref().map(|range| range.min.clone()));
@@ -254,9 +255,18 @@ pub(super) fn unowned(world: &World, live: &[String]) -> Option<String> {
             return Some(format!("the lease {} begins at {:?} and not at {covered_to:?}", lease.id, range.min));
         }
         covered_to.clone_from(&range.max);
-        if lease.owner.as_ref().map_or(!live.is_empty(), |owner| !live.contains(owner)) {
+        let owner_fits = |live: &[String]| lease.owner.as_ref().map_or(live.is_empty(), |owner| live.contains(owner));
+        if !live.is_none_or(owner_fits) {
             return Some(format!("the lease {} is owned by {:?}", lease.id, lease.owner));
         }
     }
     (covered_to != "FF").then(|| format!("the leases end at {covered_to:?}"))
+}
+
+/// Why the leases are not shared equally by these replicas.
+pub(super) fn unbalanced(world: &World, live: &[String]) -> Option<String> {
+    let owners = || world.leases.values().filter_map(|document| document.lease.as_ref()?.owner.as_ref());
+    let shares: Vec<usize> = live.iter().map(|name| owners().filter(|owner| *owner == name).count()).collect();
+    let (least, most) = (shares.iter().min()?, shares.iter().max()?);
+    (most - least > 1).then(|| format!("{live:?} have {shares:?} leases"))
 }

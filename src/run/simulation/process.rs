@@ -23,6 +23,8 @@ use super::world::Service;
 use crate::admin::{Admin, Metrics, Progress};
 use crate::config;
 use crate::failure::{Action, Failure};
+use crate::leases::balance::Fleet;
+use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
 use crate::retry::Backoff;
 use crate::time::HostClock;
@@ -224,7 +226,8 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
         leases: setup.leases.clone(),
         lease_documents: Arc::new(SimulatedDocuments::new(service.clone(), life.clone())),
         lease_key_paths: vec!["/id".to_owned()],
-        instance: life.name.to_string(),
+        owner: Owner::new(life.name.to_string()),
+        fleet: Fleet::default(),
         once: false,
         pages: Arc::new(Semaphore::new(setup.pages)),
         requests: Arc::new(Semaphore::new(setup.requests)),

@@ -12,7 +12,7 @@ use super::oracle;
 use super::process::{Life, Process, Setup};
 use super::world::{Service, World};
 use crate::config;
-use crate::failure::{Action, Failure};
+use crate::failure::{Action, Failure, Kind};
 
 /// How long a replica may take to drain before it is killed.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
@@ -21,6 +21,9 @@ const SETTLING_MAX: Duration = Duration::from_secs(400);
 /// What following a range again may take beyond the lease's expiration and a look for free leases: the service's whole seconds, and
 /// calm requests.
 const TAKING_MAX: Duration = Duration::from_secs(4);
+/// Looks for leases within which the shares must be equal, and then for which they must stay so.
+const BALANCING_INTERVALS_MAX: u32 = 8;
+const BALANCED_INTERVALS: u32 = 3;
 const REPLICAS_MAX: usize = 5;
 const RANGES_MAX: usize = 32;
 
@@ -156,7 +159,11 @@ impl Script {
         self.calm_down();
         self.settle(SETTLING_MAX, "settling").await;
         self.lose_one().await;
+        if self.service.world().chance(30) {
+            self.start();
+        }
         self.settle(SETTLING_MAX, "settling again").await;
+        self.balance().await;
         self.drain().await;
     }
 
@@ -273,7 +280,8 @@ impl Script {
 
     /// Whether a process that ended with a failure is started again.
     fn judge(&self, name: &str, failure: &Failure) -> bool {
-        if failure.kind.action() != Action::Retry {
+        // A start that falls into a split ends, and is repeated.
+        if failure.kind.action() != Action::Retry && failure.kind != Kind::RangeGone {
             self.service.world().violated(format!("{name} ended: {:?} {failure}", failure.kind));
         }
         true
@@ -307,7 +315,7 @@ impl Script {
         let begun = Instant::now();
         loop {
             self.tick().await;
-            let unsettled = oracle::unsettled(&self.service.world(), &self.live());
+            let unsettled = oracle::unsettled(&self.service.world(), Some(&self.live()));
             let Some(why) = unsettled else { return };
             if begun.elapsed() > patience {
                 self.service.world().violated(format!("{what} takes more than {} s: {why}", patience.as_secs()));
@@ -343,7 +351,7 @@ impl Script {
         let patience = self.setup.leases.expiration + self.setup.leases.acquire_interval + TAKING_MAX;
         let begun = Instant::now();
         loop {
-            let unowned = oracle::unowned(&self.service.world(), &self.live());
+            let unowned = oracle::unowned(&self.service.world(), Some(&self.live()));
             let Some(why) = unowned else { return };
             if begun.elapsed() > patience {
                 let what = format!("{} s after the crash of {name}: {why}", patience.as_secs());
@@ -351,6 +359,30 @@ impl Script {
             }
             sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// The replicas' shares must become equal, but for one lease, and then stay as they are.
+    async fn balance(&mut self) {
+        let interval = self.setup.leases.acquire_interval;
+        let begun = Instant::now();
+        while let Some(why) = self.unbalanced() {
+            if begun.elapsed() > interval * BALANCING_INTERVALS_MAX {
+                let seconds = begun.elapsed().as_secs();
+                return self.service.world().violated(format!("the shares differ after {seconds} s: {why}"));
+            }
+            self.tick().await;
+        }
+        let balanced = Instant::now();
+        while balanced.elapsed() < interval * BALANCED_INTERVALS {
+            self.tick().await;
+            if let Some(why) = self.unbalanced() {
+                return self.service.world().violated(format!("the shares were equal, and then: {why}"));
+            }
+        }
+    }
+
+    fn unbalanced(&self) -> Option<String> {
+        oracle::unbalanced(&self.service.world(), &self.live())
     }
 
     /// Every replica leaves; every lease must be free.
@@ -366,7 +398,7 @@ impl Script {
             self.tick().await;
         }
         let mut world = self.service.world();
-        if let Some(why) = oracle::unsettled(&world, &[]) {
+        if let Some(why) = oracle::unsettled(&world, None) {
             world.violated(format!("in the end: {why}"));
         }
     }

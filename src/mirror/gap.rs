@@ -1,0 +1,56 @@
+//! Recorded gaps: intervals for which a range's history is known to be incomplete.
+//!
+//! A gap is recorded before what caused it is repaired, and ended after the repair is stored; a crash in between leaves it open,
+//! which refuses more instants than needed and never fewer.
+
+use cosmirror_formats::records::{FORMAT, Gap};
+use cosmirror_formats::{EpkRange, MirrorPaths};
+
+use crate::failure::{Failure, Kind};
+use crate::records;
+use crate::store::{Condition, VersionStore};
+
+/// Gaps read at once; they number in the hundreds at most.
+const GAPS_MAX: usize = 100_000;
+
+/// Records that `range` may lack changes from `from` on. The same gap again is one gap.
+pub async fn record(
+    store: &dyn VersionStore,
+    paths: &MirrorPaths,
+    range: &EpkRange,
+    from: i64,
+    reason: &str,
+) -> Result<(), Failure> {
+    let gap = Gap { format: FORMAT, range: range.clone(), from, until: None, reason: reason.to_owned() };
+    match store.put(records::put(paths.gap(from, range), &gap, Condition::Absent)).await {
+        Err(failure) if failure.kind != Kind::Conflict => Err(failure),
+        _ => {
+            tracing::error!(%range, from, reason, "history is incomplete from here on; a gap is recorded");
+            Ok(())
+        }
+    }
+}
+
+/// Every gap that has not ended.
+pub async fn open(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Vec<Gap>, Failure> {
+    let gaps: Vec<Gap> = records::all(store, &paths.gaps(), GAPS_MAX, |_, gap| gap).await?;
+    Ok(gaps.into_iter().filter(|gap| gap.until.is_none()).collect())
+}
+
+/// Ends a gap: history is complete again from `until` on.
+pub async fn end(store: &dyn VersionStore, paths: &MirrorPaths, gap: &Gap, until: i64) -> Result<(), Failure> {
+    let name = paths.gap(gap.from, &gap.range);
+    let Some((mut stored, etag)) = records::get::<Gap>(store, &name).await? else { return Ok(()) };
+    if stored.until.is_some() {
+        return Ok(());
+    }
+    stored.until = Some(until.max(stored.from));
+    match store.put(records::put(name, &stored, Condition::Matches(etag))).await {
+        // Another replica ended it at the same time.
+        Err(failure) if failure.kind != Kind::Conflict => Err(failure),
+        _ => {
+            tracing::info!(range = %gap.range, from = gap.from, until, "a recorded gap is repaired");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The observers of the process's containers, beside the loops that they watch.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use super::container::Container;
+use crate::observer::watch::Watcher;
+
+/// Starts an observer for each container, as a task of its own. A run that ends when it has caught up has none: nobody reads its
+/// metrics.
+pub(super) fn start(containers: &[Container], tracker: &TaskTracker) -> Vec<JoinHandle<()>> {
+    containers
+        .iter()
+        .filter(|container| !container.shared().once)
+        .map(|container| tracker.spawn(watcher(container).watch()))
+        .collect()
+}
+
+/// Waits until all have left their places.
+pub(super) async fn ended(observing: Vec<JoinHandle<()>>) {
+    for observer in observing {
+        if let Err(error) = observer.await {
+            tracing::error!(%error, "observing a container ended by a bug; please report it with the log");
+        }
+    }
+}
+
+fn watcher(container: &Container) -> Watcher {
+    let (shared, settings) = (container.shared(), container.settings());
+    Watcher {
+        leases: container.leases(),
+        feed: container.feed(),
+        mode: settings.feed,
+        timing: shared.leases.clone(),
+        owner: shared.owner.clone(),
+        observed: shared.admin.progress.observed(&settings.database, &settings.container),
+        metrics: container.metrics().clone(),
+        request_units: Arc::clone(&shared.request_units),
+        drain: shared.drain.clone(),
+    }
+}

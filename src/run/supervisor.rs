@@ -1,0 +1,229 @@
+//! The supervision of one container's ranges: rounds over its leases, a follower for each that is ours, and what happens when one
+//! ends.
+//!
+//! A round takes what is free, asks for what is missing to an equal share, hands over what others ask for, and looks whether the leases
+//! still tile the key space. The next one comes after `leases.acquire_interval`, earlier where the first lease of another replica runs
+//! out, where something was asked for, and after a range has ended; there is a pause on every path. The failure table decides what
+//! an ended range means: a lost lease is taken again when it is free, a range that was given up rests and its reason stands in
+//! `/readyz`, and a bug ends the process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cosmirror_formats::EpkRange;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::container::Container;
+use super::range::{self, Ended, Outcome};
+use super::tiling::Tiling;
+use crate::failure::{Action, Failure, Kind};
+use crate::feed::PhysicalRange;
+use crate::leases::acquire::{Acquirer, Owned, Round};
+use crate::leases::keeper::Kept;
+use crate::leases::{range_of, required_range_of, succession};
+use crate::mirror::describe;
+use crate::mirror::write::Halt;
+use crate::retry::{Backoff, jittered};
+
+/// How long a range that was given up rests before it is tried again.
+const GIVEN_UP_REST: Duration = Duration::from_secs(30);
+/// Shortest pause between two rounds.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Pause between rounds while a lease that was asked for is not ours yet.
+const WAITING_PAUSE: Duration = Duration::from_secs(1);
+
+/// Supervises one container.
+pub(super) struct Supervisor {
+    container: Arc<Container>,
+    acquirer: Acquirer,
+    tiling: Tiling,
+    running: FuturesUnordered<JoinHandle<Ended>>,
+    /// The leases whose ranges are followed here, each with the token that makes its follower end and hand it over.
+    followed: BTreeMap<String, CancellationToken>,
+    resting: BTreeMap<String, Instant>,
+}
+
+impl Supervisor {
+    /// A supervisor that follows nothing yet.
+    pub(super) fn new(container: Container) -> Self {
+        let container = Arc::new(container);
+        let shared = container.shared();
+        let acquirer = Acquirer::new(shared.owner.clone(), shared.leases.expiration, container.name(), shared.once);
+        let (running, tiling) = (FuturesUnordered::new(), Tiling::default());
+        Self { acquirer, tiling, running, followed: BTreeMap::new(), resting: BTreeMap::new(), container }
+    }
+
+    /// Follows the container until the process is to end. An error ends the process.
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let drain = self.container.shared().drain.clone();
+        let mut result = self.rounds(&drain).await;
+        drain.cancel();
+        while let Some(ended) = self.running.next().await {
+            let ended = self.ended(ended);
+            result = result.and(ended);
+        }
+        result
+    }
+
+    async fn rounds(&mut self, drain: &CancellationToken) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let mut backoff = Backoff::default();
+        let mut next_round = begun;
+        let mut gaps_closed = false;
+        let mut window = self.container.board().window();
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return Ok(()),
+                Some(ended) = self.running.next() => {
+                    self.ended(ended)?;
+                    next_round = next_round.min(Instant::now() + jittered(PAUSE_MIN * 2));
+                }
+                until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !gaps_closed => {
+                    gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
+                    if !gaps_closed {
+                        tokio::time::sleep(PAUSE_MIN).await;
+                    }
+                }
+                () = tokio::time::sleep_until(next_round) => {
+                    let pause = match self.round(begun).await {
+                        Ok(pause) => {
+                            backoff = Backoff::default();
+                            pause
+                        }
+                        Err(failure) if failure.kind.action() == Action::Retry => {
+                            tracing::warn!(error = %failure, "the leases were not read; trying again");
+                            backoff.next(failure.retry_after)
+                        }
+                        Err(failure) => return Err(failure),
+                    };
+                    next_round = Instant::now() + pause.max(PAUSE_MIN);
+                }
+            }
+        }
+    }
+
+    async fn close_gaps(&self, until: i64) -> bool {
+        match describe::close_gaps(self.container.shared().store.as_ref(), self.container.paths(), until).await {
+            Ok(open) => {
+                self.container.metrics().gaps.set(open);
+                true
+            }
+            Err(failure) => {
+                tracing::warn!(error = %failure, "the recorded gaps were not read; trying again");
+                false
+            }
+        }
+    }
+
+    /// One round over the leases; gives the pause until the next one.
+    async fn round(&mut self, begun: Instant) -> Result<Duration, Failure> {
+        self.resting.retain(|_, until| *until > Instant::now());
+        let container = Arc::clone(&self.container);
+        let shared = container.shared();
+        let (owned, resting): (Vec<&String>, Vec<&String>) =
+            (self.followed.keys().collect(), self.resting.keys().collect());
+        let service_time = container.feed().service_time().await?;
+        let leases = container.leases();
+        let round = self.acquirer.round(&leases, &shared.fleet, &owned, &resting, service_time).await?;
+        // Bounds stand in the leases, except in those that old processors wrote.
+        let physical = if round.leases.iter().all(|standing| standing.lease.range.is_some()) {
+            Vec::new()
+        } else {
+            container.feed().ranges().await?
+        };
+        for id in &round.asked_for {
+            if let Some(hand_over) = self.followed.get(id).filter(|hand_over| !hand_over.is_cancelled()) {
+                tracing::info!(lease = id, "another replica asked for the lease; handing it over");
+                hand_over.cancel();
+            }
+        }
+        let pause = self.pause(&round);
+        let Round { taken, leases, held_elsewhere, free, .. } = round;
+        for owned in taken {
+            let under_way = range_of(&owned.standing.lease, &physical)
+                .is_some_and(|range| succession::is_under_way(&owned.standing.lease.id, &range, &leases, &physical));
+            self.follow(owned, under_way, &physical);
+        }
+        let all_ours = held_elsewhere == 0 && free == 0;
+        let all_elsewhere = self.followed.is_empty() && held_elsewhere > 0;
+        container.board().expect(all_ours.then_some(self.followed.len()), all_elsewhere);
+        let patience = shared.leases.expiration + shared.leases.acquire_interval;
+        if shared.once && held_elsewhere > 0 && begun.elapsed() > patience {
+            let message = format!("{held_elsewhere} leases are held by another process");
+            return Err(Failure::new(Kind::Held, message).remedy("end that process, or leave the work to it"));
+        }
+        self.tiling.check(&container, &leases, &physical).await?;
+        Ok(pause)
+    }
+
+    fn pause(&self, round: &Round) -> Duration {
+        let mut pause = jittered(self.container.shared().leases.acquire_interval);
+        if round.waits {
+            pause = pause.min(jittered(WAITING_PAUSE));
+        }
+        round.next_expiry.map_or(pause, |expiry| pause.min(expiry))
+    }
+
+    /// Starts to follow the range of a lease that became ours.
+    fn follow(&mut self, owned: Owned, under_way: bool, physical: &[PhysicalRange]) {
+        let shared = self.container.shared();
+        let id = owned.standing.lease.id.clone();
+        let range = match required_range_of(&owned.standing.lease, physical) {
+            Ok(range) => range,
+            Err(failure) => {
+                // Its part of the key space counts as a hole, which is repaired; the lease itself is nobody's to remove.
+                tracing::error!(lease = id, error = %failure, "the lease is left alone");
+                self.resting.insert(id, Instant::now() + GIVEN_UP_REST);
+                return;
+            }
+        };
+        tracing::info!(lease = id, %range, "following");
+        shared.admin.progress.ready(&self.component(&range));
+        self.container.board().started(&range);
+        self.container.metrics().leases_owned.inc();
+        let hand_over = CancellationToken::new();
+        self.followed.insert(id, hand_over.clone());
+        let following = range::follow(Arc::clone(&self.container), owned, range, under_way, hand_over);
+        self.running.push(shared.tasks.spawn(Box::pin(following)));
+    }
+
+    /// A range's name in health.
+    fn component(&self, range: &EpkRange) -> String {
+        format!("{} {range}", self.container.name())
+    }
+
+    /// What happens when a range is not followed any more; an error ends the process.
+    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
+        let ended =
+            ended.map_err(|e| Failure::new(Kind::Internal, format!("following a range ended by a bug: {e}")))?;
+        let handed_over = self.followed.remove(&ended.lease).is_some_and(|hand_over| hand_over.is_cancelled());
+        self.container.metrics().leases_owned.dec();
+        let halt = match ended.outcome {
+            Outcome::Halted(halt) => halt,
+            Outcome::Split => {
+                self.container.board().stopped(&ended.range, false);
+                return Ok(());
+            }
+        };
+        self.container.board().stopped(&ended.range, matches!(halt, Halt::Failed(_)));
+        if ended.kept == Kept::Lost && !handed_over && !matches!(halt, Halt::Drained) {
+            self.container.metrics().leases_lost.inc();
+            tracing::warn!(lease = ended.lease, "the lease was lost; another process may have taken it");
+        }
+        let Halt::Failed(failure) = halt else {
+            return Ok(());
+        };
+        if self.container.shared().once || failure.kind.action() == Action::Stop {
+            return Err(failure);
+        }
+        tracing::error!(range = %ended.range, error = %failure, "the range was given up for now");
+        self.container.shared().admin.progress.not_ready(&self.component(&ended.range), failure.to_string());
+        self.resting.insert(ended.lease, Instant::now() + GIVEN_UP_REST);
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether the leases tile the key space, round after round, and whether recorded holes have been repaired.
+
+use super::container::Container;
+use crate::failure::{Action, Failure};
+use crate::feed::PhysicalRange;
+use crate::leases::Standing;
+use crate::leases::coverage::{holes, twins};
+use crate::mirror::checkpoint::RangeProgress;
+
+/// What a lease says of gaps: its id, the gap that is being repaired, and when the last one was.
+type Said = (String, Option<i64>, Option<i64>);
+
+/// What the last rounds saw.
+#[derive(Debug, Default)]
+pub(super) struct Tiling {
+    /// The last round saw a fault. A list is not one instant's: only what two rounds see is repaired.
+    suspicious: bool,
+    /// What the leases said of gaps when those were last looked at.
+    gaps_seen: Option<Vec<Said>>,
+}
+
+impl Tiling {
+    /// Looks at what a round read, and repairs what two rounds in a row have seen.
+    pub(super) async fn check(
+        &mut self,
+        container: &Container,
+        leases: &[Standing],
+        physical: &[PhysicalRange],
+    ) -> Result<(), Failure> {
+        let missing = holes(leases, physical);
+        let faulty = !missing.is_empty() || !twins(leases, physical).is_empty();
+        let seen_before = std::mem::replace(&mut self.suspicious, faulty);
+        if faulty && seen_before {
+            tracing::error!(
+                container = container.name(),
+                holes = missing.len(),
+                "the leases do not tile the key space"
+            );
+            container.coverage().try_repair().await?;
+            self.suspicious = false;
+            self.gaps_seen = None;
+        }
+        self.end_gaps(container, leases, physical).await
+    }
+
+    /// Ends the gaps whose ranges have been read again, as soon as the leases say so.
+    async fn end_gaps(
+        &mut self,
+        container: &Container,
+        leases: &[Standing],
+        physical: &[PhysicalRange],
+    ) -> Result<(), Failure> {
+        let of = |standing: &Standing| -> Said {
+            let progress = RangeProgress::from_lease(&standing.lease, "", 0);
+            (standing.lease.id.clone(), progress.gap, progress.repaired)
+        };
+        let said: Vec<_> =
+            leases.iter().map(of).filter(|(_, gap, repaired)| gap.is_some() || repaired.is_some()).collect();
+        if self.gaps_seen.as_ref() == Some(&said) {
+            return Ok(());
+        }
+        match container.coverage().end_gaps(leases, physical).await {
+            Ok(open) => {
+                container.metrics().gaps.set(i64::try_from(open).unwrap_or(i64::MAX));
+                self.gaps_seen = Some(said);
+                Ok(())
+            }
+            Err(failure) if matches!(failure.kind.action(), Action::Retry | Action::Look) => {
+                tracing::warn!(error = %failure, "the recorded gaps were not read; trying again");
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
