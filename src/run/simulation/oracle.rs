@@ -265,8 +265,17 @@ pub(super) fn unowned(world: &World, live: Option<&[String]>) -> Option<String> 
 
 /// Why the leases are not shared equally by these replicas.
 pub(super) fn unbalanced(world: &World, live: &[String]) -> Option<String> {
+    if let Some(why) = unowned(world, Some(live)) {
+        return Some(why);
+    }
     let owners = || world.leases.values().filter_map(|document| document.lease.as_ref()?.owner.as_ref());
     let shares: Vec<usize> = live.iter().map(|name| owners().filter(|owner| *owner == name).count()).collect();
     let (least, most) = (shares.iter().min()?, shares.iter().max()?);
     (most - least > 1).then(|| format!("{live:?} have {shares:?} leases"))
+}
+
+/// When the service last took a lease's renewal of this replica, which may have been under way when the replica crashed.
+pub(super) fn last_renewal(world: &World, name: &str) -> Option<Duration> {
+    let owned = |document: &&LeaseDocument| document.lease.as_ref().is_some_and(|l| l.owner.as_deref() == Some(name));
+    world.leases.values().filter(owned).filter_map(|document| document.renewed).max()
 }

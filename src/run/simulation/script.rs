@@ -349,11 +349,13 @@ impl Script {
             commit(&mut self.service.world());
         }
         let patience = self.setup.leases.expiration + self.setup.leases.acquire_interval + TAKING_MAX;
-        let begun = Instant::now();
+        let crashed = self.begun.elapsed();
         loop {
-            let unowned = oracle::unowned(&self.service.world(), Some(&self.live()));
-            let Some(why) = unowned else { return };
-            if begun.elapsed() > patience {
+            let world = self.service.world();
+            let Some(why) = oracle::unowned(&world, Some(&self.live())) else { return };
+            let since = oracle::last_renewal(&world, &name).map_or(crashed, |renewed| renewed.max(crashed));
+            drop(world);
+            if self.begun.elapsed() > since + patience {
                 let what = format!("{} s after the crash of {name}: {why}", patience.as_secs());
                 return self.service.world().violated(what);
             }
