@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
 
+/// The program under test: the one that was built with this test, or the one that `COSMIRROR_BIN` names.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("COSMIRROR_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cosmirror").into())
+}
+
 mod suite {
     mod admin_server;
     mod command_line;

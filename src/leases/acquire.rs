@@ -144,6 +144,16 @@ impl Acquirer {
     }
 }
 
+/// Frees a lease that was taken and cannot be followed now, so that nobody has to wait until it runs out.
+pub async fn give_back(store: &LeaseStore, standing: &Standing) {
+    let mut lease = standing.lease.clone();
+    Owner::unmark(&mut lease);
+    store.stamp(&mut lease);
+    if let Err(failure) = store.replace(&lease, &standing.etag).await {
+        tracing::warn!(lease = lease.id, error = %failure, "the lease was not given back; it runs out");
+    }
+}
+
 /// Writes our name into a lease, if it still stands as it was read.
 pub(super) async fn take(store: &LeaseStore, owner: &Owner, mut standing: Standing) -> Result<Option<Owned>, Failure> {
     let since = Instant::now();

@@ -18,6 +18,8 @@ use crate::mirror::checkpoint::{Backfill, RangeProgress, lsn_of};
 
 const MARKER: &str = "info";
 const PROBE: &str = "probe";
+/// How often ranges may split while the first leases are created.
+const SPLITS_MAX: usize = 20;
 /// Seconds after which the service may remove a probe that a crash left.
 const PROBE_TTL: i64 = 60;
 
@@ -28,11 +30,7 @@ pub async fn bootstrap(coverage: &Coverage<'_>) -> Result<(), Failure> {
     if leases.note(MARKER).await?.is_none() {
         let lock = Lock::wait(leases, coverage.feed).await?;
         let created = create_first(coverage).await;
-        if created.is_ok() {
-            leases.create_note(MARKER, &Map::new()).await?;
-        }
-        lock.release().await?;
-        created?;
+        lock.release_after(created).await?;
     }
     let physical = coverage.feed.ranges().await?;
     let there = leases.list().await?;
@@ -65,6 +63,18 @@ async fn prove_permissions(coverage: &Coverage<'_>) -> Result<(), Failure> {
 }
 
 async fn create_first(coverage: &Coverage<'_>) -> Result<(), Failure> {
+    for _ in 0..SPLITS_MAX {
+        match create_missing(coverage).await {
+            // A range was split while its lease was made; what is there stays, and the rest is cut otherwise.
+            Err(failure) if failure.kind == Kind::RangeGone => tracing::info!(reason = %failure, "looking again"),
+            Err(failure) => return Err(failure),
+            Ok(()) => return coverage.leases.create_note(MARKER, &Map::new()).await.map(drop),
+        }
+    }
+    Err(Failure::new(Kind::Transient, "the container's ranges keep being split while their leases are created"))
+}
+
+async fn create_missing(coverage: &Coverage<'_>) -> Result<(), Failure> {
     let physical = coverage.feed.ranges().await?;
     let holes = holes(&coverage.leases.list().await?, &physical);
     let mode = coverage.settings.feed;

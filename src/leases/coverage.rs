@@ -78,16 +78,14 @@ impl Coverage<'_> {
     pub async fn repair(&self) -> Result<usize, Failure> {
         let lock = Lock::wait(self.leases, self.feed).await?;
         let repaired = self.repair_under_lock().await;
-        lock.release().await?;
-        repaired
+        lock.release_after(repaired).await
     }
 
     /// The same, unless another replica does it at this moment.
     pub async fn try_repair(&self) -> Result<(), Failure> {
         let Some(lock) = Lock::attempt(self.leases, self.feed).await? else { return Ok(()) };
         let repaired = self.repair_under_lock().await;
-        lock.release().await?;
-        repaired.map(drop)
+        lock.release_after(repaired.map(drop)).await
     }
 
     async fn repair_under_lock(&self) -> Result<usize, Failure> {
@@ -106,7 +104,11 @@ impl Coverage<'_> {
         }
         let states: Vec<RangeState> = self.states().await?;
         for part in cut(&holes, &physical) {
-            self.fill(&part, &states).await?;
+            match self.fill(&part, &states).await {
+                // It was split since; the next look cuts it otherwise.
+                Err(failure) if failure.kind == Kind::RangeGone => {}
+                filled => filled?,
+            }
         }
         Ok(holes.len())
     }
@@ -121,7 +123,9 @@ impl Coverage<'_> {
 
     async fn fill(&self, part: &Part<'_>, states: &[RangeState]) -> Result<(), Failure> {
         let former: Vec<&RangeState> = states.iter().filter(|state| state.range.overlaps(&part.range)).collect();
-        let from = match former.iter().filter_map(|state| state.watermark.or(Some(state.since))).min() {
+        // The watermark's own second is complete.
+        let first_missing = |state: &&RangeState| state.watermark.map_or(state.since, |complete| complete + 1);
+        let from = match former.iter().map(first_missing).min() {
             Some(from) => from,
             None => self.since().await?,
         };

@@ -50,8 +50,11 @@ impl<'a> Lock<'a> {
         Ok(leases.replace_note(NAME, &fields(), &note.etag).await?.map(held))
     }
 
-    /// Gives it back. One that was taken over in the meantime is its new owner's.
-    pub async fn release(self) -> Result<(), Failure> {
-        self.leases.delete_note(NAME, &self.etag).await.map(drop)
+    /// Gives it back after what was done under it; what went wrong there is the error that counts. A lock that was taken over in the
+    /// meantime is its new owner's.
+    pub async fn release_after<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let released = self.leases.delete_note(NAME, &self.etag).await;
+        let done = done?;
+        released.map(|_| done)
     }
 }

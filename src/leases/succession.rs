@@ -13,7 +13,7 @@ use cosmirror_formats::lease::uncovered;
 use cosmirror_formats::records::RangeState;
 use cosmirror_formats::{EpkRange, Lease, MirrorPaths};
 
-use super::acquire::take;
+use super::acquire::{give_back, take};
 use super::owner::Owner;
 use super::parts::{self, Part, cut};
 use super::{LeaseStore, Standing, mint_lineage, range_of, required_range_of};
@@ -49,6 +49,15 @@ impl Succession<'_> {
     pub async fn run(&self, id: &str) -> Result<Vec<EpkRange>, Failure> {
         // Ours while it gives way, so that two replicas never cut it differently.
         let Some(parent) = self.take(id).await? else { return Ok(Vec::new()) };
+        let parts = self.divide(&parent).await;
+        if parts.is_err() {
+            give_back(self.leases, &parent).await;
+        }
+        parts
+    }
+
+    async fn divide(&self, parent: &Standing) -> Result<Vec<EpkRange>, Failure> {
+        let id = parent.lease.id.as_str();
         let physical = self.feed.ranges().await?;
         let range = required_range_of(&parent.lease, &physical)?;
         // Parts from before a crash. The ranges may have been cut otherwise since; what they hold is theirs.

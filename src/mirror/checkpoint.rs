@@ -162,6 +162,16 @@ pub fn pulse_to_lease(pulse: &Pulse, lease: &mut Lease) {
     }
 }
 
+/// Reads it back: failures in a row, and the service's time of the last step. Both are none where no follower of this program has
+/// told of itself.
+pub fn pulse_of_lease(lease: &Lease) -> (Option<u64>, Option<i64>) {
+    let number = |key: &str| lease.properties.get(key).and_then(|text| text.parse::<i64>().ok());
+    let progressed = number(PROGRESSED);
+    // Failures are left out when all is well.
+    let failures = number(FAILURES).or(progressed.map(|_| 0));
+    (failures.and_then(|count| count.try_into().ok()), progressed)
+}
+
 fn set(properties: &mut BTreeMap<String, String>, key: &str, value: Option<String>) {
     match value {
         Some(value) => properties.insert(key.to_owned(), value),

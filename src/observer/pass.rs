@@ -15,12 +15,7 @@ use crate::config::{FeedMode, Start};
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, FeedPage, Position};
 use crate::leases::{LeaseStore, Standing, mint_lineage, range_of};
-use crate::mirror::checkpoint::{Backfill, RangeProgress};
-
-/// What the owner writes at every renewal: failures in a row of its reads and writes.
-const FAILURES: &str = "cosmirror.failures";
-/// The same: the service's time at its last completed step.
-const PROGRESSED: &str = "cosmirror.progressed";
+use crate::mirror::checkpoint::{Backfill, RangeProgress, pulse_of_lease};
 
 /// Ranges read at the same time.
 const READS_AT_ONCE: usize = 64;
@@ -83,6 +78,7 @@ impl Subject<'_> {
     ) -> (RangeObservation, f64) {
         let lineage = mint_lineage(&self.feed.container().rid, &range);
         let progress = RangeProgress::from_lease(&standing.lease, &lineage, standing.written);
+        let ours = RangeProgress::is_in(&standing.lease);
         // Well within the time in which the observer's own document expires.
         let timeout = RANGE_TIMEOUT_MAX.min(self.expiration / 4);
         let read = tokio::time::timeout(timeout, self.read(&range, &progress)).await;
@@ -97,18 +93,19 @@ impl Subject<'_> {
                 (Reading::default(), Some(failure.kind))
             }
         };
-        let property = |name: &str| standing.lease.properties.get(name);
+        let (failures, progressed) = pulse_of_lease(&standing.lease);
         let observed = RangeObservation {
             expired: standing.lease.owner.is_some() && standing.is_free(service_time, self.expiration),
             lag_seconds: service_time.saturating_sub(progress.watermark.unwrap_or(progress.since)).max(0),
-            failures: property(FAILURES).and_then(|count| count.parse().ok()),
-            progressed: property(PROGRESSED).and_then(|seconds| seconds.parse().ok()),
+            failures,
+            progressed,
             range,
             lease: standing.lease.id,
             owner: standing.lease.owner,
             giving_way,
             progress,
-            pending: reading.pending,
+            // What another processor had handled was never mirrored, and how much that is nobody has counted.
+            pending: reading.pending.filter(|_| ours),
             feed_failure,
         };
         (observed, reading.request_units)

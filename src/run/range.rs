@@ -10,7 +10,7 @@ use super::container::Container;
 use crate::failure::Kind;
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
-use crate::leases::acquire::Owned;
+use crate::leases::acquire::{Owned, give_back};
 use crate::leases::adopt::adopt;
 use crate::leases::keeper::{Keeper, Kept};
 use crate::leases::succession::Succession;
@@ -60,8 +60,10 @@ pub(super) async fn follow(
     let adopted = adopt(&mut owned.standing, &range, container.feed().as_ref(), container.settings()).await;
     let progress = match adopted {
         Ok(progress) => progress,
-        // The lease is marked as ours and not renewed: it is taken again after a rest, here or elsewhere.
-        Err(failure) => return Ended { lease, range, outcome: Outcome::Halted(failure.into()), kept: Kept::Lost },
+        Err(failure) => {
+            give_back(&container.leases(), &owned.standing).await;
+            return Ended { lease, range, outcome: Outcome::Halted(failure.into()), kept: Kept::Released };
+        }
     };
     let shared = container.shared();
     let keeper = Keeper::new(container.leases(), shared.owner.clone(), owned, &shared.leases, hand_over.clone());

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The binary with nothing of this process's environment.
 fn cosmirror(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    let mut command = Command::new(crate::program());
     command.args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap()
 }
 
@@ -126,13 +126,13 @@ fn the_effective_configuration_shows_origins_and_no_secret() {
 fn a_reader_that_goes_away_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    let mut command = Command::new(crate::program());
     let output = command.args(["config", "show"]).env_clear().stdout(writer).output().unwrap();
     assert_eq!(code_and_error(&output), (0, String::new()));
 }
 
 async fn health(url: String) -> Output {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    let mut command = tokio::process::Command::new(crate::program());
     command.args(["health", "--url", &url]).env_clear().output().await.unwrap()
 }
 

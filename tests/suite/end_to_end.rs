@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 mod cosmos;
+mod coverage;
 mod crash;
 mod demo;
 mod directory;
@@ -15,12 +16,14 @@ mod emulator;
 mod errors;
 mod expiry;
 mod faults;
+mod fleet;
 mod foreign;
 mod hostile_names;
 mod keda;
 mod kept;
 mod main_job;
 mod mirror;
+mod observer;
 mod oracle;
 mod output;
 mod ranges;

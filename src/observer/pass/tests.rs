@@ -130,7 +130,9 @@ impl Scene {
 }
 
 fn followed(watermark: i64) -> String {
-    format!(r#","Owner":"me","ContinuationToken":"\"4\"","properties":{{"cosmirror.watermark":"{watermark}"}}"#)
+    format!(
+        r#","Owner":"me","ContinuationToken":"\"4\"","properties":{{"cosmirror.since":"1","cosmirror.watermark":"{watermark}"}}"#
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +215,9 @@ async fn a_lease_that_gives_way_to_its_parts_counts_for_nothing() {
 #[tokio::test]
 async fn owners_that_stopped_renewing_and_what_they_say_of_themselves_are_told() {
     let says = r#","Owner":"gone","properties":{"cosmirror.failures":"4","cosmirror.progressed":"3950"}"#;
-    let scene = Scene::new(&[]).lease("1", "", "20", says).await.lease("2", "20", "FF", "").await;
+    let well = r#","properties":{"cosmirror.progressed":"3950"}"#;
+    let scene = Scene::new(&[]).lease("1", "", "20", says).await.lease("2", "20", "30", "").await;
+    let scene = scene.lease("3", "30", "FF", well).await;
     let subject = Subject {
         leases: &scene.leases,
         feed: &scene.feed,
@@ -222,11 +226,20 @@ async fn owners_that_stopped_renewing_and_what_they_say_of_themselves_are_told()
         expiration: Duration::from_secs(9),
     };
     let seen = subject.observe().await.unwrap();
-    let [first, second] = &seen.ranges[..] else { panic!("{seen:?}") };
+    let [first, second, third] = &seen.ranges[..] else { panic!("{seen:?}") };
     assert_eq!((first.owner.as_deref(), first.expired), (Some("gone"), true));
     assert_eq!((first.failures, first.progressed), (Some(4), Some(3_950)));
     assert_eq!((first.failures_with(6), first.failures_with(1)), (Some(6), Some(4)));
     assert_eq!((second.owner.as_deref(), second.expired, second.failures), (None, false, None));
     assert_eq!((second.failures_with(0), second.failures_with(2)), (None, Some(2)));
-    assert_eq!(seen.unowned(), 2);
+    assert_eq!((third.failures, third.progressed), (Some(0), Some(3_950)), "all is well");
+    assert_eq!(seen.unowned(), 3);
+}
+
+#[tokio::test]
+async fn what_a_foreign_lease_leaves_to_be_mirrored_is_not_known() {
+    let scene = Scene::new(&[("", LATEST, Answer::Entry { first: 5, newest: 9 })]);
+    let scene = scene.lease("1", "", "FF", r#","Owner":"function","ContinuationToken":"\"4\"""#).await;
+    let seen = scene.observe(LATEST).await;
+    assert_eq!((seen.pending(), seen.ranges[0].feed_failure, seen.ranges[0].lag_seconds), (None, None, 10));
 }

@@ -68,7 +68,7 @@ impl Emulator {
     }
 
     async fn launch(arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_cosmirror"))
+        let mut process = Command::new(crate::program())
             .arg("emulator")
             .args(arguments)
             .env_clear()

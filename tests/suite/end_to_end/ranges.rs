@@ -27,7 +27,7 @@ async fn leased(world: &World) -> Vec<(String, String)> {
 }
 
 /// Splits a range, or merges two that adjoin; `ranges` are the ids in the order of their bounds.
-async fn disturb(world: &World, random: &mut StdRng, ranges: &mut Vec<String>, next: &mut usize) {
+pub(super) async fn disturb(world: &World, random: &mut StdRng, ranges: &mut Vec<String>, next: &mut usize) {
     let place = json!({"database": DATABASE, "container": "orders"});
     let with = |name: &str, value: Value| {
         let mut body = place.clone();
@@ -96,7 +96,8 @@ async fn followed_over_splits_and_merges(feed: &str) {
     }
 }
 
-async fn assert_leases_tile(world: &World) {
+/// The leases cover every key, none of them twice.
+pub(super) async fn assert_leases_tile(world: &World) {
     let leased = leased(world).await;
     assert_eq!((&*leased[0].0, &*leased[leased.len() - 1].1), ("", "FF"), "{leased:?}");
     assert!(leased.windows(2).all(|pair| pair[0].1 == pair[1].0), "{leased:?}");

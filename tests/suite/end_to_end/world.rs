@@ -163,7 +163,7 @@ impl World {
 
 /// The binary, with nothing of this process's environment; ends with its owner.
 pub(super) fn cosmirror() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cosmirror"));
+    let mut command = Command::new(crate::program());
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command
 }
