@@ -15,7 +15,7 @@ use std::time::Duration;
 use cosmirror_formats::lease::uncovered;
 use cosmirror_formats::{EpkRange, Lease, Op as StoredOp, Version};
 
-use super::world::{Change, LeaseDocument, Op, World, contains};
+use super::world::{Change, LeaseDocument, Op, Physical, World, contains};
 use crate::store::Put;
 use crate::store::azure::PUT_TIMEOUT;
 
@@ -74,7 +74,9 @@ pub(super) fn put_begins(world: &mut World, who: &str, put: &Put) {
     let now = world.elapsed();
     let leases = world.leases.values().filter_map(|document| Some((document.lease.as_ref()?, document.renewed)));
     let mut over = leases.filter(|(lease, _)| lease.range.as_ref().is_some_and(|range| contains(range, epk)));
-    let in_time = |at: Duration| now + PUT_TIMEOUT <= at + world.expiration;
+    // A put may take a fifth of the lease's time, and no longer than the store's own limit.
+    let put_max = (world.expiration / 5).clamp(Duration::from_secs(1), PUT_TIMEOUT);
+    let in_time = |at: Duration| now + put_max <= at + world.expiration;
     let fenced = |(lease, renewed): (&Lease, Option<Duration>)| {
         lease.owner.as_deref() == Some(who) && renewed.is_some_and(in_time)
     };
@@ -234,6 +236,13 @@ pub(super) fn unsettled(world: &World, live: Option<&[String]>) -> Option<String
         return Some(why);
     }
     let leases = || world.leases.values().filter_map(|document| document.lease.as_ref());
+    let gone = |lease: &&Lease| {
+        let within = |range: &EpkRange, p: &Physical| p.range.range.min <= range.min && range.max <= p.range.range.max;
+        lease.range.as_ref().is_none_or(|range| !world.physical.iter().any(|physical| within(range, physical)))
+    };
+    if let Some(lease) = leases().find(gone) {
+        return Some(format!("the range of {} is gone", lease.id));
+    }
     if let Some(lease) = leases().find(|lease| !lease.properties.contains_key(BACKFILLED)) {
         return Some(format!("the backfill of {} has not ended", lease.id));
     }
