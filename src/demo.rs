@@ -190,6 +190,7 @@ fn announce(config: &Config, file: &Path, example: &Example) {
     println!("Health and metrics  http://{}/metrics", config.admin.listen);
     println!("Configuration       {}", file.display());
     println!("\nTry in another terminal, once it has run for half a minute:");
+    println!("  {command} status");
     println!("  {command} history {id:?} --pk {key:?}");
     println!("  {command} show {id:?} --pk {key:?} --at -10s");
     println!("  {command} restore --all --at -10s --dry-run");

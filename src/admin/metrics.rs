@@ -207,15 +207,14 @@ impl Metrics {
         self.0.observed.clear_ranges();
         for ((database, container), container_progress) in progress.containers() {
             let metrics = self.container(&database, &container);
-            let observed = progress.observed(&database, &container);
+            let observed = progress.observed(&database, &container).snapshot();
             let progress = container_progress;
             let (from, until) = progress.window();
             let own: BTreeMap<EpkRange, i64> =
                 progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();
             metrics.pending_changes.set(self.0.observed.show(&Labels { database, container }, &observed, &own));
             // A range that stalls elsewhere, or whose loop says nothing any more, shows here as well.
-            let seen = observed.seen().map_or(0.0, |seen| seen.slowest_seconds(&own));
-            metrics.lag_seconds.set(progress.lag_seconds().max(seen));
+            metrics.lag_seconds.set(progress.lag_seconds().max(observed.slowest_seconds(&own)));
             metrics.restorable_from.set(from.unwrap_or(0));
             metrics.restorable_until.set(until.unwrap_or(0));
             if let Some(age) = progress.token_age_seconds() {

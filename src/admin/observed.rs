@@ -23,11 +23,20 @@ struct State {
     seen: Option<Seen>,
 }
 
-/// An observation and when it began.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
+#[derive(Debug)]
+struct Seen {
     observation: Arc<Observation>,
+    /// When the pass began.
     at: Instant,
+}
+
+/// All of it at one instant.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// Whether this process is the observer.
+    pub(super) active: bool,
+    observation: Option<Arc<Observation>>,
+    age_seconds: f64,
 }
 
 impl Observed {
@@ -51,14 +60,15 @@ impl Observed {
         *self.locked() = State::default();
     }
 
-    /// Whether this process is the observer.
-    pub(super) fn is_active(&self) -> bool {
-        self.locked().active
-    }
-
-    /// What was seen last.
-    pub(super) fn seen(&self) -> Option<Seen> {
-        self.locked().seen.clone()
+    /// How it stands now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let state = self.locked();
+        let age = state.seen.as_ref().map(|seen| Instant::now().saturating_duration_since(seen.at));
+        Snapshot {
+            active: state.active,
+            observation: state.seen.as_ref().map(|seen| Arc::clone(&seen.observation)),
+            age_seconds: age.unwrap_or_default().as_secs_f64(),
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
@@ -66,25 +76,30 @@ impl Observed {
     }
 }
 
-impl Seen {
-    /// The observation.
-    pub(super) fn observation(&self) -> &Observation {
-        &self.observation
+impl Snapshot {
+    /// What this process may tell of ranges: what it saw, while it is the observer.
+    pub(super) fn observation(&self) -> Option<&Observation> {
+        self.observation.as_deref().filter(|_| self.active)
     }
 
     /// How far a range is behind by now. `own` holds what this process knows of the ranges it follows itself: a lease tells of a
     /// watermark only when it is renewed.
-    pub(super) fn lag_seconds(&self, range: &RangeObservation, own: &BTreeMap<EpkRange, i64>) -> f64 {
-        let age = Instant::now().saturating_duration_since(self.at).as_secs_f64();
-        let newer = own.get(&range.range).map(|own| self.observation.service_time.saturating_sub(*own));
+    pub(super) fn lag_seconds(
+        &self,
+        seen: &Observation,
+        range: &RangeObservation,
+        own: &BTreeMap<EpkRange, i64>,
+    ) -> f64 {
+        let newer = own.get(&range.range).map(|own| seen.service_time.saturating_sub(*own));
         let known = newer.map_or(range.lag_seconds, |newer| range.lag_seconds.min(newer));
         #[expect(clippy::cast_precision_loss, reason = "differences of seconds are far below 2^52")]
         let known = known as f64;
-        (known + age).max(0.0)
+        (known + self.age_seconds).max(0.0)
     }
 
-    /// How far the slowest range is behind by now.
+    /// How far the slowest range is behind by now, as it was seen last; 0 where nothing was seen.
     pub(super) fn slowest_seconds(&self, own: &BTreeMap<EpkRange, i64>) -> f64 {
-        self.observation.counting().map(|range| self.lag_seconds(range, own)).fold(0.0, f64::max)
+        let Some(seen) = &self.observation else { return 0.0 };
+        seen.counting().map(|range| self.lag_seconds(seen, range, own)).fold(0.0, f64::max)
     }
 }

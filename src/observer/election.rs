@@ -39,13 +39,10 @@ impl Candidate {
             Some(_) => return Ok(false),
         };
         match written {
-            // None where somebody else was faster.
-            Ok(etag) => Ok(etag.is_some()),
-            Err(failure) if failure.kind.action() == Action::Retry => {
-                // Perhaps done without an answer.
-                Ok(self.leases.note(NAME).await?.is_some_and(|note| self.is_ours(&note)))
-            }
-            Err(failure) => Err(failure),
+            Ok(Some(_)) => Ok(true),
+            Err(failure) if failure.kind.action() != Action::Retry => Err(failure),
+            // Somebody else was faster; or it was done without an answer, and perhaps tried again beneath us.
+            Ok(None) | Err(_) => Ok(self.leases.note(NAME).await?.is_some_and(|note| self.is_ours(&note))),
         }
     }
 
@@ -136,6 +133,8 @@ mod tests {
         assert!(one.stand(0).await.unwrap(), "it was renewed");
         documents.order(Fault::Fails(crate::failure::Kind::Transient));
         assert!(other.stand(written(&one).await + 61).await.is_ok_and(|elected| !elected), "nothing was written");
+        documents.order(Fault::Overtaken);
+        assert!(!one.stand(0).await.unwrap(), "somebody else was faster");
     }
 
     #[tokio::test]

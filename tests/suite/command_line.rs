@@ -72,6 +72,29 @@ fn without_a_container_there_is_nothing_to_run() {
 }
 
 #[test]
+fn a_status_of_nothing_of_a_wrong_limit_or_of_an_unknown_container_is_a_usage_error() {
+    let (code, error) = code_and_error(&cosmirror(&["status"], &[]));
+    assert!(code == 2 && error.starts_with("error: containers: none is configured; remedy: "), "{error}");
+    let (code, error) = code_and_error(&cosmirror(&["status", "--max-lag", "soon"], &ORDERS));
+    assert!(code == 2 && error.contains("--max-lag") && error.contains("is not a duration"), "{error}");
+    let (code, error) = code_and_error(&cosmirror(&["status", "--source", "shop/carts"], &ORDERS));
+    assert!(code == 2 && error.contains("choose one of shop/orders"), "{error}");
+}
+
+#[test]
+fn a_status_whose_source_does_not_answer_says_so_at_once() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{closed}/");
+    let environment = [ORDERS.as_slice(), &[("COSMIRROR__SOURCE__ENDPOINT", endpoint.as_str())]].concat();
+    let output = cosmirror(&["-o", "json", "status", "--max-lag", "1h"], &environment);
+    let (code, error) = code_and_error(&output);
+    let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((code, &error["error"]["code"]), (1, &"failure".into()), "{error}");
+    assert!(error["error"]["message"].as_str().unwrap().contains(&endpoint), "{error}");
+    assert!(error["error"]["remedy"].as_str().unwrap().contains("reachable") && output.stdout.is_empty(), "{error}");
+}
+
+#[test]
 fn the_daemon_whose_admin_port_is_taken_ends_with_2_and_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

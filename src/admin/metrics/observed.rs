@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::{Labels, Seconds, family};
-use crate::admin::observed::{Observed, Seen};
+use crate::admin::observed::Snapshot;
 use crate::observer::RangeObservation;
 
 const RANGE_LAG_SECONDS: &str = "range_lag_seconds";
@@ -68,27 +68,25 @@ impl Families {
     }
 
     /// Shows one container, and gives its pending changes as far as they are known.
-    pub(super) fn show(&self, labels: &Labels, observed: &Observed, own: &BTreeMap<EpkRange, i64>) -> i64 {
-        let active = observed.is_active();
-        let seen = observed.seen().filter(|_| active);
-        let observation = seen.as_ref().map(Seen::observation);
-        self.observer_active.get_or_create_owned(labels).set(active.into());
-        self.leases_unowned.get_or_create_owned(labels).set(observation.map_or(0, |seen| gauge(seen.unowned() as u64)));
-        self.lease_holes.get_or_create_owned(labels).set(observation.map_or(0, |seen| gauge(seen.holes.len() as u64)));
+    pub(super) fn show(&self, labels: &Labels, now: &Snapshot, own: &BTreeMap<EpkRange, i64>) -> i64 {
+        let seen = now.observation();
+        self.observer_active.get_or_create_owned(labels).set(now.active.into());
+        self.leases_unowned.get_or_create_owned(labels).set(seen.map_or(0, |seen| gauge(seen.unowned() as u64)));
+        self.lease_holes.get_or_create_owned(labels).set(seen.map_or(0, |seen| gauge(seen.holes.len() as u64)));
         let Some(seen) = seen else { return 0 };
-        for range in &seen.observation().ranges {
-            self.show_range(labels, &seen, range, own);
+        for range in &seen.ranges {
+            self.show_range(labels, range, now.lag_seconds(seen, range, own));
         }
-        gauge(seen.observation().pending_known())
+        gauge(seen.pending_known())
     }
 
-    fn show_range(&self, labels: &Labels, seen: &Seen, range: &RangeObservation, own: &BTreeMap<EpkRange, i64>) {
+    fn show_range(&self, labels: &Labels, range: &RangeObservation, lag_seconds: f64) {
         let labels = &RangeLabels {
             database: labels.database.clone(),
             container: labels.container.clone(),
             range: format!("{}-{}", range.range.min, range.range.max),
         };
-        self.lag_seconds.get_or_create_owned(labels).set(seen.lag_seconds(range, own));
+        self.lag_seconds.get_or_create_owned(labels).set(lag_seconds);
         self.failures.get_or_create_owned(labels).set(gauge(range.failures.unwrap_or(0)));
         if let Some(pending) = range.pending {
             self.pending_changes.get_or_create_owned(labels).set(gauge(pending));
@@ -109,7 +107,7 @@ mod tests {
 
     use tokio::time::{Instant, advance};
 
-    use crate::admin::{Metrics, Progress};
+    use crate::admin::{Metrics, Observed, Progress};
     use crate::config::Start;
     use crate::mirror::checkpoint::RangeProgress;
     use crate::observer::Observation;
@@ -220,5 +218,29 @@ mod tests {
         container.watermark(&EpkRange::full(), 998);
         scene.observed.saw(observation(vec![range("", "FF", 17, Some(0))]), Instant::now());
         assert_eq!((scene.value("range_lag_seconds", "-FF"), scene.value("lag_seconds", "")), (Some(2.0), Some(2.0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_manual_lists_every_metric_and_no_other() {
+        let scene = Scene::new();
+        let seen = RangeObservation { progressed: Some(1), ..range("", "FF", 1, Some(1)) };
+        scene.observed.saw(observation(vec![seen]), Instant::now());
+        let text = scene.metrics.render(&scene.progress).unwrap();
+        let metric = |line: &str| {
+            let (name, kind) = line.strip_prefix("# TYPE cosmirror_")?.split_once(' ')?;
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            Some(format!("{name}{suffix}"))
+        };
+        let mut metrics: Vec<String> = text.lines().filter_map(metric).collect();
+        let rows = include_str!("../../../docs/metrics.md").lines();
+        let mut listed: Vec<String> =
+            rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect();
+        metrics.sort();
+        listed.sort();
+        assert_eq!(metrics, listed);
     }
 }

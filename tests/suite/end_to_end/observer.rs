@@ -73,12 +73,11 @@ async fn seeded(containers: &[(&str, &str)]) -> World {
 }
 
 /// Waits until the range stands still, shows it, and the others go on.
-async fn seen_to_stall(world: &World, admin: &str) {
+async fn seen_to_stall(world: &World, admin: &str, fault: &Value) {
     let before = ranges(&status(world).await);
-    world
-        .emulator
-        .control("faults", &json!({ "rules": [{"service":"cosmos","operation":"feed","range":"1","status":503}] }))
-        .await;
+    let mut rule = json!({ "service": "cosmos", "operation": "feed", "range": "1" });
+    rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+    world.emulator.control("faults", &json!({ "rules": [rule] })).await;
     let begun = Instant::now();
     let stalled = label(&before["1"]);
     let first = eventually("the metrics tell of failures", async || {
@@ -111,7 +110,16 @@ async fn seen_to_stall(world: &World, admin: &str) {
 }
 
 #[tokio::test]
-async fn a_range_that_stalls_shows_in_the_metrics_and_in_status_while_the_others_go_on() {
+async fn a_range_whose_reads_fail_shows_in_the_metrics_and_in_status_while_the_others_go_on() {
+    a_range_stalls(&json!({ "status": 503 })).await;
+}
+
+#[tokio::test]
+async fn a_range_whose_reads_hang_shows_in_the_metrics_and_in_status_while_the_others_go_on() {
+    a_range_stalls(&json!({ "action": "hang" })).await;
+}
+
+async fn a_range_stalls(fault: &Value) {
     let mut random = random();
     let world = seeded(&[("orders", ALL_VERSIONS)]).await;
     let stop = CancellationToken::new();
@@ -126,7 +134,7 @@ async fn a_range_that_stalls_shows_in_the_metrics_and_in_status_while_the_others
             (observed == 3 && value(&metrics, "observer_active", None) == Some(1.0)).then_some(())
         })
         .await;
-        seen_to_stall(&world, &admin).await;
+        seen_to_stall(&world, &admin, fault).await;
         let limited = world.run(&["status", "--max-lag", "3s"]).await;
         assert_eq!(limited.code, Some(4), "{}", limited.err);
         let stalled = ranges(&status(&world).await)["1"].clone();
@@ -172,14 +180,46 @@ async fn a_replica_takes_the_observers_place_over_from_one_that_was_killed() {
     world.more_requests("cosmos", "item-write", 10).await;
     observes(&heir, false).await;
     observes(&admin, true).await;
-    first.kill().await;
+    // Asleep for longer than its document lives, and awake again.
+    first.signal("STOP").await;
     observes(&heir, true).await;
+    first.signal("CONT").await;
+    observes(&admin, false).await;
+    second.kill().await;
+    observes(&admin, true).await;
     // One that ends in order leaves the place at once, and marks it so.
-    assert_eq!(second.terminate().await, Some(0));
+    assert_eq!(first.terminate().await, Some(0));
     let leases = world.history("leases").await;
     let last = leases.iter().rfind(|change| change.id.ends_with(".observer")).unwrap();
     let last: Value = serde_json::from_str(last.document.as_deref().unwrap()).unwrap();
     assert_eq!(last["owner"], Value::Null, "{last}");
+}
+
+#[tokio::test]
+async fn a_range_that_was_split_disappears_from_the_metrics() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let seed = json!({ "database": DATABASE, "container": "orders", "count": 30, "keys": 10 });
+    world.emulator.control("seed", &seed).await;
+    let daemon = world.start(&["run"]);
+    let admin = admins(&daemon, 1).await.remove(0);
+    let shown = async |expected: usize| {
+        eventually("exactly the present ranges are shown", async || {
+            let metrics = metrics(&world, &admin).await;
+            let families = ["range_lag_seconds", "range_failures", "range_pending_changes"];
+            let whole = families.iter().all(|name| {
+                let ranges = metrics.keys().filter(|metric| metric.starts_with(&format!("{name}{{")));
+                ranges.count() == expected
+            });
+            (whole && value(&metrics, "lease_holes", None) == Some(0.0)).then_some(())
+        })
+        .await;
+    };
+    shown(1).await;
+    world.emulator.control("split", &json!({ "database": DATABASE, "container": "orders", "range": "0" })).await;
+    shown(2).await;
+    let status = status(&world).await;
+    assert_eq!((status["ranges"].as_array().unwrap().len(), &status["holes"]), (2, &json!([])), "{status}");
+    assert_eq!(daemon.terminate().await, Some(0));
 }
 
 #[tokio::test]
