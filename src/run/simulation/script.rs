@@ -12,7 +12,7 @@ use super::oracle;
 use super::process::{Life, Process, Setup};
 use super::world::{Service, World};
 use crate::config;
-use crate::failure::{Action, Failure, Kind};
+use crate::failure::{Action, Failure};
 
 /// How long a replica may take to drain before it is killed.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
@@ -280,8 +280,7 @@ impl Script {
 
     /// Whether a process that ended with a failure is started again.
     fn judge(&self, name: &str, failure: &Failure) -> bool {
-        // A start that falls into a split ends, and is repeated.
-        if failure.kind.action() != Action::Retry && failure.kind != Kind::RangeGone {
+        if failure.kind.action() != Action::Retry {
             self.service.world().violated(format!("{name} ended: {:?} {failure}", failure.kind));
         }
         true
@@ -398,7 +397,7 @@ impl Script {
             self.tick().await;
         }
         let mut world = self.service.world();
-        if let Some(why) = oracle::unsettled(&world, None) {
+        if let Some(why) = oracle::unsettled(&world, Some(&[])) {
             world.violated(format!("in the end: {why}"));
         }
     }
