@@ -183,6 +183,8 @@ impl VersionStore for MemoryStore {
 /// What happens to the next write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// It is done.
+    None,
     /// It is not done and fails with this kind.
     Fails(Kind),
     /// It is done and the answer is lost.

@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use super::coverage::{Coverage, holes, needs_position, twins};
 use super::lock::Lock;
 use super::parts::{self, cut};
-use super::{mint_lineage, mode_field, new_lease};
+use super::{LeaseStore, mint_lineage, mode_field, new_lease};
 use crate::config::{FeedMode, Start};
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, Position};
@@ -26,7 +26,7 @@ const PROBE_TTL: i64 = 60;
 /// Makes sure that there are leases for the whole key space, all of the configured mode, and that they can be removed.
 pub async fn bootstrap(coverage: &Coverage<'_>) -> Result<(), Failure> {
     let leases = coverage.leases;
-    prove_permissions(coverage).await?;
+    prove_permissions(leases).await?;
     if leases.note(MARKER).await?.is_none() {
         let lock = Lock::wait(leases, coverage.feed).await?;
         let created = create_first(coverage).await;
@@ -41,8 +41,7 @@ pub async fn bootstrap(coverage: &Coverage<'_>) -> Result<(), Failure> {
 }
 
 /// Leases are removed when their ranges split, possibly at night; a permission that lacks is found now.
-async fn prove_permissions(coverage: &Coverage<'_>) -> Result<(), Failure> {
-    let leases = coverage.leases;
+async fn prove_permissions(leases: &LeaseStore) -> Result<(), Failure> {
     let fields = Map::from_iter([("ttl".to_owned(), json!(PROBE_TTL))]);
     let etag = match leases.create_note(PROBE, &fields).await? {
         Some(etag) => Some(etag),
@@ -121,5 +120,43 @@ async fn require_mode(coverage: &Coverage<'_>) -> Result<(), Failure> {
             format!("the lease {:?} follows another feed mode than {:?}", other.lease.id, mode.as_str()),
         )
         .remedy("a lease's position belongs to its mode: set the container's feed back, or give leases.processor a new name")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::documents::Documents;
+    use crate::history::memory::{Fault, MemoryDocuments};
+    use crate::time::HostClock;
+
+    fn leases() -> (Arc<MemoryDocuments>, LeaseStore) {
+        let documents = Arc::new(MemoryDocuments::default());
+        let shared = Arc::clone(&documents) as Arc<dyn Documents>;
+        let store = LeaseStore::new(shared, "prefix".to_owned(), &["/id".to_owned()], HostClock::default());
+        (documents, store.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_identity_that_cannot_delete_leases_is_found_at_the_start_with_the_way_out() {
+        let (documents, leases) = leases();
+        documents.order(Fault::None);
+        documents.order(Fault::Fails(Kind::Unauthorized));
+        let failure = prove_permissions(&leases).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unauthorized);
+        assert!(failure.message.contains("cannot be deleted") && failure.remedy.contains("items/*"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_probe_proves_the_permissions_and_leaves_nothing_behind() {
+        let (documents, leases) = leases();
+        prove_permissions(&leases).await.unwrap();
+        assert_eq!((documents.writes(), leases.note(PROBE).await.unwrap().is_none()), (2, true));
+        // One that a crash left is removed.
+        leases.create_note(PROBE, &Map::new()).await.unwrap();
+        prove_permissions(&leases).await.unwrap();
+        assert!(leases.note(PROBE).await.unwrap().is_none());
     }
 }

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cosmirror_formats::EpkRange;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -93,13 +92,10 @@ impl Supervisor {
                     let pause = match self.round(begun).await {
                         Ok(pause) => {
                             backoff = Backoff::default();
+                            self.container.shared().admin.progress.ready(&self.component("leases"));
                             pause
                         }
-                        Err(failure) if failure.kind.action() == Action::Retry => {
-                            tracing::warn!(error = %failure, "the leases were not read; trying again");
-                            backoff.next(failure.retry_after)
-                        }
-                        Err(failure) => return Err(failure),
+                        Err(failure) => self.round_failed(failure, &mut backoff)?,
                     };
                     next_round = Instant::now() + pause.max(PAUSE_MIN);
                 }
@@ -161,6 +157,27 @@ impl Supervisor {
         Ok(pause)
     }
 
+    /// The pause before the next round after one that failed; or the error that ends the process. What is followed goes on.
+    fn round_failed(&self, failure: Failure, backoff: &mut Backoff) -> Result<Duration, Failure> {
+        let shared = self.container.shared();
+        match failure.kind.action() {
+            Action::Retry => {
+                tracing::warn!(error = %failure, "the leases were not read; trying again");
+                Ok(backoff.next(failure.retry_after))
+            }
+            Action::Look => {
+                tracing::info!(error = %failure, "the leases changed under the round; looking again");
+                Ok(backoff.next(failure.retry_after))
+            }
+            Action::GiveUpRange if !shared.once => {
+                tracing::error!(error = %failure, "the leases cannot be worked with for now");
+                shared.admin.progress.not_ready(&self.component("leases"), failure.to_string());
+                Ok(GIVEN_UP_REST)
+            }
+            Action::GiveUpRange | Action::DeadLetter | Action::Stop => Err(failure),
+        }
+    }
+
     fn pause(&self, round: &Round) -> Duration {
         let mut pause = jittered(self.container.shared().leases.acquire_interval);
         if round.waits {
@@ -192,9 +209,9 @@ impl Supervisor {
         self.running.push(shared.tasks.spawn(Box::pin(following)));
     }
 
-    /// A range's name in health.
-    fn component(&self, range: &EpkRange) -> String {
-        format!("{} {range}", self.container.name())
+    /// The name in health of a range, or of another part of the container.
+    fn component(&self, part: impl std::fmt::Display) -> String {
+        format!("{} {part}", self.container.name())
     }
 
     /// What happens when a range is not followed any more; an error ends the process.

@@ -48,7 +48,7 @@ async fn the_lease(world: &World) -> Value {
 }
 
 /// Everything is mirrored, what came before the position by a backfill; the position went on, and nobody made another lease.
-async fn assert_taken_over(world: &World) {
+async fn assert_taken_over(world: &World, handled_before: usize) {
     world.source("orders").put(r#"["p"]"#, r#"{"id":"later","pk":"p"}"#).await;
     world.catch_up().await;
     let history = world.history("orders").await;
@@ -62,7 +62,7 @@ async fn assert_taken_over(world: &World) {
     }
     // Only what was handled before the position is a backfill's, and there is a window from its end on.
     let backfilled = stored.values().filter(|versions| versions[0].field("op") == Some("backfill")).count();
-    assert_eq!(backfilled, 3);
+    assert_eq!(backfilled, handled_before);
     let status = world.json(&["status"]).await;
     assert!(status["containers"][0]["restorable_from"].is_string(), "{status}");
 }
@@ -82,7 +82,7 @@ async fn the_lease_of_a_function_without_a_prefix_is_taken_over_and_stays_readab
     put_lease(&world, &lease).await;
     put_lease(&world, &json!({ "id": format!("{prefix}.info") })).await;
     world.set("LEASES__PROCESSOR", "");
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
     let mut after = the_lease(&world).await;
     let properties = after["properties"].as_object().unwrap();
     assert_eq!(properties["theirs"], "kept");
@@ -96,21 +96,31 @@ async fn the_lease_of_a_function_without_a_prefix_is_taken_over_and_stays_readab
 }
 
 #[tokio::test]
-async fn a_second_takeover_reads_what_the_function_handled_once_our_properties_were_removed() {
+async fn what_another_processor_handled_between_two_runs_is_a_gap_that_is_repaired() {
     let (world, prefix) = prepared().await;
     let lease = json!({
         "id": format!("cosmirror{prefix}..0"), "version": 0, "LeaseToken": "0", "ContinuationToken": third_position(&world).await,
         "Owner": null, "properties": {}, "timestamp": "2026-08-07T18:56:44.1234567Z",
     });
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
-    // Handed back; the function handles a change and stops, and the operator does as the manual says.
+    assert_taken_over(&world, 3).await;
+    let before = world.complete_until("orders").await;
+    // Handed back; the function handles a change and stops. It left our properties as they were.
+    world.emulator.advance(10).await;
     world.source("orders").put(r#"["p"]"#, r#"{"id":"handled elsewhere","pk":"p"}"#).await;
     let mut lease = the_lease(&world).await;
     lease["ContinuationToken"] = format!("\"{}\"", world.history("orders").await.last().unwrap().lsn).into();
-    lease["properties"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("cosmirror."));
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    world.emulator.advance(10).await;
+    assert_taken_over(&world, 4).await;
+    let mirror = world.mirror().await;
+    let gaps = mirror.iter().filter(|(path, _)| path.contains("/_mirror/gaps/"));
+    let gaps: Vec<Value> = gaps.map(|(_, v)| serde_json::from_slice(&v.last().unwrap().body).unwrap()).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0]["reason"].as_str().unwrap().contains("another processor"), "{gaps:?}");
+    assert!(gaps[0]["until"].as_i64() > gaps[0]["from"].as_i64(), "{gaps:?}");
+    let restore = world.run(&["restore", "--all", "--at", &before, "--dry-run"]).await;
+    assert_eq!(restore.code, Some(0), "{}", restore.err);
 }
 
 #[tokio::test]
@@ -120,7 +130,7 @@ async fn the_lease_of_an_old_processor_is_taken_over_and_keeps_its_old_name_besi
         "id": format!("cosmirror{prefix}..0"), "PartitionId": "0", "Owner": "", "ContinuationToken": third_position(&world).await,
     });
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
     let after = the_lease(&world).await;
     assert_eq!((&after["PartitionId"], &after["LeaseToken"]), (&json!("0"), &json!("0")));
 }
@@ -175,7 +185,7 @@ async fn a_java_lease_of_version_1_is_refused_until_its_position_is_unwrapped() 
     fields.insert("properties".to_owned(), json!({}));
     fields.insert("Owner".to_owned(), Value::Null);
     put_lease(&world, &lease).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
 }
 
 #[tokio::test]
@@ -194,5 +204,5 @@ async fn a_java_lease_of_version_0_is_taken_over_under_an_id_of_resource_ids() {
     put_lease(&world, &lease).await;
     let id = java["id"].as_str().unwrap();
     world.source("leases").delete(&json!([id]).to_string(), id).await;
-    assert_taken_over(&world).await;
+    assert_taken_over(&world, 3).await;
 }

@@ -141,3 +141,38 @@ async fn a_daemon_killed_while_leases_give_way_leaves_them_so_that_the_next_one_
     assert_every_change_once(&world.history("orders").await, 0, &world.mirror().await, "orders");
     assert_leases_tile(&world).await;
 }
+
+#[tokio::test]
+async fn ranges_that_split_before_the_first_checkpoint_and_while_their_backfill_runs_lose_nothing() {
+    const SEEDED: u64 = 600;
+    let mut random = random();
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let seed = json!({ "database": DATABASE, "container": "orders", "count": SEEDED, "keys": 60, "partitions": 2 });
+    world.emulator.control("seed", &seed).await;
+    let slow = json!({ "service": "blob", "operation": "put", "delayMs": 40 });
+    world.emulator.control("faults", &json!({ "rules": [slow] })).await;
+    let (mut ranges, mut next) = (vec!["0".to_owned(), "1".to_owned()], 2);
+    let daemon = world.start(&["run"]);
+    eventually("the leases are there", async || {
+        let leases = world.emulator.history(DATABASE, "leases").await?;
+        leases.iter().any(|change| change.id.ends_with(".info")).then_some(())
+    })
+    .await;
+    disturb(&world, &mut random, &mut ranges, &mut next).await;
+    let stop = CancellationToken::new();
+    let mut traffic_random = StdRng::from_rng(&mut random);
+    let source = world.source("orders");
+    let disturbing = async {
+        for _ in 0..3 {
+            world.more_requests("blob", "put", random.random_range(20..60)).await;
+            disturb(&world, &mut random, &mut ranges, &mut next).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(disturbing, traffic(&source, &mut traffic_random, &stop));
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    assert_eq!(daemon.terminate().await, Some(0));
+    world.catch_up().await;
+    assert_every_change_once(&world.history("orders").await, SEEDED, &world.mirror().await, "orders");
+    assert_leases_tile(&world).await;
+}
