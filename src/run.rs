@@ -34,6 +34,8 @@ mod container;
 mod observing;
 mod range;
 mod signal;
+#[cfg(test)]
+mod simulation;
 mod supervisor;
 mod tiling;
 

@@ -112,16 +112,19 @@ impl Acquirer {
         let mut seats = Vec::with_capacity(leases.len());
         for standing in leases {
             let id = standing.lease.id.clone();
+            // What is followed here is not taken a second time, even where the list shows it released by then.
+            let followed = owned.contains(&&id);
             // A lease that is marked as ours and that nobody here follows: its taking was ours and its answer was lost.
             let ours = self.owner.holds(&standing.lease);
-            let free = if ours { !owned.contains(&&id) } else { standing.is_free(service_time, self.expiration) };
+            let free = !followed && (ours || standing.is_free(service_time, self.expiration));
+            let own_name = || followed.then(|| self.owner.name().to_owned());
             let rounds = before.get(&id).map_or(0, |rounds| rounds + 1);
             if free {
                 self.free_for.insert(id.clone(), rounds);
             }
             seats.push(Seat {
                 id,
-                owner: standing.lease.owner.clone().filter(|_| !free),
+                owner: standing.lease.owner.clone().or_else(own_name).filter(|_| !free),
                 wanted_by: wanted_by(&standing.lease, service_time, self.expiration).map(str::to_owned),
                 left_over: free && (ours || rounds >= LEFT_OVER_ROUNDS),
             });

@@ -288,3 +288,22 @@ async fn a_transaction_is_put_into_order_by_what_is_stored_and_not_by_what_is_re
     let expected = [(1, Op::Create), (2, Op::Delete), (3, Op::Create), (3, Op::Replace), (3, Op::Delete)];
     assert_eq!(stored_ops(&store), expected);
 }
+
+/// A simulated replica was frozen while a put waited for its turn; thawed long after its lease had been taken, it began the put.
+#[tokio::test(start_paused = true)]
+async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
+    let store = Arc::new(Flaky::new(Vec::new()));
+    let shared: Arc<dyn VersionStore> = Arc::clone(&store) as Arc<dyn VersionStore>;
+    let metrics = Metrics::new([("db", "c")]).container("db", "c");
+    let requests = Arc::new(Semaphore::new(1));
+    let writer = Writer::new(shared, context().paths, metrics, Arc::clone(&requests), Duration::from_secs(12));
+    let guard = Guard::new(Instant::now() + Duration::from_secs(10));
+    let busy = async {
+        let _permit = requests.acquire().await;
+        tokio::time::sleep(Duration::from_secs(11)).await;
+    };
+    let entries = entries(&[(0, 0)]);
+    let ((), written) = tokio::join!(busy, write(&writer, &entries, &guard));
+    assert!(matches!(written, Err(Halt::Fenced)));
+    assert_eq!(stored_lsns(&store, 0), Vec::<u64>::new());
+}

@@ -1,0 +1,126 @@
+//! Replicas of the real supervisor, leases, followers and writers over a simulated service, on a paused clock.
+//!
+//! A seed gives a whole run: the container and what is committed to it, splits and merges, how requests fare, who crashes, freezes,
+//! joins and leaves. The oracle knows what the service knows and ends the run at the first thing that must not be. Nothing of what
+//! it judges is implemented again here.
+//!
+//! `COSMIRROR_TEST_SEED=n` replays one seed and prints its history; `COSMIRROR_TEST_SEEDS=n` plays so many seeds.
+
+mod documents;
+mod feed;
+mod network;
+mod oracle;
+mod process;
+mod script;
+mod store;
+mod world;
+
+use script::Script;
+use world::Service;
+
+/// Lines of a history that a failure shows.
+const HISTORY_LINES: usize = 150;
+
+/// The tests run in parallel by parts.
+const PARTS: u64 = 4;
+/// Seeds of one part, unless `COSMIRROR_TEST_SEEDS` asks for another number of all.
+const SEEDS_PER_PART: u64 = 130;
+const FENCED_SEEDS: [u64; 6] = [9, 39, 78, 111, 166, 313];
+const CONDITIONAL_SEEDS: [u64; 6] = [0, 10, 15, 28, 41, 43];
+
+/// How a run ended.
+struct Outcome {
+    violation: Option<String>,
+    history: Vec<String>,
+}
+
+/// Plays the run of a seed; a store that ignores conditions is not one that the mirror can work with.
+fn play(seed: u64, traced: bool, conditional: bool) -> Outcome {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let service = Service::new(seed, traced);
+        service.world().conditional = conditional;
+        Script::draw(&service).play().await;
+        let mut world = service.world();
+        Outcome { violation: world.violation(), history: world.take_trace() }
+    })
+}
+
+/// Plays one seed and panics with its history where the oracle finds something.
+fn check(seed: u64) {
+    if let Some(violation) = play(seed, false, true).violation {
+        let again = play(seed, true, true);
+        let from = again.history.len().saturating_sub(HISTORY_LINES);
+        let history = again.history[from..].join("\n");
+        panic!("{history}\nseed {seed}: {violation}\nCOSMIRROR_TEST_SEED={seed} prints the whole history");
+    }
+}
+
+/// Plays one part of the seeds, all of them before it panics.
+fn check_part(part: u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    let count = number("COSMIRROR_TEST_SEEDS").map_or(SEEDS_PER_PART, |all| all.div_ceil(PARTS));
+    let seeds: Vec<u64> = (part * count..(part + 1) * count).collect();
+    assert!(!seeds.is_empty());
+    let violations = seeds.into_iter().filter_map(|seed| Some((seed, play(seed, false, true).violation?)));
+    let violations: Vec<_> = violations.inspect(|(seed, violation)| println!("seed {seed}: {violation}")).collect();
+    if let Some((seed, _)) = violations.first() {
+        check(*seed);
+    }
+}
+
+#[test]
+fn replicas_keep_every_promise_in_the_first_part_of_the_seeds() {
+    check_part(0);
+}
+
+#[test]
+fn replicas_keep_every_promise_in_the_second_part_of_the_seeds() {
+    check_part(1);
+}
+
+#[test]
+fn replicas_keep_every_promise_in_the_third_part_of_the_seeds() {
+    check_part(2);
+}
+
+#[test]
+fn replicas_keep_every_promise_in_the_fourth_part_of_the_seeds() {
+    check_part(3);
+}
+
+#[test]
+fn a_seed_that_is_asked_for_is_replayed_with_its_history() {
+    let Ok(seed) = std::env::var("COSMIRROR_TEST_SEED") else { return };
+    let outcome = play(seed.parse().unwrap(), true, true);
+    println!("{}", outcome.history.join("\n"));
+    assert_eq!(outcome.violation, None, "seed {seed}");
+}
+
+/// Without the fence the oracle finds puts that begin too late in each of these; `tests/mutants.sh` takes it out and looks.
+#[test]
+fn an_owner_begins_no_write_after_its_lease_may_have_run_out() {
+    FENCED_SEEDS.into_iter().for_each(check);
+}
+
+#[test]
+fn without_conditional_puts_a_stale_owner_would_overwrite_or_double_versions() {
+    let found = |seed: u64| play(seed, false, false).violation.unwrap_or_default();
+    let found: Vec<String> = CONDITIONAL_SEEDS.into_iter().map(found).collect();
+    assert!(found.iter().any(|violation| violation.contains("is stale or doubled")), "{found:#?}");
+    CONDITIONAL_SEEDS.into_iter().for_each(check);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history_twice() {
+    for seed in 0..5 {
+        let (first, second) = (play(seed, true, true), play(seed, true, true));
+        assert!(first.history.len() > 100);
+        let lines = first.history.iter().zip(&second.history);
+        if let Some((place, (one, other))) = lines.enumerate().find(|(_, (one, other))| one != other) {
+            panic!("seed {seed} differs in line {place}:\n{one}\n{other}");
+        }
+        assert_eq!(first.history.len(), second.history.len(), "seed {seed}");
+    }
+}

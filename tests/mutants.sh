@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Shows that the simulation looks: without the fence of a stale owner, its oracle must find writes that begin too late.
+#
+# usage: tests/mutants.sh
+#
+# The tracked files are copied beside the target folder, the fence is taken out of the copy, and the test that passes as the code
+# stands must fail there, by the oracle's word. Environment: CARGO_TARGET_DIR.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/cosmirror-target}"
+readonly COPY="${CARGO_TARGET_DIR%/}-mutants"
+readonly TEST="run::simulation::an_owner_begins_no_write_after_its_lease_may_have_run_out"
+readonly FINDING="the fence: "
+
+copy_tracked_files() {
+    mkdir -p "$COPY"
+    # Only what differs is written, so that the second run builds little.
+    git ls-files -z | while IFS= read -r -d '' file; do
+        [ -f "$file" ] || continue
+        if ! cmp -s "$file" "$COPY/$file"; then
+            mkdir -p "$COPY/$(dirname "$file")"
+            cp "$file" "$COPY/$file"
+        fi
+    done
+    # What is not tracked any more must not be built.
+    (cd "$COPY" && find src crates -name '*.rs' -print0) | while IFS= read -r -d '' file; do
+        [ -f "$file" ] || rm -f "$COPY/$file"
+    done
+}
+
+# Puts a line behind the one line of a file that equals another.
+insert_behind() {
+    python3 - "$1" "$2" "$3" <<'PYTHON'
+import sys
+
+path, place, line = sys.argv[1:]
+with open(path, encoding="utf-8") as file:
+    lines = file.read().split("\n")
+found = [number for number, text in enumerate(lines) if text.strip() == place]
+if len(found) != 1:
+    sys.exit(f"{path}: {len(found)} lines are {place!r}, one was expected: the mutant must be written anew")
+lines.insert(found[0] + 1, line)
+with open(path, "w", encoding="utf-8") as file:
+    file.write("\n".join(lines))
+PYTHON
+}
+
+run_test() {
+    (cd "$1" && cargo test --locked --quiet -p cosmirror --lib "$TEST" -- --exact) 2>&1
+}
+
+require_passing() {
+    local report
+    if ! report=$(run_test "$PWD") || ! grep -q '^test result: ok. 1 passed' <<<"$report"; then
+        printf '%s\n' "$report" | tail -n 40
+        echo "the test does not pass as the code stands: $TEST"
+        exit 1
+    fi
+}
+
+require_failing() {
+    local report outcome=0
+    report=$(run_test "$COPY") || outcome=$?
+    if [ "$outcome" -eq 0 ] || ! grep -qF "$FINDING" <<<"$report"; then
+        printf '%s\n' "$report" | tail -n 40
+        echo "the oracle did not find what it should without the fence: $TEST"
+        exit 1
+    fi
+    grep -F "$FINDING" <<<"$report" | grep '^seed' | head -n 1
+}
+
+require_passing
+echo "with the fence: passes"
+copy_tracked_files
+insert_behind "$COPY/src/mirror/guard.rs" "pub fn is_open(&self) -> bool {" "        if true { return true; }"
+require_failing
+echo "without the fence: found"
