@@ -105,10 +105,12 @@ impl Script {
     fn plan(&mut self, world: &mut World) {
         let length = Duration::from_secs(world.random.u64(60..=240));
         let replicas = world.random.usize(1..=REPLICAS_MAX);
+        // The container is in use before anybody follows it.
+        let lead = world.up_to(Duration::from_secs(6));
         for _ in 0..replicas {
             // All at once, or one after the other.
             let spread = if world.random.bool() { Duration::from_millis(50) } else { length / 2 };
-            let when = world.up_to(spread);
+            let when = lead + world.up_to(spread);
             self.at(when, Event::Start);
         }
         self.at(Duration::ZERO, Event::Commit);
@@ -139,7 +141,7 @@ impl Script {
         }
         // Splits and merges while the first replica finds its way.
         if world.chance(40) {
-            let when = world.up_to(Duration::from_secs(3));
+            let when = lead + world.up_to(Duration::from_secs(3));
             self.at(when, Event::Split);
         }
     }
