@@ -1,42 +1,65 @@
-//! Making a lease of another processor ours: its position is continued, and what that processor had handled before, which was never
+//! Making a lease of another processor ours: its position is continued, and what that processor had handled, which was never
 //! mirrored, is read by a backfill.
 //!
-//! The lease stays readable to its former processor: nothing of it is removed, what is ours goes into `properties`. A crash before the
-//! first renewal leaves it as it was, and it is adopted again.
+//! A lease without our properties was never ours. One with them whose position is not the one we wrote was ours and was moved by
+//! another processor, or by hand: what lies between is a gap, recorded before anything is followed, and ended when the backfill has
+//! read what exists. The lease stays readable to its former processor: nothing of it is removed, what is ours goes into
+//! `properties`. A crash before the first renewal leaves it as it was, and it is adopted again.
 
 use cosmirror_formats::EpkRange;
 
 use super::Standing;
 use super::bootstrap::{first_progress, require_lsn};
-use crate::config::{self, Start};
+use super::coverage::Coverage;
+use crate::config::Start;
 use crate::failure::{Failure, Kind};
-use crate::feed::ChangeFeed;
 use crate::mirror::checkpoint::{Backfill, RangeProgress};
+use crate::mirror::gap;
 
 /// How far the range of a taken lease is. A foreign lease is given its bounds and a beginning of ours.
-pub async fn adopt(
-    standing: &mut Standing,
-    range: &EpkRange,
-    feed: &dyn ChangeFeed,
-    settings: &config::Container,
-) -> Result<RangeProgress, Failure> {
+pub async fn adopt(standing: &mut Standing, range: &EpkRange, place: &Coverage<'_>) -> Result<RangeProgress, Failure> {
+    let lineage = super::mint_lineage(&place.feed.container().rid, range);
     let lease = &mut standing.lease;
-    let lineage = super::mint_lineage(&feed.container().rid, range);
-    if RangeProgress::is_in(lease) {
-        return Ok(RangeProgress::from_lease(lease, &lineage, standing.written));
-    }
     lease.range = Some(range.clone());
-    let mut progress = first_progress(feed, settings.feed, &settings.start, range).await?;
-    if let Some(position) = lease.continuation.clone() {
-        let now_lsn = require_lsn(&position).map_err(|failure| {
-            let message = format!("the lease {:?} cannot be continued: {}", lease.id, failure.message);
-            Failure::new(Kind::Misconfigured, message)
-                .remedy("remove that lease, or set leases.processor to a name of this program's own")
-        })?;
-        progress.backfill = (settings.start == Start::Beginning).then_some(Backfill { token: None, now_lsn });
+    let known = RangeProgress::from_lease(lease, &lineage, standing.written);
+    if !RangeProgress::is_in(lease) {
+        tracing::info!(lease = lease.id, position = known.position, "a lease of another processor is continued");
+        return adopted(standing, range, place).await;
+    }
+    if !RangeProgress::was_moved(lease) {
+        return Ok(known);
+    }
+    // The watermark's own second is complete.
+    let from = known.watermark.map_or(known.since, |complete| complete + 1);
+    gap::record(place.store, place.paths, range, from, gap::MOVED).await?;
+    // What was known of the range goes on; a backfill that was going on begins again, up to where the position is now.
+    let anew = adopted(standing, range, place).await?;
+    let backfill = match &anew.position {
+        Some(position) => Some(backfill_up_to(standing, position)?),
+        None => None,
+    };
+    let (position, start) = (anew.position, if backfill.is_some() { Start::Now } else { Start::Beginning });
+    Ok(RangeProgress { position, start, backfill, gap: Some(from), ..known })
+}
+
+async fn adopted(standing: &Standing, range: &EpkRange, place: &Coverage<'_>) -> Result<RangeProgress, Failure> {
+    let settings = place.settings;
+    let mut progress = first_progress(place.feed, settings.feed, &settings.start, range).await?;
+    if let Some(position) = standing.lease.continuation.clone() {
+        let backfill = backfill_up_to(standing, &position)?;
+        progress.backfill = (settings.start == Start::Beginning).then_some(backfill);
         progress.start = Start::Now;
         progress.position = Some(position);
     }
-    tracing::info!(lease = lease.id, position = progress.position, "a lease of another processor is continued");
     Ok(progress)
+}
+
+/// A backfill of everything up to a position.
+fn backfill_up_to(standing: &Standing, position: &str) -> Result<Backfill, Failure> {
+    let now_lsn = require_lsn(position).map_err(|failure| {
+        let message = format!("the lease {:?} cannot be continued: {}", standing.lease.id, failure.message);
+        Failure::new(Kind::Misconfigured, message)
+            .remedy("remove that lease, or set leases.processor to a name of this program's own")
+    })?;
+    Ok(Backfill { token: None, now_lsn })
 }

@@ -27,8 +27,6 @@ use crate::store::{Condition, VersionStore};
 
 /// Range states read at once; physical partitions number in the hundreds at most.
 const STATES_MAX: usize = 100_000;
-/// Why the gap of a hole is recorded.
-pub const LEASE_MISSING: &str = "the range had no lease, so nobody followed it";
 
 /// What the leases of one container are held to.
 pub struct Coverage<'a> {
@@ -129,7 +127,7 @@ impl Coverage<'_> {
             Some(from) => from,
             None => self.since().await?,
         };
-        gap::record(self.store, self.paths, &part.range, from, LEASE_MISSING).await?;
+        gap::record(self.store, self.paths, &part.range, from, gap::LEASE_MISSING).await?;
         let mut progress =
             first_progress(self.feed, self.settings.feed, &config::Start::Beginning, &part.range).await?;
         progress.gap = Some(from);
@@ -165,17 +163,18 @@ impl Coverage<'_> {
         self.store.put(records::put(name, &stored, Condition::Matches(etag))).await.map(drop)
     }
 
-    /// Ends the gaps of holes whose ranges have been read again by all their leases, and gives how many gaps are open.
+    /// Ends the gaps whose ranges have been read again by all their leases, and gives how many gaps are open.
     pub async fn end_gaps(&self, leases: &[Standing], physical: &[PhysicalRange]) -> Result<usize, Failure> {
         let gaps = gap::open(self.store, self.paths).await?;
         let mut open = gaps.len();
-        for gap in gaps.iter().filter(|gap| gap.reason == LEASE_MISSING) {
+        for gap in gaps.iter().filter(|gap| [gap::LEASE_MISSING, gap::MOVED].contains(&gap.reason.as_str())) {
             let overlaps = |range: EpkRange| range.overlaps(&gap.range);
             let within = leases.iter().filter(|standing| range_of(&standing.lease, physical).is_some_and(overlaps));
             let within: Vec<_> = within.map(|standing| RangeProgress::from_lease(&standing.lease, "", 0)).collect();
             let pending = within.iter().any(|progress| progress.gap == Some(gap.from));
-            let repaired = within.iter().filter_map(|progress| progress.repaired).max();
-            if let (false, Some(until)) = (pending, repaired.filter(|at| *at >= gap.from)) {
+            let repairs = within.iter().filter_map(|progress| progress.repaired);
+            let repaired = repairs.filter(|repair| repair.from == gap.from).map(|repair| repair.at).max();
+            if let (false, Some(until)) = (pending, repaired) {
                 gap::end(self.store, self.paths, gap, until).await?;
                 open -= 1;
             }

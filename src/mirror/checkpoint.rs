@@ -14,6 +14,8 @@ use crate::config::Start;
 const LINEAGE: &str = "cosmirror.lineage";
 const SINCE: &str = "cosmirror.since";
 const START: &str = "cosmirror.start";
+/// The position again: where the lease's own differs, somebody else has moved it.
+const POSITION: &str = "cosmirror.position";
 const BACKFILL_TOKEN: &str = "cosmirror.backfill.token";
 const BACKFILL_NOW: &str = "cosmirror.backfill.now";
 const BACKFILLED: &str = "cosmirror.backfilled";
@@ -64,8 +66,17 @@ pub struct RangeProgress {
     pub watermark: Option<i64>,
     /// Where the recorded gap begins that the backfill repairs; none if it repairs none.
     pub gap: Option<i64>,
-    /// When the last gap of the range was repaired.
-    pub repaired: Option<i64>,
+    /// The last gap of the range that was repaired.
+    pub repaired: Option<Repair>,
+}
+
+/// A recorded gap that a backfill has repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repair {
+    /// Where the gap begins.
+    pub from: i64,
+    /// When what exists was completely stored.
+    pub at: i64,
 }
 
 impl RangeProgress {
@@ -99,8 +110,8 @@ impl RangeProgress {
     /// What existed before is stored, up to this instant. If that repaired a gap, what was known before it stays known.
     pub fn end_backfill(&mut self, at: i64) {
         self.backfill = None;
-        if self.gap.take().is_some() {
-            self.repaired = Some(at);
+        if let Some(from) = self.gap.take() {
+            self.repaired = Some(Repair { from, at });
         }
         self.backfilled = self.backfilled.or(Some(at));
     }
@@ -129,7 +140,10 @@ impl RangeProgress {
             backfilled: number(BACKFILLED),
             watermark: number(WATERMARK),
             gap: number(GAP),
-            repaired: number(REPAIRED),
+            repaired: text(REPAIRED).and_then(|text| {
+                let (from, at) = text.split_once('/')?;
+                Some(Repair { from: from.parse().ok()?, at: at.parse().ok()? })
+            }),
         }
     }
 
@@ -140,17 +154,23 @@ impl RangeProgress {
         set(&mut lease.properties, SINCE, Some(self.since.to_string()));
         set(&mut lease.properties, START, Some(self.start.clone().into()));
         let backfill = self.backfill.as_ref();
+        set(&mut lease.properties, POSITION, self.position.clone());
         set(&mut lease.properties, BACKFILL_TOKEN, backfill.and_then(|b| b.token.clone()));
         set(&mut lease.properties, BACKFILL_NOW, backfill.map(|b| b.now_lsn.to_string()));
         set(&mut lease.properties, BACKFILLED, self.backfilled.map(|at| at.to_string()));
         set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
         set(&mut lease.properties, GAP, self.gap.map(|at| at.to_string()));
-        set(&mut lease.properties, REPAIRED, self.repaired.map(|at| at.to_string()));
+        set(&mut lease.properties, REPAIRED, self.repaired.map(|Repair { from, at }| format!("{from}/{at}")));
     }
 
     /// Whether a lease was written by this program; else it was left by another processor.
     pub fn is_in(lease: &Lease) -> bool {
         lease.properties.contains_key(SINCE)
+    }
+
+    /// Whether somebody else has moved the lease's position since this program wrote it.
+    pub fn was_moved(lease: &Lease) -> bool {
+        Self::is_in(lease) && lease.properties.get(POSITION) != lease.continuation.as_ref()
     }
 }
 
@@ -198,7 +218,7 @@ mod tests {
             backfilled: None,
             watermark: Some(90),
             gap: Some(40),
-            repaired: None,
+            repaired: Some(Repair { from: 20, at: 30 }),
         }
     }
 
@@ -212,6 +232,9 @@ mod tests {
         progress().to_lease(&mut lease);
         assert_eq!(RangeProgress::from_lease(&lease, "other", 0), progress());
         assert_eq!(lease.properties["foreign"], "kept");
+        assert!(!RangeProgress::was_moved(&lease));
+        lease.continuation = Some("\"8\"".to_owned());
+        assert!(RangeProgress::was_moved(&lease));
     }
 
     #[test]

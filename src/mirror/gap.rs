@@ -10,6 +10,11 @@ use crate::failure::{Failure, Kind};
 use crate::records;
 use crate::store::{Condition, VersionStore};
 
+/// Why the gap of a hole is recorded.
+pub const LEASE_MISSING: &str = "the range had no lease, so nobody followed it";
+/// Why the gap is recorded that another processor left.
+pub const MOVED: &str = "another processor, or somebody by hand, has moved the lease's position";
+
 /// Gaps read at once; they number in the hundreds at most.
 const GAPS_MAX: usize = 100_000;
 

@@ -57,7 +57,7 @@ pub(super) async fn follow(
         let outcome = give_way(&container, &lease, "its parts were there already").await;
         return Ended { lease, range, outcome, kept: Kept::Released };
     }
-    let adopted = adopt(&mut owned.standing, &range, container.feed().as_ref(), container.settings()).await;
+    let adopted = adopt(&mut owned.standing, &range, &container.coverage()).await;
     let progress = match adopted {
         Ok(progress) => progress,
         Err(failure) => {

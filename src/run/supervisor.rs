@@ -65,6 +65,9 @@ impl Supervisor {
             let ended = self.ended(ended);
             result = result.and(ended);
         }
+        if result.is_ok() {
+            self.tiling.finish(&self.container).await;
+        }
         result
     }
 

@@ -5,10 +5,10 @@ use crate::failure::{Action, Failure};
 use crate::feed::PhysicalRange;
 use crate::leases::Standing;
 use crate::leases::coverage::{holes, twins};
-use crate::mirror::checkpoint::RangeProgress;
+use crate::mirror::checkpoint::{RangeProgress, Repair};
 
 /// What a lease says of gaps: its id, the gap that is being repaired, and when the last one was.
-type Said = (String, Option<i64>, Option<i64>);
+type Said = (String, Option<i64>, Option<Repair>);
 
 /// What the last rounds saw.
 #[derive(Debug, Default)]
@@ -41,6 +41,17 @@ impl Tiling {
             self.gaps_seen = None;
         }
         self.end_gaps(container, leases, physical).await
+    }
+
+    /// Looks once more when every range was released: what was repaired last should not wait for the next start.
+    pub(super) async fn finish(&mut self, container: &Container) {
+        let looking = async {
+            let (leases, physical) = (container.leases().list().await?, container.feed().ranges().await?);
+            self.end_gaps(container, &leases, &physical).await
+        };
+        if let Err(failure) = looking.await {
+            tracing::warn!(error = %failure, "the recorded gaps were not read; the next start ends those that are repaired");
+        }
     }
 
     /// Ends the gaps whose ranges have been read again, as soon as the leases say so.
