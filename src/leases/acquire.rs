@@ -177,3 +177,32 @@ pub(super) async fn take(store: &LeaseStore, owner: &Owner, mut standing: Standi
         Err(failure) => Err(failure),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cosmirror_formats::Lease;
+
+    use super::*;
+    use crate::history::memory::MemoryDocuments;
+    use crate::time::HostClock;
+
+    const ID: &str = "prefix..0";
+
+    /// A simulated replica thawed while it listed the leases: the follower of one released it, the list showed it free, it was taken
+    /// beside its follower, whose end then made the supervisor forget the new one, and it was taken a third time.
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_still_followed_here_is_not_taken_a_second_time() {
+        let documents = Arc::new(MemoryDocuments::default());
+        let store = LeaseStore::new(documents, "prefix".to_owned(), &["/id".to_owned()], HostClock::default()).unwrap();
+        let lease = Lease::from_json(format!(r#"{{"id":"{ID}","LeaseToken":"0"}}"#).as_bytes()).unwrap();
+        store.create(&lease).await.unwrap();
+        let owner = Owner::new("me".to_owned());
+        let mut acquirer = Acquirer::new(owner, Duration::from_secs(60), "db/c".to_owned(), false);
+        let (fleet, id) = (Fleet::default(), ID.to_owned());
+        let round = acquirer.round(&store, &fleet, &[&id], &[], 4_000).await.unwrap();
+        assert_eq!((round.taken.len(), round.free), (0, 0));
+        assert_eq!(acquirer.round(&store, &fleet, &[], &[], 4_000).await.unwrap().taken.len(), 1);
+    }
+}
