@@ -120,7 +120,8 @@ fn decide(service: Service, operation: &'static str, shared: &Shared, parts: &ht
         Service::Blob => parts.uri.path().split('/').nth(2).map(str::to_owned),
     };
     let range = || shared.cosmos.range_of(parts);
-    shared.faults.decide(&Subject { service, operation, container: container.as_deref(), range: &range })
+    let path = parts.uri.path();
+    shared.faults.decide(&Subject { service, operation, container: container.as_deref(), path, range: &range })
 }
 
 /// Reads a body; `Ok(Err(()))` is one over the limit. The rest of that is read as well, within reason: a client that
