@@ -15,7 +15,7 @@ use super::args::{DeadLettersCommand, DeadLettersListArgs, DeadLettersReplayArgs
 use super::history::mirror_of;
 use super::output::Format;
 use crate::config::Container;
-use crate::failure::{CommandError, Exit, Failure};
+use crate::failure::{CommandError, Exit, Failure, Kind};
 use crate::history::{described, key_definition, resolution};
 use crate::records;
 use crate::replay::Replay;
@@ -153,7 +153,11 @@ impl Mirror {
     }
 
     async fn letter(&self, name: &str) -> Result<Option<DeadLetter>, Failure> {
-        records::read(self.store.as_ref(), name).await
+        match records::read(self.store.as_ref(), name).await {
+            // What no store takes for a name is the name of nothing.
+            Err(failure) if failure.kind == Kind::Refused => Ok(None),
+            read => read,
+        }
     }
 
     /// The records with these names, each once; an error if one is missing.

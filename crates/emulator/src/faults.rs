@@ -70,7 +70,7 @@ pub(crate) struct Rule {
     count: Option<u64>,
     container: Option<String>,
     range: Option<String>,
-    /// A part of the request's path as it was sent, such as a blob's name.
+    /// A part of the request's path without percent-encoding, such as a blob's name.
     path: Option<String>,
 }
 
