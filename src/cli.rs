@@ -208,7 +208,10 @@ fn choices(containers: &[Container]) -> String {
 /// The command line as read, or the answer to give at once: help, a version, or what is wrong with it.
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, Box<clap::Error>> {
     let command = Cli::command();
-    command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(Box::new)
+    command
+        .try_get_matches_from(dead_letters::with_names(arguments))
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(Box::new)
 }
 
 impl Cli {
@@ -267,6 +270,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_dead_letter_of_the_first_range_begins_with_a_hyphen_and_flags_stay_flags() {
+        let line = "cosmirror dead-letters replay -FF/1.json --dry-run -05C1/2.json -o json --source db/c -c/dir/file";
+        let cli = parse(line.split(' ').map(OsString::from).collect()).unwrap();
+        let Command::DeadLetters(DeadLettersCommand::Replay(args)) = &cli.command else { panic!("{cli:?}") };
+        assert_eq!(args.names.len(), 2);
+        assert!(args.names[0].ends_with("/-FF/1.json") && args.names[1].ends_with("/-05C1/2.json"), "{args:?}");
+        assert!(args.dry_run && !args.all && args.sources == ["db/c"] && cli.output == Format::Json);
+        for wrong in
+            ["cosmirror dead-letters replay", "cosmirror dead-letters replay a --all", "cosmirror history -FF/1.json"]
+        {
+            assert!(parse(wrong.split(' ').map(OsString::from).collect()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

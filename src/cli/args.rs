@@ -216,8 +216,7 @@ pub struct DeadLettersListArgs {
 /// Arguments of `dead-letters show`.
 #[derive(Debug, Clone, Args)]
 pub struct DeadLettersShowArgs {
-    /// Its name, as `dead-letters list` gives it; that of the first range begins with a hyphen
-    #[arg(allow_hyphen_values = true)]
+    /// Its name, as `dead-letters list` gives it
     pub name: String,
     /// The container, where several are configured
     #[arg(long, value_name = "DATABASE/CONTAINER")]
@@ -232,7 +231,7 @@ pub struct DeadLettersShowArgs {
 #[command(group(clap::ArgGroup::new("letters").required(true).args(["names", "all"])))]
 pub struct DeadLettersReplayArgs {
     /// Their names, as `dead-letters list` gives them
-    #[arg(value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Every one that waits
     #[arg(long)]
@@ -302,24 +301,6 @@ mod tests {
         assert_eq!(one.key.key().unwrap().to_json(), serde_json::json!(["x", "-y"]));
         assert!(restore(&["--pk-json", "7", "--at", "-1h"]).unwrap().key.key().is_some());
         assert!(restore(&["--all", "--at", "-1h"]).unwrap().key.key().is_none());
-    }
-
-    #[test]
-    fn names_of_dead_letters_may_begin_with_a_hyphen_and_flags_stay_flags() {
-        #[derive(Debug, clap::Parser)]
-        struct Replay {
-            #[command(flatten)]
-            args: DeadLettersReplayArgs,
-        }
-        let replay = |arguments: &[&str]| {
-            let parsed = <Replay as clap::Parser>::try_parse_from([&["replay"], arguments].concat());
-            parsed.map(|replay| replay.args)
-        };
-        let named = replay(&["-FF/1.json", "--dry-run", "-05C1/2.json", "--source", "db/c"]).unwrap();
-        assert_eq!(named.names, ["-FF/1.json", "-05C1/2.json"]);
-        assert!(named.dry_run && !named.all && named.sources == ["db/c"]);
-        assert!(replay(&["--all"]).unwrap().all);
-        assert!(replay(&[]).is_err() && replay(&["a", "--all"]).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! A dead letter is named by the part of its record's name behind `_mirror/dead-letters/`.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -29,6 +30,28 @@ use view::{ListView, RecordView, ReplayView};
 const LETTERS_MAX: usize = 100_000;
 /// What a record's name may be given with.
 const FOLDER: &str = "_mirror/dead-letters/";
+
+/// The command line with whole names where a name begins with a hyphen, as those of the first range do: it would be read as a flag.
+pub(super) fn with_names(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut named = false;
+    let whole = |argument: OsString| {
+        named |= argument == "dead-letters";
+        match argument.to_str().filter(|text| named && begins_with_hyphen(text)) {
+            Some(name) => OsString::from(format!("{FOLDER}{name}")),
+            None => argument,
+        }
+    };
+    arguments.into_iter().map(whole).collect()
+}
+
+fn begins_with_hyphen(text: &str) -> bool {
+    let bound = text.strip_prefix('-').and_then(|rest| rest.split_once('/')).map(|(bound, _)| bound);
+    bound.is_some_and(|bound| !bound.is_empty() && bound.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')))
+}
+
+fn without_folder(name: &str) -> &str {
+    name.rsplit_once(FOLDER).map_or(name, |(_, short)| short)
+}
 
 /// One container's mirror.
 struct Mirror {
@@ -129,7 +152,7 @@ fn all_replayed(view: &ReplayView) -> Result<(), CommandError> {
 }
 
 fn missing(names: &[String]) -> CommandError {
-    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    let names: Vec<String> = names.iter().map(|name| format!("{:?}", without_folder(name))).collect();
     let message = format!("there is no dead letter {}", names.join(", "));
     CommandError::new(
         Exit::NotFound,
@@ -175,8 +198,7 @@ impl Mirror {
     }
 
     fn full_name(&self, short: &str) -> String {
-        let short = short.rsplit_once(FOLDER).map_or(short, |(_, short)| short);
-        format!("{}{short}", self.paths.dead_letters())
+        format!("{}{}", self.paths.dead_letters(), without_folder(short))
     }
 
     fn short_name<'n>(&self, name: &'n str) -> &'n str {
