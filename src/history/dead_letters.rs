@@ -52,10 +52,17 @@ pub(crate) async fn letters(
     definition: Option<&KeyDefinition>,
 ) -> Result<Letters, Failure> {
     let mut letters = Letters::new();
-    let keep = |name: String, record: DeadLetter| letter(name, &record, definition);
+    let keep = |name: String, record: DeadLetter| (record.resolved, letter(name, &record, definition));
     let matters = |head: &Head| resolution(head) != Some(Resolution::Stored.as_str());
     let found = records::all_where(store, &paths.dead_letters(), LETTERS_MAX, matters, keep).await?;
-    for letter in found.into_iter().flatten() {
+    let unknown = found.iter().filter(|(resolved, letter)| !resolved && letter.is_none()).count();
+    if unknown > 0 {
+        tracing::warn!(
+            unknown,
+            "dead letters belong to no known document: some document's state may lack a change; see `cosmirror dead-letters list`"
+        );
+    }
+    for letter in found.into_iter().filter_map(|(_, letter)| letter) {
         letters.entry(paths.document(&letter.key, &letter.id)).or_default().push(letter);
     }
     Ok(letters)
