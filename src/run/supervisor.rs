@@ -3,7 +3,7 @@
 //!
 //! A round takes what is free, asks for what is missing to an equal share, hands over what others ask for, and looks whether the leases
 //! still tile the key space. The next one comes after `leases.acquire_interval`, earlier where the first lease of another replica runs
-//! out, where something was asked for, and after a range has ended; there is a pause on every path. The failure table decides what
+//! out, where one is about to change hands, and after a range has ended; there is a pause on every path. The failure table decides what
 //! an ended range means: a lost lease is taken again when it is free, a range that was given up rests and its reason stands in
 //! `/readyz`, and a bug ends the process.
 
@@ -35,7 +35,7 @@ use crate::retry::{Backoff, jittered};
 const GIVEN_UP_REST: Duration = Duration::from_secs(30);
 /// Shortest pause between two rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-/// Pause between rounds while a lease that was asked for is not ours yet.
+/// Pause between rounds while a lease is about to change hands.
 const WAITING_PAUSE: Duration = Duration::from_secs(1);
 
 /// The states of all ranges as their leases tell them.
@@ -65,7 +65,7 @@ impl Supervisor {
     pub(super) fn new(container: Container) -> Self {
         let container = Arc::new(container);
         let shared = container.shared();
-        let acquirer = Acquirer::new(shared.owner.clone(), shared.leases.expiration, container.name(), shared.once);
+        let acquirer = Acquirer::new(shared.owner.clone(), &shared.leases, container.name(), shared.once);
         let (running, tiling) = (FuturesUnordered::new(), Tiling::default());
         Self { acquirer, tiling, running, followed: BTreeMap::new(), resting: BTreeMap::new(), container }
     }
