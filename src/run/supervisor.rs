@@ -157,7 +157,7 @@ impl Supervisor {
         }
         let pause = self.pause(&round);
         container.board().told(states(&container, &round.leases, &physical));
-        let Round { taken, leases, held_elsewhere, free, .. } = round;
+        let Round { taken, leases, held_elsewhere, free, failure, .. } = round;
         for owned in taken {
             let under_way = range_of(&owned.standing.lease, &physical)
                 .is_some_and(|range| succession::is_under_way(&owned.standing.lease.id, &range, &leases, &physical));
@@ -172,7 +172,7 @@ impl Supervisor {
             return Err(Failure::new(Kind::Held, message).remedy("end that process, or leave the work to it"));
         }
         self.tiling.check(&container, &leases, &physical).await?;
-        Ok(pause)
+        failure.map_or(Ok(pause), Err)
     }
 
     /// The pause before the next round after one that failed; or the error that ends the process. What is followed goes on.
@@ -187,7 +187,7 @@ impl Supervisor {
                 tracing::info!(error = %failure, "the leases changed under the round; looking again");
                 Ok(backoff.next(failure.retry_after))
             }
-            Action::GiveUpRange if !shared.once => {
+            Action::GiveUpRange | Action::DeadLetter if !shared.once => {
                 tracing::error!(error = %failure, "the leases cannot be worked with for now");
                 shared.admin.progress.not_ready(&self.component("leases"), failure.to_string());
                 Ok(GIVEN_UP_REST)
@@ -253,7 +253,9 @@ impl Supervisor {
         let Halt::Failed(failure) = halt else {
             return Ok(());
         };
-        if self.container.shared().once || failure.kind.action() == Action::Stop {
+        // A split that is under way passes; everything else would not for a run that ends.
+        let passes = matches!(failure.kind.action(), Action::Retry | Action::Look) || failure.kind == Kind::RangeGone;
+        if failure.kind.action() == Action::Stop || (self.container.shared().once && !passes) {
             return Err(failure);
         }
         tracing::error!(range = %ended.range, error = %failure, "the range was given up for now");
