@@ -20,10 +20,12 @@ use crate::failure::{CommandError, Exit};
 
 pub mod args;
 mod config_show;
+mod dead_letters;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod gaps;
 mod health;
 mod history;
 mod logging;
@@ -32,10 +34,11 @@ mod restore;
 mod run;
 mod show;
 mod status;
+mod table;
 
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
-use args::{ConfigCommand, HealthArgs};
+use args::{ConfigCommand, DeadLettersCommand, GapsCommand, HealthArgs};
 pub use output::{Format, Output};
 
 /// Follows the change feed of Azure Cosmos DB containers and keeps every version of every document in a blob.
@@ -85,6 +88,12 @@ enum Command {
     Show(args::ShowArgs),
     /// Put documents back as they were
     Restore(args::RestoreArgs),
+    /// Look at the intervals for which history is incomplete
+    #[command(subcommand)]
+    Gaps(GapsCommand),
+    /// Look at changes that could not be stored, and replay them
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Run local Cosmos and Blob endpoints, in memory
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
@@ -103,7 +112,7 @@ impl Command {
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) => true,
             Self::Health(health) => health.url.is_none(),
-            Self::Config(_) => true,
+            Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
         }
     }
 
@@ -119,6 +128,8 @@ impl Command {
             | Self::History(_)
             | Self::Show(_)
             | Self::Restore(_)
+            | Self::Gaps(_)
+            | Self::DeadLetters(_)
             | Self::Health(_)
             | Self::Config(_) => false,
         }
@@ -228,6 +239,8 @@ impl Cli {
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,
             Command::Restore(args) => restore::run(&args, &context).await,
+            Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
+            Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Health(args) => health::run(args, context).await,
             Command::Config(ConfigCommand::Show) => config_show::run(context).await,
         }

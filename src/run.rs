@@ -20,6 +20,7 @@ use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::feed::cosmos::CosmosFeed;
+use crate::history::unresolved_dead_letters;
 use crate::leases::balance::Fleet;
 use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
@@ -194,7 +195,10 @@ async fn start(
     for (settings, resolved) in sources {
         let name = format!("{}/{}", settings.database, settings.container);
         let feed = Arc::new(CosmosFeed::new(account.clone(), resolved, name));
-        containers.push(Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?);
+        let container = Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?;
+        let waiting = unresolved_dead_letters(shared.store.as_ref(), container.paths()).await?;
+        container.metrics().dead_letters.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        containers.push(container);
     }
     admin.progress.started();
     Ok(containers)

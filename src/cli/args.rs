@@ -176,6 +176,75 @@ pub struct RestoreArgs {
     pub delete_extra: bool,
 }
 
+/// What `gaps` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum GapsCommand {
+    /// List every recorded gap, oldest first
+    List(GapsListArgs),
+}
+
+/// Arguments of `gaps list`.
+#[derive(Debug, Clone, Args)]
+pub struct GapsListArgs {
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+}
+
+/// What `dead-letters` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadLettersCommand {
+    /// List the changes that could not be stored
+    List(DeadLettersListArgs),
+    /// Print one of them
+    Show(DeadLettersShowArgs),
+    /// Store them as versions, where nothing newer is stored
+    Replay(DeadLettersReplayArgs),
+}
+
+/// Arguments of `dead-letters list`.
+#[derive(Debug, Clone, Args)]
+pub struct DeadLettersListArgs {
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+    /// Only those that wait for replay
+    #[arg(long)]
+    pub unresolved: bool,
+}
+
+/// Arguments of `dead-letters show`.
+#[derive(Debug, Clone, Args)]
+pub struct DeadLettersShowArgs {
+    /// Its name, as `dead-letters list` gives it; that of the first range begins with a hyphen
+    #[arg(allow_hyphen_values = true)]
+    pub name: String,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+    /// The bytes that the feed delivered and nothing else
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// Arguments of `dead-letters replay`.
+#[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("letters").required(true).args(["names", "all"])))]
+pub struct DeadLettersReplayArgs {
+    /// Their names, as `dead-letters list` gives them
+    #[arg(value_name = "NAME", allow_hyphen_values = true)]
+    pub names: Vec<String>,
+    /// Every one that waits
+    #[arg(long)]
+    pub all: bool,
+    /// The containers; left out, all that are configured. Names belong to one container
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+    /// Say what would be done and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// Reads an instant: RFC 3339, or relative to now such as `-2h`.
 pub fn instant(text: &str) -> Result<Timestamp, String> {
     let Some(before_now) = text.strip_prefix('-') else {
@@ -233,6 +302,24 @@ mod tests {
         assert_eq!(one.key.key().unwrap().to_json(), serde_json::json!(["x", "-y"]));
         assert!(restore(&["--pk-json", "7", "--at", "-1h"]).unwrap().key.key().is_some());
         assert!(restore(&["--all", "--at", "-1h"]).unwrap().key.key().is_none());
+    }
+
+    #[test]
+    fn names_of_dead_letters_may_begin_with_a_hyphen_and_flags_stay_flags() {
+        #[derive(Debug, clap::Parser)]
+        struct Replay {
+            #[command(flatten)]
+            args: DeadLettersReplayArgs,
+        }
+        let replay = |arguments: &[&str]| {
+            let parsed = <Replay as clap::Parser>::try_parse_from([&["replay"], arguments].concat());
+            parsed.map(|replay| replay.args)
+        };
+        let named = replay(&["-FF/1.json", "--dry-run", "-05C1/2.json", "--source", "db/c"]).unwrap();
+        assert_eq!(named.names, ["-FF/1.json", "-05C1/2.json"]);
+        assert!(named.dry_run && !named.all && named.sources == ["db/c"]);
+        assert!(replay(&["--all"]).unwrap().all);
+        assert!(replay(&[]).is_err() && replay(&["a", "--all"]).is_err());
     }
 
     #[test]
