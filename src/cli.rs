@@ -32,6 +32,7 @@ mod restore;
 mod run;
 mod show;
 mod status;
+mod verify;
 
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
@@ -85,6 +86,8 @@ enum Command {
     Show(args::ShowArgs),
     /// Put documents back as they were
     Restore(args::RestoreArgs),
+    /// Compare source and mirror, and repair what differs
+    Verify(args::VerifyArgs),
     /// Run local Cosmos and Blob endpoints, in memory
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
@@ -101,7 +104,9 @@ impl Command {
         match self {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
-            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) => true,
+            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) | Self::Verify(_) => {
+                true
+            }
             Self::Health(health) => health.url.is_none(),
             Self::Config(_) => true,
         }
@@ -119,6 +124,7 @@ impl Command {
             | Self::History(_)
             | Self::Show(_)
             | Self::Restore(_)
+            | Self::Verify(_)
             | Self::Health(_)
             | Self::Config(_) => false,
         }
@@ -228,6 +234,7 @@ impl Cli {
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,
             Command::Restore(args) => restore::run(&args, &context).await,
+            Command::Verify(args) => verify::run(&args, &context).await,
             Command::Health(args) => health::run(args, context).await,
             Command::Config(ConfigCommand::Show) => config_show::run(context).await,
         }
