@@ -36,10 +36,14 @@ pub async fn record(
     }
 }
 
+/// Every recorded gap.
+pub async fn all(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Vec<Gap>, Failure> {
+    records::all(store, &paths.gaps(), GAPS_MAX, |_, gap| gap).await
+}
+
 /// Every gap that has not ended.
 pub async fn open(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Vec<Gap>, Failure> {
-    let gaps: Vec<Gap> = records::all(store, &paths.gaps(), GAPS_MAX, |_, gap| gap).await?;
-    Ok(gaps.into_iter().filter(|gap| gap.until.is_none()).collect())
+    Ok(all(store, paths).await?.into_iter().filter(|gap| gap.until.is_none()).collect())
 }
 
 /// Ends a gap: history is complete again from `until` on.

@@ -165,4 +165,4 @@ fn is_part(part: &EpkRange, whole: &EpkRange) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::observer) mod tests;

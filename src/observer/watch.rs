@@ -137,10 +137,12 @@ fn count_failures(observation: &mut Observation, failures: &mut BTreeMap<EpkRang
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::{Metrics, Progress};
     use crate::config::Start;
     use crate::failure::Kind;
     use crate::mirror::checkpoint::RangeProgress;
     use crate::observer::RangeObservation;
+    use crate::observer::pass::tests::{Scene, followed};
 
     fn seen(min: &str, owners: Option<u64>, fails: bool) -> RangeObservation {
         RangeObservation {
@@ -170,5 +172,85 @@ mod tests {
         assert_eq!(pass(vec![seen("", Some(0), true), seen("20", Some(0), false)]), [Some(2), Some(0)]);
         assert_eq!(pass(vec![seen("", None, false)]), [None]);
         assert_eq!(pass(vec![seen("", None, true)]), [Some(1)], "not in a row");
+    }
+
+    struct Watched {
+        watcher: Watcher,
+        progress: Progress,
+        metrics: Metrics,
+        scene: Scene,
+    }
+
+    /// A watcher of one range that is 10 s behind.
+    async fn watched() -> Watched {
+        let scene = Scene::new(&[]).lease("1", "", "FF", &followed(4_000)).await;
+        let (progress, metrics) = (Progress::new([("shop", "orders")]), Metrics::new([("shop", "orders")]));
+        progress.container("shop", "orders").followed_elsewhere(true);
+        let watcher = Watcher {
+            leases: Arc::clone(&scene.leases),
+            feed: Arc::clone(&scene.feed) as Arc<dyn ChangeFeed>,
+            mode: FeedMode::AllVersionsAndDeletes,
+            timing: config::Leases::default(),
+            owner: Owner::new("me".to_owned()),
+            observed: progress.observed("shop", "orders"),
+            metrics: metrics.container("shop", "orders"),
+            request_units: Arc::new(RequestUnits::new(0)),
+            drain: CancellationToken::new(),
+        };
+        Watched { watcher, progress, metrics, scene }
+    }
+
+    /// Who observes, as the document says.
+    async fn observer(scene: &Scene) -> Option<String> {
+        scene.leases.note("observer").await.unwrap()?.fields["owner"].as_str().map(str::to_owned)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_observer_keeps_its_place_until_it_drains_and_then_tells_of_nothing_any_more() {
+        let Watched { watcher, progress, metrics, scene } = watched().await;
+        let drain = watcher.drain.clone();
+        let story = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert_eq!(observer(&scene).await.as_deref(), Some("me"));
+            let text = metrics.render(&progress).unwrap();
+            assert!(text.contains("observer_active{database=\"shop\",container=\"orders\"} 1\n"), "{text}");
+            assert!(text.contains("range_pending_changes{"), "{text}");
+            drain.cancel();
+        };
+        tokio::join!(watcher.watch(), story);
+        assert_eq!(observer(&scene).await, None);
+        let text = metrics.render(&progress).unwrap();
+        assert!(text.contains("observer_active{database=\"shop\",container=\"orders\"} 0\n"), "{text}");
+        assert!(
+            !text.contains("range_lag_seconds{")
+                && text.contains("observer_failures_total{database=\"shop\",container=\"orders\"} 0\n")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_an_outage_the_lag_grows_on_and_ranges_are_not_shown_for_ever() {
+        let Watched { watcher, progress, metrics, scene } = watched().await;
+        let drain = watcher.drain.clone();
+        let lag = || {
+            let text = metrics.render(&progress).unwrap();
+            let lag = text
+                .lines()
+                .find_map(|line| line.strip_prefix("cosmirror_lag_seconds{")?.rsplit_once(' ')?.1.parse().ok());
+            (lag.unwrap_or(f64::NAN), text.contains("range_lag_seconds{"))
+        };
+        let story = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(lag(), (11.0, true));
+            scene.feed.down.store(true, std::sync::atomic::Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert_eq!(lag(), (41.0, true));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(lag(), (101.0, false), "by now another replica may observe");
+            scene.feed.down.store(false, std::sync::atomic::Ordering::Relaxed);
+            tokio::time::sleep(config::Leases::default().acquire_interval).await;
+            assert!(lag().0 < 30.0 && lag().1);
+            drain.cancel();
+        };
+        tokio::join!(watcher.watch(), story);
     }
 }

@@ -1,4 +1,5 @@
-//! What the ranges of one container report, gathered for health, metrics and `--once`.
+//! What the ranges of one container report, and what the leases say of those that others follow, gathered for health, metrics and
+//! `--once`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub(super) struct Board {
     progress: ContainerProgress,
     mode: FeedMode,
     ranges: Mutex<BTreeMap<EpkRange, Report>>,
+    /// What the leases of all ranges said last. Those that are followed here know better.
+    told: Mutex<Vec<RangeState>>,
     expected: Mutex<Option<usize>>,
     caught_up: watch::Sender<bool>,
     window: watch::Sender<Window>,
@@ -34,6 +37,7 @@ impl Board {
             progress,
             mode,
             ranges: Mutex::default(),
+            told: Mutex::default(),
             expected: Mutex::default(),
             caught_up: watch::Sender::new(false),
             window: watch::Sender::new(Window::default()),
@@ -44,6 +48,12 @@ impl Board {
     pub(super) fn expect(&self, ranges: Option<usize>, all_elsewhere: bool) {
         self.progress.followed_elsewhere(all_elsewhere);
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = ranges;
+        self.settle();
+    }
+
+    /// What the leases of all ranges say: the window is the whole container's, whoever follows it.
+    pub(super) fn told(&self, states: Vec<RangeState>) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = states;
         self.settle();
     }
 
@@ -76,8 +86,10 @@ impl Board {
         let ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = *self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         let all = expected == Some(ranges.len()) && ranges.values().all(|r| r.caught_up);
-        let states: Vec<RangeState> = ranges.values().map(|r| r.state.clone()).collect();
-        drop(ranges);
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let elsewhere = told.iter().filter(|state| !ranges.contains_key(&state.range));
+        let states: Vec<RangeState> = ranges.values().map(|r| &r.state).chain(elsewhere).cloned().collect();
+        drop((ranges, told));
         let window = Window::of(&states, FeedMode::LatestVersion.as_str());
         self.progress.set_window(window.from, window.until);
         self.window.send_if_modified(|current| {

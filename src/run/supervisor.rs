@@ -3,7 +3,7 @@
 //!
 //! A round takes what is free, asks for what is missing to an equal share, hands over what others ask for, and looks whether the leases
 //! still tile the key space. The next one comes after `leases.acquire_interval`, earlier where the first lease of another replica runs
-//! out, where something was asked for, and after a range has ended; there is a pause on every path. The failure table decides what
+//! out, where one is about to change hands, and after a range has ended; there is a pause on every path. The failure table decides what
 //! an ended range means: a lost lease is taken again when it is free, a range that was given up rests and its reason stands in
 //! `/readyz`, and a bug ends the process.
 
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cosmirror_formats::records::RangeState;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -23,7 +24,9 @@ use crate::failure::{Action, Failure, Kind};
 use crate::feed::PhysicalRange;
 use crate::leases::acquire::{Acquirer, Owned, Round};
 use crate::leases::keeper::Kept;
-use crate::leases::{range_of, required_range_of, succession};
+use crate::leases::live::range_state;
+use crate::leases::{Standing, range_of, required_range_of, succession};
+use crate::mirror::checkpoint::RangeProgress;
 use crate::mirror::describe;
 use crate::mirror::write::Halt;
 use crate::retry::{Backoff, jittered};
@@ -32,8 +35,19 @@ use crate::retry::{Backoff, jittered};
 const GIVEN_UP_REST: Duration = Duration::from_secs(30);
 /// Shortest pause between two rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-/// Pause between rounds while a lease that was asked for is not ours yet.
+/// Pause between rounds while a lease is about to change hands.
 const WAITING_PAUSE: Duration = Duration::from_secs(1);
+
+/// The states of all ranges as their leases tell them.
+fn states(container: &Container, leases: &[Standing], physical: &[PhysicalRange]) -> Vec<RangeState> {
+    let (rid, mode) = (&container.feed().container().rid.clone(), container.settings().feed);
+    let state = |standing: &Standing| {
+        let range = range_of(&standing.lease, physical)?;
+        let progress = RangeProgress::from_lease(&standing.lease, "", standing.written);
+        Some(range_state(rid, mode, &range, progress))
+    };
+    leases.iter().filter_map(state).collect()
+}
 
 /// Supervises one container.
 pub(super) struct Supervisor {
@@ -51,7 +65,7 @@ impl Supervisor {
     pub(super) fn new(container: Container) -> Self {
         let container = Arc::new(container);
         let shared = container.shared();
-        let acquirer = Acquirer::new(shared.owner.clone(), shared.leases.expiration, container.name(), shared.once);
+        let acquirer = Acquirer::new(shared.owner.clone(), &shared.leases, container.name(), shared.once);
         let (running, tiling) = (FuturesUnordered::new(), Tiling::default());
         Self { acquirer, tiling, running, followed: BTreeMap::new(), resting: BTreeMap::new(), container }
     }
@@ -142,6 +156,7 @@ impl Supervisor {
             }
         }
         let pause = self.pause(&round);
+        container.board().told(states(&container, &round.leases, &physical));
         let Round { taken, leases, held_elsewhere, free, .. } = round;
         for owned in taken {
             let under_way = range_of(&owned.standing.lease, &physical)

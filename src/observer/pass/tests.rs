@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ const EXPIRATION: Duration = Duration::from_secs(60);
 
 /// What a range's feed answers.
 #[derive(Clone)]
-enum Answer {
+pub(in crate::observer) enum Answer {
     /// An entry of this LSN, while the range stands at another.
     Entry {
         first: u64,
@@ -32,10 +33,12 @@ enum Answer {
 }
 
 /// A feed of two ranges that answers as it is told and keeps the positions it was asked for.
-struct Scripted {
+pub(in crate::observer) struct Scripted {
     source: SourceContainer,
     answers: HashMap<(String, &'static str), Answer>,
     asked: std::sync::Mutex<Vec<(String, FeedMode, Position)>>,
+    /// Whether the service cannot be reached.
+    pub(in crate::observer) down: AtomicBool,
 }
 
 #[async_trait]
@@ -86,6 +89,9 @@ impl ChangeFeed for Scripted {
     }
 
     async fn service_time(&self) -> Result<i64, Failure> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(Failure::new(Kind::Transient, "down"));
+        }
         Ok(WRITTEN + 10)
     }
 }
@@ -93,14 +99,14 @@ impl ChangeFeed for Scripted {
 const ALL: FeedMode = FeedMode::AllVersionsAndDeletes;
 const LATEST: FeedMode = FeedMode::LatestVersion;
 
-struct Scene {
+pub(in crate::observer) struct Scene {
     documents: Arc<MemoryDocuments>,
-    leases: LeaseStore,
-    feed: Scripted,
+    pub(in crate::observer) leases: Arc<LeaseStore>,
+    pub(in crate::observer) feed: Arc<Scripted>,
 }
 
 impl Scene {
-    fn new(answers: &[(&str, FeedMode, Answer)]) -> Self {
+    pub(in crate::observer) fn new(answers: &[(&str, FeedMode, Answer)]) -> Self {
         let documents = Arc::new(MemoryDocuments::default());
         let shared = Arc::clone(&documents) as Arc<dyn Documents>;
         let leases = LeaseStore::new(shared, "p".to_owned(), &["/id".to_owned()], HostClock::default()).unwrap();
@@ -109,11 +115,12 @@ impl Scene {
             SourceContainer { rid: "rid".to_owned(), key, key_paths: Vec::new(), settings: serde_json::Value::Null };
         let answers =
             answers.iter().map(|(min, mode, answer)| (((*min).to_owned(), mode.as_str()), answer.clone())).collect();
-        Self { documents, leases, feed: Scripted { source, answers, asked: std::sync::Mutex::default() } }
+        let feed = Scripted { source, answers, asked: std::sync::Mutex::default(), down: AtomicBool::default() };
+        Self { documents, leases: Arc::new(leases), feed: Arc::new(feed) }
     }
 
     /// Adds a lease; `more` are further fields as JSON, each with a comma before it.
-    async fn lease(self, id: &str, min: &str, max: &str, more: &str) -> Self {
+    pub(in crate::observer) async fn lease(self, id: &str, min: &str, max: &str, more: &str) -> Self {
         let id = format!("p..{id}");
         let text = format!(
             r#"{{"id":"{id}","LeaseToken":"0","FeedRange":{{"Range":{{"min":"{min}","max":"{max}"}}}}{more}}}"#
@@ -124,12 +131,12 @@ impl Scene {
     }
 
     async fn observe(&self, mode: FeedMode) -> Observation {
-        let subject = Subject { leases: &self.leases, feed: &self.feed, mode, expiration: EXPIRATION };
+        let subject = Subject { leases: &self.leases, feed: self.feed.as_ref(), mode, expiration: EXPIRATION };
         subject.observe().await.unwrap()
     }
 }
 
-fn followed(watermark: i64) -> String {
+pub(in crate::observer) fn followed(watermark: i64) -> String {
     format!(
         r#","Owner":"me","ContinuationToken":"\"4\"","properties":{{"cosmirror.since":"1","cosmirror.watermark":"{watermark}"}}"#
     )
@@ -203,7 +210,7 @@ async fn a_lease_that_gives_way_to_its_parts_counts_for_nothing() {
     let seen = scene.observe(ALL).await;
     assert_eq!(seen.holes, [EpkRange::new("20", "FF")], "the rest of it has no lease of its own yet");
     let mut scene = scene.lease("2", "20", "FF", ",\"Owner\":null").await;
-    scene.feed.answers.insert((String::new(), ALL.as_str()), gone);
+    Arc::get_mut(&mut scene.feed).unwrap().answers.insert((String::new(), ALL.as_str()), gone);
     let seen = scene.observe(ALL).await;
     assert_eq!(
         seen.ranges.iter().filter(|range| range.giving_way).map(|range| &*range.lease).collect::<Vec<_>>(),
@@ -220,7 +227,7 @@ async fn owners_that_stopped_renewing_and_what_they_say_of_themselves_are_told()
     let scene = scene.lease("3", "30", "FF", well).await;
     let subject = Subject {
         leases: &scene.leases,
-        feed: &scene.feed,
+        feed: scene.feed.as_ref(),
         mode: LATEST,
         // Written 10 s ago.
         expiration: Duration::from_secs(9),

@@ -114,7 +114,6 @@ pub(super) async fn travel<T: Send + 'static>(
             };
             match trip.fate {
                 Fate::Silent => return keep_silent(answer).await,
-                // Only what the service would have done is lost; a refusal that never arrives is another way to be slow.
                 Fate::Reset => return drop(answer),
                 _ => {}
             }

@@ -107,14 +107,14 @@ pub(super) fn put_done(world: &mut World, who: &str, put: &Put) {
 fn follows(world: &World, document: usize, version: &Version, put: &Put) -> Result<usize, String> {
     let doc = &world.documents[document];
     let identity = version.identity();
-    let is_it = |place: &usize| {
-        let change = &world.log[*place];
+    let is_it = |&place: &usize| {
+        let change = &world.log[place];
         match &version.etag {
             Some(etag) => change.etag == *etag,
             None => change.op == Op::Delete && Some(change.lsn) == version.lsn,
         }
     };
-    let Some(nth) = doc.changes.iter().position(|place| is_it(place)) else {
+    let Some(nth) = doc.changes.iter().position(is_it) else {
         return Err(format!("{identity} is no version of it"));
     };
     let place = doc.changes[nth];

@@ -5,25 +5,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::network::{Climate, Weather};
-use super::oracle;
 use super::process::{Life, Process, Setup};
 use super::world::{Service, World};
 use crate::config;
 use crate::failure::{Action, Failure};
 
+mod quiet;
+
 /// How long a replica may take to drain before it is killed.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
-/// How long after the last disturbance everything must be as it should.
-const SETTLING_MAX: Duration = Duration::from_secs(400);
-/// What following a range again may take beyond the lease's expiration and a look for free leases: the service's whole seconds, and
-/// calm requests.
-const TAKING_MAX: Duration = Duration::from_secs(4);
-/// Looks for leases within which the shares must be equal, and then for which they must stay so.
-const BALANCING_INTERVALS_MAX: u32 = 8;
-const BALANCED_INTERVALS: u32 = 3;
 const REPLICAS_MAX: usize = 5;
 const RANGES_MAX: usize = 32;
 
@@ -105,10 +98,12 @@ impl Script {
     fn plan(&mut self, world: &mut World) {
         let length = Duration::from_secs(world.random.u64(60..=240));
         let replicas = world.random.usize(1..=REPLICAS_MAX);
+        // The container is in use before anybody follows it.
+        let lead = world.up_to(Duration::from_secs(6));
         for _ in 0..replicas {
             // All at once, or one after the other.
             let spread = if world.random.bool() { Duration::from_millis(50) } else { length / 2 };
-            let when = world.up_to(spread);
+            let when = lead + world.up_to(spread);
             self.at(when, Event::Start);
         }
         self.at(Duration::ZERO, Event::Commit);
@@ -139,7 +134,7 @@ impl Script {
         }
         // Splits and merges while the first replica finds its way.
         if world.chance(40) {
-            let when = world.up_to(Duration::from_secs(3));
+            let when = lead + world.up_to(Duration::from_secs(3));
             self.at(when, Event::Split);
         }
     }
@@ -156,15 +151,7 @@ impl Script {
 
     async fn acts(&mut self) {
         self.disturb().await;
-        self.calm_down();
-        self.settle(SETTLING_MAX, "settling").await;
-        self.lose_one().await;
-        if self.service.world().chance(30) {
-            self.start();
-        }
-        self.settle(SETTLING_MAX, "settling again").await;
-        self.balance().await;
-        self.drain().await;
+        self.come_to_an_end().await;
     }
 
     async fn disturb(&mut self) {
@@ -284,122 +271,6 @@ impl Script {
             self.service.world().violated(format!("{name} ended: {:?} {failure}", failure.kind));
         }
         true
-    }
-
-    /// From here on nothing disturbs.
-    fn calm_down(&mut self) {
-        self.agenda.clear();
-        for process in &self.processes {
-            process.life.spare();
-            process.life.thaw();
-            if process.drain.is_cancelled() {
-                process.life.crash();
-            }
-        }
-        self.service.world().note(|| "calm".to_owned());
-        self.service.world().weather = Weather::calm();
-        if self.live().is_empty() {
-            self.start();
-        }
-    }
-
-    /// The names of the processes that are neither gone nor leaving.
-    fn live(&self) -> Vec<String> {
-        let live = self.processes.iter().filter(|process| process.is_live());
-        live.map(|process| process.life.name.to_string()).collect()
-    }
-
-    /// Waits until everything is as it must be.
-    async fn settle(&mut self, patience: Duration, what: &str) {
-        let begun = Instant::now();
-        loop {
-            self.tick().await;
-            let unsettled = oracle::unsettled(&self.service.world(), Some(&self.live()));
-            let Some(why) = unsettled else { return };
-            if begun.elapsed() > patience {
-                self.service.world().violated(format!("{what} takes more than {} s: {why}", patience.as_secs()));
-                return;
-            }
-        }
-    }
-
-    async fn tick(&mut self) {
-        sleep(Duration::from_secs(1)).await;
-        self.reap().await;
-        let now = self.begun.elapsed();
-        while self.agenda.first_key_value().is_some_and(|((when, _), _)| *when <= now) {
-            if let Some((_, event)) = self.agenda.pop_first() {
-                self.happen(event, now);
-            }
-        }
-    }
-
-    /// One of several replicas crashes; the others must have its ranges in time.
-    async fn lose_one(&mut self) {
-        if self.live().len() < 2 {
-            return;
-        }
-        let Some(place) = self.processes.iter().position(Process::is_live) else { return };
-        let process = self.processes.remove(place);
-        let name = process.life.name.clone();
-        process.life.crash();
-        self.service.world().note(|| format!("crash {name}"));
-        for _ in 0..5 {
-            commit(&mut self.service.world());
-        }
-        let patience = self.setup.leases.expiration + self.setup.leases.acquire_interval + TAKING_MAX;
-        let crashed = self.begun.elapsed();
-        loop {
-            let world = self.service.world();
-            let Some(why) = oracle::unowned(&world, Some(&self.live())) else { return };
-            let since = oracle::last_renewal(&world, &name).map_or(crashed, |renewed| renewed.max(crashed));
-            drop(world);
-            if self.begun.elapsed() > since + patience {
-                let what = format!("{} s after the crash of {name}: {why}", patience.as_secs());
-                return self.service.world().violated(what);
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
-    }
-
-    /// The replicas' shares must become equal, but for one lease, and then stay as they are. What a replica asked for by an old list
-    /// may still be handed over for a while.
-    async fn balance(&mut self) {
-        let interval = self.setup.leases.acquire_interval;
-        let begun = Instant::now();
-        let mut since = begun;
-        while since.elapsed() < interval * BALANCED_INTERVALS {
-            if let Some(why) = self.unbalanced() {
-                since = Instant::now();
-                if begun.elapsed() > interval * BALANCING_INTERVALS_MAX {
-                    let seconds = begun.elapsed().as_secs();
-                    return self.service.world().violated(format!("the shares differ after {seconds} s: {why}"));
-                }
-            }
-            self.tick().await;
-        }
-    }
-
-    fn unbalanced(&self) -> Option<String> {
-        oracle::unbalanced(&self.service.world(), &self.live())
-    }
-
-    /// Every replica leaves; every lease must be free.
-    async fn drain(&mut self) {
-        for process in &self.processes {
-            process.drain.cancel();
-        }
-        let begun = Instant::now();
-        while !self.processes.is_empty() {
-            if begun.elapsed() > DRAIN_DEADLINE {
-                self.service.world().violated(format!("draining takes more than {} s", DRAIN_DEADLINE.as_secs()));
-            }
-            self.tick().await;
-        }
-        let mut world = self.service.world();
-        if let Some(why) = oracle::unsettled(&world, Some(&[])) {
-            world.violated(format!("in the end: {why}"));
-        }
     }
 }
 

@@ -77,7 +77,7 @@ async fn the_demonstration_shows_its_addresses_and_commands_that_work_until_it_i
     let metrics = http.get(demo.told("Health and metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("cosmirror_versions_written_total"), "{metrics}");
     let commands = demo.commands();
-    assert_eq!(commands.len(), 3, "{}", demo.printed);
+    assert_eq!(commands.len(), 4, "{}", demo.printed);
     for command in commands {
         demo.ask(&command.iter().map(String::as_str).collect::<Vec<_>>()).await;
     }

@@ -180,6 +180,17 @@ async fn a_replica_takes_the_observers_place_over_from_one_that_was_killed() {
     world.more_requests("cosmos", "item-write", 10).await;
     observes(&heir, false).await;
     observes(&admin, true).await;
+    // Each follows a part of the ranges, and both know from when to when the whole container can be restored.
+    for replica in [&admin, &heir] {
+        eventually("the window of the whole container", async || {
+            let metrics = metrics(&world, replica).await;
+            let shown = |name: &str| value(&metrics, name, None).filter(|shown| *shown > 0.0);
+            let owned = shown("leases_owned")?;
+            let from = shown("restorable_from_timestamp_seconds")?;
+            (owned < 3.0 && shown("restorable_until_timestamp_seconds")? >= from).then_some(())
+        })
+        .await;
+    }
     // Asleep for longer than its document lives, and awake again.
     first.signal("STOP").await;
     observes(&heir, true).await;
