@@ -35,6 +35,7 @@ mod run;
 mod show;
 mod status;
 mod table;
+mod verify;
 
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
@@ -94,6 +95,8 @@ enum Command {
     /// Look at changes that could not be stored, and replay them
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Compare source and mirror, and repair what differs
+    Verify(args::VerifyArgs),
     /// Run local Cosmos and Blob endpoints, in memory
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
@@ -110,7 +113,9 @@ impl Command {
         match self {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
-            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) => true,
+            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) | Self::Verify(_) => {
+                true
+            }
             Self::Health(health) => health.url.is_none(),
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
         }
@@ -130,6 +135,7 @@ impl Command {
             | Self::Restore(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
+            | Self::Verify(_)
             | Self::Health(_)
             | Self::Config(_) => false,
         }
@@ -244,6 +250,7 @@ impl Cli {
             Command::Restore(args) => restore::run(&args, &context).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
+            Command::Verify(args) => verify::run(&args, &context).await,
             Command::Health(args) => health::run(args, context).await,
             Command::Config(ConfigCommand::Show) => config_show::run(context).await,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use azure_core::http::{StatusCode, Url};
 use azure_data_cosmos_driver::driver::CosmosDriverRuntime;
 use azure_data_cosmos_driver::models::{
-    AccountReference, ContainerReference, CosmosOperation, DatabaseReference, PartitionKey as DriverKey,
+    AccountReference, ContainerReference, CosmosOperation, DatabaseReference, FeedRange, PartitionKey as DriverKey,
     PartitionKeyValue, ResponseBody,
 };
 use azure_data_cosmos_driver::options::{
@@ -54,6 +54,14 @@ pub struct Resolved {
     pub reference: ContainerReference,
     /// What is known of it.
     pub source: SourceContainer,
+}
+
+impl Resolved {
+    /// Where a partition key stands among the effective ones, in upper-case hex.
+    pub fn effective_key(&self, key: &PartitionKey) -> Result<String, Failure> {
+        let range = FeedRange::for_partition(driver_key(key)?, self.reference.partition_key_definition());
+        Ok(range.min_inclusive().to_hex())
+    }
 }
 
 impl Account {

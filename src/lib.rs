@@ -7,6 +7,9 @@
 //! **The way of a restored document** ([`restore`]): [`history`] reads which versions exist, from listings with metadata → `plan`
 //! says, without I/O, what a restore would do → `apply` does it, guarded by etags → `verify` reads back and compares.
 //!
+//! **The comparison of both** ([`reconcile`]): what the source holds beside what the mirror's newest versions say, drift told from what is
+//! still on its way, and repaired conditionally.
+//!
 //! | module | what it is |
 //! |---|---|
 //! | [`config`] | settings as data: file < environment < flag, every fault reported |
@@ -32,10 +35,12 @@ pub mod leases;
 pub mod mirror;
 pub mod observer;
 pub mod pace;
+pub mod reconcile;
 pub mod records;
 pub mod replay;
 pub mod restore;
 pub mod retry;
 pub mod run;
+mod spool;
 pub mod store;
 pub mod time;

@@ -35,7 +35,6 @@ mod plan;
 mod record;
 mod report;
 mod select;
-mod spool;
 #[cfg(test)]
 mod tests;
 mod unseen;

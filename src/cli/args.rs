@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::partition_key::KeyValue;
 use jiff::Timestamp;
@@ -244,6 +244,45 @@ pub struct DeadLettersReplayArgs {
     pub dry_run: bool,
 }
 
+/// What `verify` compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum VerifyMode {
+    /// Which documents there are, by their etags
+    #[default]
+    Presence,
+    /// That, and the stored bytes against their hash
+    Hash,
+    /// That, and their content against the source's
+    Full,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// What is compared
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub mode: VerifyMode,
+    /// Compare only a part of the documents, such as 5% or 0.05; each time the same ones
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub sample: Option<f64>,
+    /// Put right what is missing, stale or extra in the mirror
+    #[arg(long)]
+    pub repair: bool,
+    /// How many differing documents to tell one by one, of each container
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub list: usize,
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+}
+
+/// Reads a share: above 0 and at most 1, or a percentage.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.trim().parse::<f64>().ok().map(|number| number / whole);
+    share.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| "neither a share such as 0.05 nor 5%".to_owned())
+}
+
 /// Reads an instant: RFC 3339, or relative to now such as `-2h`.
 pub fn instant(text: &str) -> Result<Timestamp, String> {
     let Some(before_now) = text.strip_prefix('-') else {
@@ -301,6 +340,14 @@ mod tests {
         assert_eq!(one.key.key().unwrap().to_json(), serde_json::json!(["x", "-y"]));
         assert!(restore(&["--pk-json", "7", "--at", "-1h"]).unwrap().key.key().is_some());
         assert!(restore(&["--all", "--at", "-1h"]).unwrap().key.key().is_none());
+    }
+
+    #[test]
+    fn a_share_is_a_number_or_a_percentage() {
+        assert_eq!([share("0.05"), share("5%"), share("1"), share("100%")], [Ok(0.05), Ok(0.05), Ok(1.0), Ok(1.0)]);
+        for text in ["0", "-1", "1.1", "101%", "%", "x", "NaN"] {
+            assert!(share(text).is_err(), "{text}");
+        }
     }
 
     #[test]

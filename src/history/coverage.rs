@@ -9,6 +9,7 @@ use super::MirrorReader;
 use crate::config::FeedMode;
 use crate::failure::{CommandError, Exit, Failure};
 use crate::leases::live;
+use crate::mirror::gap;
 use crate::records;
 use crate::store::VersionStore;
 
@@ -54,7 +55,7 @@ impl Coverage {
                 state.backfilled = state.backfilled.or(newer.backfilled);
             }
         }
-        let gaps = records::all(store, &paths.gaps(), RECORDS_MAX, |_, gap: Gap| gap).await?;
+        let gaps = gap::all(store, paths).await?;
         Ok(Self { window: Window::of(&states, FeedMode::LatestVersion.as_str()), gaps })
     }
 

@@ -10,15 +10,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use cosmirror_formats::Op;
+use cosmirror_formats::{Op, Version};
 
 use super::Entry;
 
 /// The entries in source order, each identity once. `entries` come in the store's order, oldest first.
 pub(crate) fn source_order(entries: Vec<Entry>) -> Vec<Entry> {
-    let (tombstones, others): (Vec<Entry>, Vec<Entry>) = distinct(entries)
-        .into_iter()
-        .partition(|entry| entry.version.op == Op::Reconcile && entry.version.is_tombstone());
+    let (tombstones, others): (Vec<Entry>, Vec<Entry>) =
+        distinct(entries).into_iter().partition(|entry| is_of_reconciliation(&entry.version));
     let known = |identity: &Option<String>| {
         identity.as_ref().is_some_and(|identity| others.iter().any(|other| other.version.identity() == *identity))
     };
@@ -32,6 +31,12 @@ pub(crate) fn source_order(entries: Vec<Entry>) -> Vec<Entry> {
         ordered.insert(at, tombstone);
     }
     ordered
+}
+
+/// Whether a tombstone was written by a reconciliation: the feed's own tell when the document was deleted, not since when it may
+/// have been.
+fn is_of_reconciliation(version: &Version) -> bool {
+    version.is_tombstone() && (version.op == Op::Reconcile || version.after.is_some())
 }
 
 /// The first entry of each identity: a put that was repeated after a lost answer may have stored a version twice. That one
@@ -129,6 +134,13 @@ mod tests {
         tombstone.version.op = Op::Reconcile;
         tombstone.version.prev = Some("v0".to_owned());
         let ordered = source_order(vec![entry("v0", 10, Some(1)), tombstone.clone(), entry("v1", 90, Some(7))]);
+        assert_eq!(ordered[1], tombstone);
+        assert_eq!(names(&ordered)[2], "v1");
+        tombstone.version.op = Op::Delete;
+        tombstone.version.after = Some(50);
+        let mut elsewhere = entry("v1", 90, Some(1));
+        elsewhere.version.lineage = "m".to_owned();
+        let ordered = source_order(vec![entry("v0", 10, Some(1)), tombstone.clone(), elsewhere]);
         assert_eq!(ordered[1], tombstone);
         assert_eq!(names(&ordered)[2], "v1");
     }

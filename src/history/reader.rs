@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cosmirror_formats::records::{ContainerRecord, DeadLetter};
+use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
 use futures::TryStreamExt as _;
@@ -13,6 +13,7 @@ use super::groups::document_of;
 use super::{DocumentHistory, Entry, Place, groups};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
+use crate::mirror::gap;
 use crate::records::read;
 use crate::retry::persist;
 use crate::store::{Listing, VersionStore};
@@ -27,6 +28,8 @@ pub struct MirrorReader {
     pub record: ContainerRecord,
     /// The source it was made from, where that may be asked for newer states; the mirror is complete without it.
     pub source: Option<(Config, config::Container)>,
+    /// Every gap it records, ended ones included.
+    gaps: Vec<Gap>,
     pub(crate) letters: Letters,
 }
 
@@ -36,13 +39,16 @@ impl MirrorReader {
         let record = described(store.as_ref(), &paths).await?;
         let definition = key_definition(&record);
         let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
-        Ok(Self { store, paths, record, source: None, letters })
+        let gaps = gap::all(store.as_ref(), &paths).await?;
+        Ok(Self { store, paths, record, source: None, gaps, letters })
     }
 
-    /// Whether the source is followed in a mode whose feed gives no deletes.
-    pub fn misses_deletes(&self) -> bool {
+    /// Whether a delete between these two instants may have been missed: the feed of the mode gives none, or a gap begins there. A gap
+    /// ends when what exists was read again, which does not tell what had been deleted.
+    pub fn may_miss_delete(&self, since: i64, at: i64) -> bool {
         let modes = self.record.generations.last().map(|generation| generation.modes.as_slice()).unwrap_or_default();
-        modes.last().is_some_and(|mode| mode == config::FeedMode::LatestVersion.as_str())
+        let latest_version = modes.last().is_some_and(|mode| mode == config::FeedMode::LatestVersion.as_str());
+        latest_version || self.gaps.iter().any(|gap| since < gap.from && gap.from <= at)
     }
 
     /// The properties of the source container, as the mirror last saw them.

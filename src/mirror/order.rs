@@ -25,13 +25,17 @@ pub struct Known {
 
 impl Known {
     /// What is known after `version` became current under `etag`.
+    ///
+    /// A reconciliation's tombstone stands for its time only as the end of an interval: the document may have come back before it,
+    /// so what comes next is held against the interval's start.
     pub fn new(etag: String, version: &Version) -> Self {
+        let vanished_after = version.after.filter(|_| version.is_tombstone());
         Self {
             etag,
             identity: version.identity(),
             lineage: version.lineage.clone(),
             lsn: version.lsn,
-            ts: version.ts,
+            ts: vanished_after.unwrap_or(version.ts),
             exists: !version.is_tombstone(),
         }
     }
@@ -138,6 +142,17 @@ mod tests {
         assert_eq!(decide(Some(&stored), &version("m", Some(1), 101, Some("e6"))), Decision::Put);
         assert_eq!(decide(Some(&stored), &version("m", Some(9), 99, Some("e6"))), Decision::Older);
         assert_eq!(decide(Some(&stored), &version("l", None, 100, Some("e6"))), Decision::Open);
+    }
+
+    /// A document vanished between 100 and 200 and was created again at 150; a reconciliation's tombstone was stored first.
+    #[test]
+    fn what_came_back_before_the_end_of_a_reconciliations_interval_is_put_on_its_tombstone() {
+        let tombstone = Version { after: Some(100), ..version("l", None, 200, None) };
+        let stored = Known::new("blob".to_owned(), &tombstone);
+        assert_eq!(decide(Some(&stored), &version("l", Some(9), 150, Some("e9"))), Decision::Put);
+        assert_eq!(decide(Some(&stored), &version("m", Some(1), 150, Some("e9"))), Decision::Put);
+        assert_eq!(decide(Some(&stored), &version("l", Some(5), 90, Some("e5"))), Decision::Older);
+        assert_eq!(decide(Some(&stored), &tombstone), Decision::Stored);
     }
 
     #[test]

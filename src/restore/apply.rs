@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{Action, Step};
 use super::record::Recorder;
 use super::report::Report;
-use super::spool::Spool;
 use super::{DOCUMENTS_AT_ONCE, Restore};
 use crate::failure::{Failure, Kind};
 use crate::history::client_text;
 use crate::retry::persist;
+use crate::spool::Spool;
 
 /// A write that was done.
 #[derive(Debug, Serialize, Deserialize)]

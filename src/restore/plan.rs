@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::NOTES_MAX;
-use super::spool::Spool;
 use crate::failure::Failure;
 use crate::history::Place;
+use crate::spool::Spool;
 
 /// What a document should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use futures::stream::{self, TryStreamExt as _};
 
 use super::apply::Done;
 use super::report::Report;
-use super::spool::Spool;
 use super::{DOCUMENTS_AT_ONCE, Restore};
 use crate::failure::{Failure, Kind};
 use crate::history::client_text;
 use crate::retry::persist;
+use crate::spool::Spool;
 
 enum Seen {
     Equal,

@@ -24,7 +24,7 @@ const HISTORY_LINES: usize = 150;
 /// The tests run in parallel by parts.
 const PARTS: u64 = 4;
 /// Seeds of one part, unless `COSMIRROR_TEST_SEEDS` asks for another number of all.
-const SEEDS_PER_PART: u64 = 130;
+const SEEDS_PER_PART: u64 = 125;
 const FENCED_SEEDS: [u64; 6] = [8, 49, 53, 67, 139, 143];
 const CONDITIONAL_SEEDS: [u64; 6] = [0, 10, 15, 28, 41, 43];
 

@@ -31,6 +31,7 @@ mod ranges;
 mod rivals;
 mod traffic;
 mod transactions;
+mod verify;
 mod wire;
 mod world;
 

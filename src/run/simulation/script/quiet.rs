@@ -12,8 +12,8 @@ use super::{DRAIN_DEADLINE, Script, commit};
 
 /// How long after the last disturbance everything must be as it should.
 const SETTLING_MAX: Duration = Duration::from_secs(400);
-/// What following a range again may take beyond the lease's expiration and a look for free leases: the service's whole seconds, and
-/// calm requests.
+/// What following a range again may take beyond the lease's expiration where the look for free leases is shorter than that: the
+/// service's whole seconds, and calm requests.
 const TAKING_MAX: Duration = Duration::from_secs(4);
 /// Looks for leases within which the shares must be equal, and then for which they must stay so.
 const BALANCING_INTERVALS_MAX: u32 = 8;
@@ -95,7 +95,7 @@ impl Script {
         for _ in 0..5 {
             commit(&mut self.service.world());
         }
-        let patience = self.setup.leases.expiration + self.setup.leases.acquire_interval + TAKING_MAX;
+        let patience = self.setup.leases.expiration + self.setup.leases.acquire_interval.max(TAKING_MAX);
         let crashed = self.begun.elapsed();
         loop {
             let (unowned, renewed) = {

@@ -14,27 +14,27 @@ use crate::failure::{Failure, Kind};
 
 /// Values in the order in which they were pushed.
 #[derive(Debug)]
-pub(super) struct Spool<T> {
+pub(crate) struct Spool<T> {
     file: BufWriter<File>,
     count: u64,
     items: PhantomData<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Spool<T> {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let file = BufWriter::new(tempfile::tempfile().map_err(|error| unusable(&error))?);
         Ok(Self { file, count: 0, items: PhantomData })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.count
     }
 
-    pub(super) fn push(&mut self, item: &T) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, item: &T) -> Result<(), Failure> {
         let written = serde_json::to_writer(&mut self.file, item).map_err(std::io::Error::from);
         written.and_then(|()| self.file.write_all(b"\n")).map_err(|error| unusable(&error))?;
         self.count += 1;
@@ -42,7 +42,7 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     }
 
     /// Reads all items from the first.
-    pub(super) fn read(&mut self) -> Result<impl Iterator<Item = Result<T, Failure>> + use<T>, Failure> {
+    pub(crate) fn read(&mut self) -> Result<impl Iterator<Item = Result<T, Failure>> + use<T>, Failure> {
         let rewound = self.file.flush().and_then(|()| self.file.get_mut().seek(SeekFrom::Start(0)));
         let file = rewound.and_then(|_| self.file.get_ref().try_clone()).map_err(|error| unusable(&error))?;
         Ok(BufReader::new(file).lines().map(|line| {
@@ -53,7 +53,7 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
 }
 
 fn unusable(error: &std::io::Error) -> Failure {
-    Failure::new(Kind::Internal, format!("the temporary file of this restore is not usable: {error}"))
+    Failure::new(Kind::Internal, format!("a temporary file is not usable: {error}"))
         .remedy("make room in the temporary directory, or name another with TMPDIR")
 }
 
