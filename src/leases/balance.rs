@@ -7,7 +7,7 @@
 //!
 //! A replica that owns nothing shows itself by asking; one that neither owns nor asks is not counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Leases asked for in one round. Each hand-over interrupts following for a moment.
@@ -124,12 +124,6 @@ impl Fleet {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(container.to_owned(), seats.to_vec());
         all.iter().filter(|(name, _)| *name != container).flat_map(|(_, seats)| seats.clone()).collect()
-    }
-
-    /// The replicas that any container's leases named last.
-    pub fn replicas(&self) -> BTreeSet<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values().flatten().filter_map(|seat| seat.owner.clone()).collect()
     }
 }
 

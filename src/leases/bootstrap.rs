@@ -7,7 +7,7 @@
 use cosmirror_formats::EpkRange;
 use serde_json::{Map, json};
 
-use super::coverage::{Coverage, holes, needs_position, twins};
+use super::coverage::{Coverage, holes, twins};
 use super::lock::Lock;
 use super::parts::{self, cut};
 use super::{LeaseStore, mint_lineage, mode_field, new_lease};
@@ -95,7 +95,7 @@ pub(super) async fn first_progress(
 ) -> Result<RangeProgress, Failure> {
     let mut progress =
         RangeProgress::new(mint_lineage(&feed.container().rid, range), feed.service_time().await?, start.clone());
-    if needs_position(mode) {
+    if mode == FeedMode::AllVersionsAndDeletes {
         let now = feed.read(range, mode, &Position::Now, 1).await?;
         if *start == Start::Beginning {
             progress.backfill = Some(Backfill { token: None, now_lsn: require_lsn(&now.token)? });

@@ -19,7 +19,7 @@ use super::bootstrap::first_progress;
 use super::lock::Lock;
 use super::parts::{self, Part, cut};
 use super::{LeaseStore, Standing, mode_field, new_lease, range_of};
-use crate::config::{self, FeedMode};
+use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, PhysicalRange};
 use crate::mirror::checkpoint::{RangeProgress, lsn_of};
@@ -105,8 +105,8 @@ pub fn repaired_at(gap: &Gap, leases: &[Standing], physical: &[PhysicalRange]) -
 }
 
 impl Coverage<'_> {
-    /// Creates what is missing and removes what is there twice. Gives how many holes there were.
-    pub async fn repair(&self) -> Result<usize, Failure> {
+    /// Creates what is missing and removes what is there twice.
+    pub async fn repair(&self) -> Result<(), Failure> {
         let lock = Lock::wait(self.leases, self.feed).await?;
         let repaired = self.repair_under_lock().await;
         lock.release_after(repaired).await
@@ -116,10 +116,10 @@ impl Coverage<'_> {
     pub async fn try_repair(&self) -> Result<(), Failure> {
         let Some(lock) = Lock::attempt(self.leases, self.feed).await? else { return Ok(()) };
         let repaired = self.repair_under_lock().await;
-        lock.release_after(repaired.map(drop)).await
+        lock.release_after(repaired).await
     }
 
-    async fn repair_under_lock(&self) -> Result<usize, Failure> {
+    async fn repair_under_lock(&self) -> Result<(), Failure> {
         let physical = self.feed.ranges().await?;
         let before = holes(&self.leases.list().await?, &physical);
         // A list is not one instant's: a lease that gives way while it is read may be missing in it, and so may its parts.
@@ -138,7 +138,7 @@ impl Coverage<'_> {
         let mut holes = holes(&leases, &physical);
         holes.retain(|hole| before.iter().any(|other| other.overlaps(hole)));
         if holes.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let states: Vec<RangeState> = self.states().await?;
         for part in cut(&holes, &physical) {
@@ -148,7 +148,7 @@ impl Coverage<'_> {
                 filled => filled?,
             }
         }
-        Ok(holes.len())
+        Ok(())
     }
 
     /// The states of this generation's ranges that nobody took over from.
@@ -230,11 +230,6 @@ impl Coverage<'_> {
         }
         Ok(open)
     }
-}
-
-/// Whether the mode keeps its position from the first day, because its feed has no beginning to go back to.
-pub(super) fn needs_position(mode: FeedMode) -> bool {
-    mode == FeedMode::AllVersionsAndDeletes
 }
 
 #[cfg(test)]
