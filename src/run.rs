@@ -33,6 +33,7 @@ mod board;
 mod container;
 mod observing;
 mod range;
+mod reconciling;
 mod signal;
 #[cfg(test)]
 mod simulation;
@@ -40,6 +41,7 @@ mod supervisor;
 mod tiling;
 
 use container::{Container, Shared};
+use reconciling::Reconciling;
 pub use signal::termination;
 
 /// Memory for pages in flight, over all ranges.
@@ -58,6 +60,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 pub struct RunOptions {
     /// Stop when every range has caught up and all is durable.
     pub once: bool,
+    /// Reconcile every range of the latest-version containers first.
+    pub reconcile: bool,
     /// The name that marks leases as ours; left out, one is made that no other process has.
     pub instance: Option<String>,
 }
@@ -193,8 +197,16 @@ async fn start(
     let mut containers = Vec::new();
     for (settings, resolved) in sources {
         let name = format!("{}/{}", settings.database, settings.container);
-        let feed = Arc::new(CosmosFeed::new(account.clone(), resolved, name));
-        containers.push(Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?);
+        let feed = Arc::new(CosmosFeed::new(account.clone(), resolved.clone(), name));
+        let container = Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?;
+        let of_source = documents(&account, resolved.clone(), &settings.database, &settings.container);
+        containers.push(container.with_reconciling(Reconciling {
+            documents: Arc::new(of_source),
+            effective_key: Arc::new(move |key| resolved.effective_key(key)),
+            // A run that ends when it has caught up reconciles only where it is asked to.
+            interval: if options.once { Duration::ZERO } else { config.reconcile.interval },
+            at_once: options.reconcile,
+        }));
     }
     admin.progress.started();
     Ok(containers)

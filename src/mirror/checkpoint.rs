@@ -19,6 +19,7 @@ const POSITION: &str = "cosmirror.position";
 const BACKFILL_TOKEN: &str = "cosmirror.backfill.token";
 const BACKFILL_NOW: &str = "cosmirror.backfill.now";
 const BACKFILLED: &str = "cosmirror.backfilled";
+const RECONCILED: &str = "cosmirror.reconciled";
 const WATERMARK: &str = "cosmirror.watermark";
 const GAP: &str = "cosmirror.gap";
 const REPAIRED: &str = "cosmirror.repaired";
@@ -64,6 +65,8 @@ pub struct RangeProgress {
     pub backfilled: Option<i64>,
     /// The instant up to which the range is completely mirrored.
     pub watermark: Option<i64>,
+    /// Latest version: up to here it is known what was deleted, by the last complete reconciliation.
+    pub reconciled: Option<i64>,
     /// Where the recorded gap begins that the backfill repairs; none if it repairs none.
     pub gap: Option<i64>,
     /// The last gap of the range that was repaired.
@@ -90,6 +93,7 @@ impl RangeProgress {
             backfill: None,
             backfilled: None,
             watermark: None,
+            reconciled: None,
             gap: None,
             repaired: None,
         }
@@ -139,6 +143,7 @@ impl RangeProgress {
             backfill: now_lsn.map(|now_lsn| Backfill { token: text(BACKFILL_TOKEN).cloned(), now_lsn }),
             backfilled: number(BACKFILLED),
             watermark: number(WATERMARK),
+            reconciled: number(RECONCILED),
             gap: number(GAP),
             repaired: text(REPAIRED).and_then(|text| {
                 let (from, at) = text.split_once('/')?;
@@ -159,6 +164,7 @@ impl RangeProgress {
         set(&mut lease.properties, BACKFILL_NOW, backfill.map(|b| b.now_lsn.to_string()));
         set(&mut lease.properties, BACKFILLED, self.backfilled.map(|at| at.to_string()));
         set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
+        set(&mut lease.properties, RECONCILED, self.reconciled.map(|at| at.to_string()));
         set(&mut lease.properties, GAP, self.gap.map(|at| at.to_string()));
         set(&mut lease.properties, REPAIRED, self.repaired.map(|Repair { from, at }| format!("{from}/{at}")));
     }
@@ -217,6 +223,7 @@ mod tests {
             backfill: Some(Backfill { token: Some("\"3\"".to_owned()), now_lsn: 5 }),
             backfilled: None,
             watermark: Some(90),
+            reconciled: Some(80),
             gap: Some(40),
             repaired: Some(Repair { from: 20, at: 30 }),
         }
