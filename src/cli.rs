@@ -20,10 +20,12 @@ use crate::failure::{CommandError, Exit};
 
 pub mod args;
 mod config_show;
+mod dead_letters;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod gaps;
 mod health;
 mod history;
 mod logging;
@@ -32,11 +34,12 @@ mod restore;
 mod run;
 mod show;
 mod status;
+mod table;
 mod verify;
 
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
-use args::{ConfigCommand, HealthArgs};
+use args::{ConfigCommand, DeadLettersCommand, GapsCommand, HealthArgs};
 pub use output::{Format, Output};
 
 /// Follows the change feed of Azure Cosmos DB containers and keeps every version of every document in a blob.
@@ -86,6 +89,12 @@ enum Command {
     Show(args::ShowArgs),
     /// Put documents back as they were
     Restore(args::RestoreArgs),
+    /// Look at the intervals for which history is incomplete
+    #[command(subcommand)]
+    Gaps(GapsCommand),
+    /// Look at changes that could not be stored, and replay them
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Compare source and mirror, and repair what differs
     Verify(args::VerifyArgs),
     /// Run local Cosmos and Blob endpoints, in memory
@@ -108,7 +117,7 @@ impl Command {
                 true
             }
             Self::Health(health) => health.url.is_none(),
-            Self::Config(_) => true,
+            Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
         }
     }
 
@@ -124,6 +133,8 @@ impl Command {
             | Self::History(_)
             | Self::Show(_)
             | Self::Restore(_)
+            | Self::Gaps(_)
+            | Self::DeadLetters(_)
             | Self::Verify(_)
             | Self::Health(_)
             | Self::Config(_) => false,
@@ -203,7 +214,10 @@ fn choices(containers: &[Container]) -> String {
 /// The command line as read, or the answer to give at once: help, a version, or what is wrong with it.
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, Box<clap::Error>> {
     let command = Cli::command();
-    command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(Box::new)
+    command
+        .try_get_matches_from(dead_letters::with_names(arguments))
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(Box::new)
 }
 
 impl Cli {
@@ -234,6 +248,8 @@ impl Cli {
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,
             Command::Restore(args) => restore::run(&args, &context).await,
+            Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
+            Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
             Command::Health(args) => health::run(args, context).await,
             Command::Config(ConfigCommand::Show) => config_show::run(context).await,
@@ -261,6 +277,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_dead_letter_of_the_first_range_begins_with_a_hyphen_and_flags_stay_flags() {
+        let line = "cosmirror dead-letters replay -FF/1.json --dry-run -05C1/2.json -o json --source db/c -c/dir/file";
+        let cli = parse(line.split(' ').map(OsString::from).collect()).unwrap();
+        let Command::DeadLetters(DeadLettersCommand::Replay(args)) = &cli.command else { panic!("{cli:?}") };
+        assert_eq!(args.names.len(), 2);
+        assert!(args.names[0].ends_with("/-FF/1.json") && args.names[1].ends_with("/-05C1/2.json"), "{args:?}");
+        assert!(args.dry_run && !args.all && args.sources == ["db/c"] && cli.output == Format::Json);
+        for wrong in
+            ["cosmirror dead-letters replay", "cosmirror dead-letters replay a --all", "cosmirror history -FF/1.json"]
+        {
+            assert!(parse(wrong.split(' ').map(OsString::from).collect()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

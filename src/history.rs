@@ -31,12 +31,13 @@ mod reader;
 
 pub use coverage::Coverage;
 pub(crate) use coverage::instant;
-pub(crate) use dead_letters::Letter;
 pub use dead_letters::unresolved as unresolved_dead_letters;
+pub(crate) use dead_letters::{Letter, incoming as dead_letter_version, resolution};
 pub(crate) use groups::{document_of, groups};
+pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
 pub use point::{State, expiry};
-pub use reader::MirrorReader;
+pub use reader::{MirrorReader, described, key_definition};
 
 /// Where the bytes of a version are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

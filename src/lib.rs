@@ -16,6 +16,7 @@
 //! | [`run`](mod@run) | the composition root, and the only spawner |
 //! | [`store`], [`documents`], [`feed`] | the contracts of the outside world, with their implementations |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
+//! | [`replay`] | dead letters become versions |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness and metrics |
 //! | [`cli`] | one file per command |
@@ -36,6 +37,7 @@ pub mod observer;
 pub mod pace;
 pub mod reconcile;
 pub mod records;
+pub mod replay;
 pub mod restore;
 pub mod retry;
 pub mod run;

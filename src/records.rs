@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Kind};
 use crate::retry::persist;
-use crate::store::{Condition, Listing, Put, VersionStore};
+use crate::store::{Condition, Head, Listing, Put, VersionStore};
 
 const READS_AT_ONCE: usize = 16;
 
@@ -41,10 +41,21 @@ pub async fn all<T: DeserializeOwned, U>(
     count_max: usize,
     keep: impl Fn(String, T) -> U,
 ) -> Result<Vec<U>, Failure> {
+    all_where(store, prefix, count_max, |_| true, keep).await
+}
+
+/// The same of those whose head is `wanted`; the others are not read and do not count.
+pub async fn all_where<T: DeserializeOwned, U>(
+    store: &dyn VersionStore,
+    prefix: &str,
+    count_max: usize,
+    wanted: impl Fn(&Head) -> bool,
+    keep: impl Fn(String, T) -> U,
+) -> Result<Vec<U>, Failure> {
     let (mut names, mut next) = (Vec::new(), None);
     loop {
         let page = persist(|| store.list(prefix, Listing::Current, next.clone())).await?;
-        names.extend(page.heads.into_iter().map(|head| head.name));
+        names.extend(page.heads.into_iter().filter(&wanted).map(|head| head.name));
         if names.len() > count_max {
             return Err(Failure::new(
                 Kind::Internal,

@@ -20,6 +20,7 @@ use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::feed::cosmos::CosmosFeed;
+use crate::history::unresolved_dead_letters;
 use crate::leases::balance::Fleet;
 use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
@@ -199,6 +200,8 @@ async fn start(
         let name = format!("{}/{}", settings.database, settings.container);
         let feed = Arc::new(CosmosFeed::new(account.clone(), resolved.clone(), name));
         let container = Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?;
+        let waiting = unresolved_dead_letters(shared.store.as_ref(), container.paths()).await?;
+        container.metrics().dead_letters.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let of_source = documents(&account, resolved.clone(), &settings.database, &settings.container);
         containers.push(container.with_reconciling(Reconciling {
             documents: Arc::new(of_source),

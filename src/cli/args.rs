@@ -179,6 +179,74 @@ pub struct RestoreArgs {
     pub delete_extra: bool,
 }
 
+/// What `gaps` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum GapsCommand {
+    /// List every recorded gap, oldest first
+    List(GapsListArgs),
+}
+
+/// Arguments of `gaps list`.
+#[derive(Debug, Clone, Args)]
+pub struct GapsListArgs {
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+}
+
+/// What `dead-letters` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadLettersCommand {
+    /// List the changes that could not be stored
+    List(DeadLettersListArgs),
+    /// Print one of them
+    Show(DeadLettersShowArgs),
+    /// Store them as versions, where nothing newer is stored
+    Replay(DeadLettersReplayArgs),
+}
+
+/// Arguments of `dead-letters list`.
+#[derive(Debug, Clone, Args)]
+pub struct DeadLettersListArgs {
+    /// The containers; left out, all that are configured
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+    /// Only those that wait for replay
+    #[arg(long)]
+    pub unresolved: bool,
+}
+
+/// Arguments of `dead-letters show`.
+#[derive(Debug, Clone, Args)]
+pub struct DeadLettersShowArgs {
+    /// Its name, as `dead-letters list` gives it
+    pub name: String,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+    /// The bytes that the feed delivered and nothing else
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// Arguments of `dead-letters replay`.
+#[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("letters").required(true).args(["names", "all"])))]
+pub struct DeadLettersReplayArgs {
+    /// Their names, as `dead-letters list` gives them
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Every one that waits
+    #[arg(long)]
+    pub all: bool,
+    /// The containers; left out, all that are configured. Names belong to one container
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    pub sources: Vec<String>,
+    /// Say what would be done and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// What `verify` compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum VerifyMode {

@@ -1,5 +1,7 @@
 //! `history`: the versions of one document, oldest first.
 
+use std::sync::Arc;
+
 use cosmirror_formats::{MirrorPaths, PartitionKey};
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use crate::config::Container;
 use crate::failure::CommandError;
 use crate::history::{DocumentHistory, Entry, MirrorReader, Origins, instant, origins};
 use crate::run::open_store;
+use crate::store::VersionStore;
 
 /// The contract's form of a history.
 #[derive(Debug, Serialize)]
@@ -55,11 +58,20 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<(), Com
 
 /// One container's mirror in the configured target.
 pub(super) async fn open_mirror(context: &Context, container: &Container) -> Result<MirrorReader, CommandError> {
-    let target = &context.config.config.target;
-    let paths = MirrorPaths::new(&target.prefix, &container.database, &container.container);
-    let mut mirror = MirrorReader::open(open_store(target)?, paths).await?;
+    let (store, paths) = mirror_of(context, container)?;
+    let mut mirror = MirrorReader::open(store, paths).await?;
     mirror.source = Some((context.config.config.clone(), container.clone()));
     Ok(mirror)
+}
+
+/// Where one container's mirror is.
+pub(super) fn mirror_of(
+    context: &Context,
+    container: &Container,
+) -> Result<(Arc<dyn VersionStore>, MirrorPaths), CommandError> {
+    let target = &context.config.config.target;
+    let paths = MirrorPaths::new(&target.prefix, &container.database, &container.container);
+    Ok((open_store(target)?, paths))
 }
 
 /// The key that was given, or the only one under which the id occurs.

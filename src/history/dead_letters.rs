@@ -1,28 +1,30 @@
 //! Dead letters as part of their documents' histories.
 //!
 //! A change that could not be stored as a version is still known: its bytes are in its dead letter. One whose document is
-//! known and that was not resolved takes its place in that document's source order; one that cannot even be parsed makes
-//! the document's state unknown from its commit time on. A dead letter without identity belongs to no document: the mirror
-//! records a gap for it.
+//! known takes its place in that document's source order, unless it was stored as a version since; one that cannot even be
+//! parsed makes the document's state unknown from its commit time on. A dead letter without identity belongs to no document.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use cosmirror_formats::feed_page::parse_change;
-use cosmirror_formats::records::DeadLetter;
+use cosmirror_formats::records::{DeadLetter, RESOLVED, Resolution};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, Op, Operation, PartitionKey, Version};
 
 use super::{Entry, Place, Unreadable};
 use crate::failure::{Failure, Kind};
+use crate::mirror::plan::Incoming;
 use crate::records;
-use crate::store::VersionStore;
+use crate::retry::persist;
+use crate::store::{Head, Listing, VersionStore};
 
 /// Dead letters looked through; a mirror with more needs its cause mended first.
 const LETTERS_MAX: usize = 10_000;
 
-/// One unresolved dead letter of a known document.
+/// One dead letter of a known document that is stored nowhere else.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
     pub(crate) key: PartitionKey,
@@ -40,7 +42,7 @@ impl Letter {
     }
 }
 
-/// The unresolved dead letters of a mirror, by the name of their document's blob.
+/// The dead letters of a mirror that are part of histories, by the name of their document's blob.
 pub(crate) type Letters = BTreeMap<String, Vec<Letter>>;
 
 /// Reads them. Bodies are dropped again: a restore reads the ones it needs.
@@ -50,72 +52,83 @@ pub(crate) async fn letters(
     definition: Option<&KeyDefinition>,
 ) -> Result<Letters, Failure> {
     let mut letters = Letters::new();
-    let keep = |name: String, record: DeadLetter| letter(name, &record, definition);
-    for letter in records::all(store, &paths.dead_letters(), LETTERS_MAX, keep).await?.into_iter().flatten() {
+    let keep = |name: String, record: DeadLetter| (record.resolved, letter(name, &record, definition));
+    let matters = |head: &Head| resolution(head) != Some(Resolution::Stored.as_str());
+    let found = records::all_where(store, &paths.dead_letters(), LETTERS_MAX, matters, keep).await?;
+    let unknown = found.iter().filter(|(resolved, letter)| !resolved && letter.is_none()).count();
+    if unknown > 0 {
+        tracing::warn!(
+            unknown,
+            "dead letters belong to no known document: some document's state may lack a change; see `cosmirror dead-letters list`"
+        );
+    }
+    for letter in found.into_iter().filter_map(|(_, letter)| letter) {
         letters.entry(paths.document(&letter.key, &letter.id)).or_default().push(letter);
     }
     Ok(letters)
 }
 
-/// How many dead letters wait for replay, those of unknown documents included.
+/// How many dead letters wait for replay, those of unknown documents included; by listing alone.
 pub async fn unresolved(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<usize, Failure> {
-    let keep = |_, record: DeadLetter| !record.resolved;
-    let waiting = records::all(store, &paths.dead_letters(), LETTERS_MAX, keep).await?;
-    Ok(waiting.into_iter().filter(|waits| *waits).count())
+    let (prefix, mut waiting, mut next) = (paths.dead_letters(), 0, None);
+    loop {
+        let page = persist(|| store.list(&prefix, Listing::Current, next.clone())).await?;
+        waiting += page.heads.iter().filter(|head| resolution(head).is_none()).count();
+        next = page.next;
+        if next.is_none() {
+            return Ok(waiting);
+        }
+    }
+}
+
+/// How the dead letter in this blob was resolved; none while it waits.
+pub(crate) fn resolution(head: &Head) -> Option<&str> {
+    let named = |(name, _): &(&String, &String)| name.eq_ignore_ascii_case(RESOLVED);
+    head.metadata.iter().find(named).map(|(_, how)| how.as_str())
 }
 
 fn letter(name: String, record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Letter> {
-    if record.resolved {
+    if record.resolved && record.resolution != Some(Resolution::Superseded) {
         return None;
     }
-    let key = PartitionKey::from_json(record.partition_key.as_ref()?)?;
-    let id = record.id.clone()?;
-    let entry = content(record, definition).and_then(|content| entry(&name, record, &key, &id, &content));
+    let incoming = incoming(record, definition);
+    let recorded = record.partition_key.as_ref().and_then(PartitionKey::from_json).zip(record.id.clone());
+    let parsed = || incoming.as_ref().map(|incoming| (incoming.version.pk.clone(), incoming.version.id.clone()));
+    let (key, id) = recorded.or_else(parsed)?;
+    let entry =
+        incoming.filter(|incoming| incoming.version.pk == key && incoming.version.id == id).map(|incoming| Entry {
+            length: incoming.body.len() as u64,
+            version: incoming.version,
+            place: Place::DeadLetter { name: name.clone() },
+            current: false,
+        });
     Some(Letter { key, id, entry, name, ts: record.ts })
 }
 
-/// What a dead letter holds: the document's text, and what the feed said of it.
-struct Content {
-    operation: Operation,
-    lsn: Option<u64>,
-    ts: Option<i64>,
-    etag: Option<String>,
-    id: String,
-    pk: PartitionKey,
-    document: Vec<u8>,
+/// What a dead letter holds, as a version that is to be stored; none where that cannot be told from it.
+pub(crate) fn incoming(record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Incoming> {
+    let body = Bytes::from(STANDARD.decode(&record.raw_base64).ok()?);
+    match &record.metadata {
+        Some(metadata) => {
+            let version = Version::from_metadata(metadata).ok()?;
+            let operation = match version.op {
+                Op::Create => Operation::Create,
+                Op::Replace => Operation::Replace,
+                Op::Expire => Operation::Expire,
+                _ if version.is_tombstone() => Operation::Delete,
+                Op::Delete | Op::Backfill | Op::Reconcile => Operation::Write,
+            };
+            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body })
+        }
+        None => parsed(record, &body, definition?),
+    }
 }
 
-/// The mirror keeps the document alone where it understood the entry, else the entry; a delete has no document.
-fn content(record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Content> {
-    let raw = STANDARD.decode(&record.raw_base64).ok()?;
-    if raw.is_empty() {
-        return Some(Content {
-            operation: Operation::Delete,
-            lsn: None,
-            ts: record.ts,
-            etag: None,
-            id: record.id.clone()?,
-            pk: PartitionKey::from_json(record.partition_key.as_ref()?)?,
-            document: raw,
-        });
-    }
-    let change = parse_change(&raw, definition?).ok()?;
-    Some(Content {
-        operation: change.operation,
-        lsn: change.lsn,
-        ts: record.ts.or(Some(change.ts)),
-        etag: change.etag,
-        id: change.id,
-        pk: change.pk,
-        document: change.document.as_bytes().to_vec(),
-    })
-}
-
-fn entry(name: &str, record: &DeadLetter, key: &PartitionKey, id: &str, content: &Content) -> Option<Entry> {
-    if content.id != id || content.pk != *key {
-        return None;
-    }
-    let op = match content.operation {
+/// From the entry of the feed, or the document alone, as the mirror kept it.
+fn parsed(record: &DeadLetter, raw: &Bytes, definition: &KeyDefinition) -> Option<Incoming> {
+    let change = parse_change(raw, definition).ok()?;
+    let body = if change.document.is_empty() { Bytes::new() } else { raw.slice_ref(change.document.as_bytes()) };
+    let op = match change.operation {
         Operation::Create => Op::Create,
         Operation::Replace | Operation::Write => Op::Replace,
         Operation::Delete => Op::Delete,
@@ -123,26 +136,25 @@ fn entry(name: &str, record: &DeadLetter, key: &PartitionKey, id: &str, content:
     };
     let version = Version {
         op,
-        ts: content.ts?,
-        lsn: Some(content.lsn.unwrap_or(record.lsn)),
+        ts: record.ts.unwrap_or(change.ts),
+        lsn: change.lsn.or(Some(record.lsn)),
         nth: None,
         lineage: record.lineage.clone(),
-        etag: content.etag.clone(),
-        rid: String::new(),
-        id: id.to_owned(),
-        pk: key.clone(),
+        etag: change.etag,
+        // A lineage begins with the resource id of its container.
+        rid: record.lineage.split(':').next().unwrap_or_default().to_owned(),
+        id: change.id,
+        pk: change.pk,
         prev: None,
         after: None,
-        sha256: sha256_hex(&content.document),
+        sha256: sha256_hex(&body),
     };
-    let length = content.document.len() as u64;
-    Some(Entry { version, place: Place::DeadLetter { name: name.to_owned() }, length, current: false })
+    Some(Incoming { version, operation: change.operation, body })
 }
 
 /// The document's text in a dead letter.
-pub(crate) fn document(name: &str, record: &DeadLetter, definition: &KeyDefinition) -> Result<Vec<u8>, Failure> {
-    let content = content(record, Some(definition));
-    let document = content.map(|content| content.document);
+pub(crate) fn document(name: &str, record: &DeadLetter, definition: &KeyDefinition) -> Result<Bytes, Failure> {
+    let document = incoming(record, Some(definition)).map(|incoming| incoming.body);
     document.ok_or_else(|| Failure::new(Kind::Integrity, format!("the dead letter {name} cannot be parsed")))
 }
 
@@ -164,9 +176,21 @@ mod tests {
             id: Some("d".to_owned()),
             partition_key: Some(json!(["p"])),
             ts: Some(20),
+            metadata: None,
             raw_base64: STANDARD.encode(raw),
             resolved: false,
+            resolution: None,
         }
+    }
+
+    /// As the writer keeps a version that the target refused.
+    fn refused(version: &Version, raw: &str) -> DeadLetter {
+        DeadLetter { metadata: Some(version.to_metadata()), ..record(raw) }
+    }
+
+    fn tombstone() -> Version {
+        let created = crate::history::memory::version("d", "e", 20, Some(7), b"");
+        Version { op: Op::Expire, etag: None, nth: Some(2), prev: Some("e".to_owned()), ..created }
     }
 
     fn read(record: &DeadLetter) -> Option<Letter> {
@@ -183,8 +207,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_delete_is_a_tombstone() {
-        assert!(read(&record("")).unwrap().entry.unwrap().version.is_tombstone());
+    fn a_refused_delete_is_the_tombstone_it_was_to_be() {
+        assert_eq!(read(&refused(&tombstone(), "")).unwrap().entry.unwrap().version, tombstone());
+    }
+
+    #[test]
+    fn bytes_that_do_not_belong_to_the_metadata_are_not_read() {
+        assert!(read(&refused(&tombstone(), "{}")).unwrap().unreadable().is_some());
+    }
+
+    #[test]
+    fn an_entry_that_is_understood_by_now_belongs_to_its_document() {
+        let text = r#"{"current":{"id":"x","pk":"q","_etag":"e","_ts":19},"metadata":{"lsn":9,"crts":18,"operationType":"create"}}"#;
+        let letter = read(&DeadLetter { id: None, partition_key: None, ts: None, ..record(text) }).unwrap();
+        assert_eq!((letter.id.as_str(), letter.key.to_string().as_str()), ("x", r#"["q"]"#));
+        let entry = letter.entry.unwrap();
+        assert_eq!((entry.version.op, entry.version.ts, entry.version.lsn), (Op::Create, 18, Some(9)));
+        assert_eq!(entry.length, 40);
     }
 
     #[test]
@@ -196,8 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn resolved_letters_and_those_of_no_known_document_are_left_out() {
-        assert!(read(&DeadLetter { resolved: true, ..record("") }).is_none());
+    fn stored_letters_and_those_of_no_known_document_are_left_out() {
+        let refused = refused(&tombstone(), "");
+        assert!(read(&DeadLetter { resolved: true, ..refused.clone() }).is_none());
+        let stored = Some(Resolution::Stored);
+        assert!(read(&DeadLetter { resolved: true, resolution: stored, ..refused.clone() }).is_none());
         assert!(read(&DeadLetter { id: None, ..record("") }).is_none());
+        // Nothing else holds a version that was overtaken.
+        let superseded = DeadLetter { resolved: true, resolution: Some(Resolution::Superseded), ..refused };
+        assert!(read(&superseded).unwrap().entry.is_some());
     }
 }

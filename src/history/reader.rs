@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation};
+use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
 use futures::TryStreamExt as _;
@@ -36,15 +36,8 @@ pub struct MirrorReader {
 impl MirrorReader {
     /// Reads the mirror's description and its dead letters. Without a description there is no mirror.
     pub async fn open(store: Arc<dyn VersionStore>, paths: MirrorPaths) -> Result<Self, Failure> {
-        let name = paths.container_record();
-        let Some(record) = read::<ContainerRecord>(store.as_ref(), &name).await? else {
-            return Err(Failure::new(
-                Kind::NotFound,
-                format!("there is no mirror of this container: {name} is missing"),
-            )
-            .remedy("check [target] and --source; `cosmirror run` makes the mirror"));
-        };
-        let definition = record.generations.last().map(key_definition);
+        let record = described(store.as_ref(), &paths).await?;
+        let definition = key_definition(&record);
         let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
         let gaps = gap::all(store.as_ref(), &paths).await?;
         Ok(Self { store, paths, record, source: None, gaps, letters })
@@ -102,13 +95,13 @@ impl MirrorReader {
                 (what, found.map(|(_, bytes)| bytes))
             }
             Place::DeadLetter { name } => {
-                let definition = self.record.generations.last().map(key_definition);
+                let definition = key_definition(&self.record);
                 let record = read::<DeadLetter>(self.store.as_ref(), name).await?;
                 let document = record
                     .zip(definition)
                     .map(|(record, definition)| dead_letters::document(name, &record, &definition))
                     .transpose()?;
-                (name.clone(), document.map(Bytes::from))
+                (name.clone(), document)
             }
         };
         let bytes = bytes.ok_or_else(|| {
@@ -123,6 +116,16 @@ impl MirrorReader {
     }
 }
 
-fn key_definition(generation: &Generation) -> KeyDefinition {
-    KeyDefinition::new(&generation.partition_key_paths)
+/// A mirror's description of itself. Without one there is no mirror.
+pub async fn described(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<ContainerRecord, Failure> {
+    let name = paths.container_record();
+    read::<ContainerRecord>(store, &name).await?.ok_or_else(|| {
+        Failure::new(Kind::NotFound, format!("there is no mirror of this container: {name} is missing"))
+            .remedy("check [target] and --source; `cosmirror run` makes the mirror")
+    })
+}
+
+/// Where the documents of a container hold their partition key.
+pub fn key_definition(record: &ContainerRecord) -> Option<KeyDefinition> {
+    record.generations.last().map(|generation| KeyDefinition::new(&generation.partition_key_paths))
 }

@@ -40,6 +40,20 @@ pub struct Round {
     pub waits: bool,
     /// Every lease as it was read, before anything was done.
     pub leases: Vec<Standing>,
+    /// What went wrong on the way. What was taken before is ours all the same.
+    pub failure: Option<Failure>,
+}
+
+impl Round {
+    fn failed(&mut self, failure: Failure) {
+        self.free += 1;
+        self.failure.get_or_insert(failure);
+    }
+
+    /// After a failure that may pass nothing more is asked of the service in this round; one of a single lease leaves the others.
+    fn is_cut_short(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.kind.action() == Action::Retry)
+    }
 }
 
 /// Looks at the leases of one container again and again.
@@ -74,24 +88,28 @@ impl Acquirer {
         let leases = store.list().await?;
         let seats = self.seats(&leases, owned, service_time);
         let elsewhere = fleet.exchange(&self.container, &seats);
-        let mut moves = balance(self.owner.name(), &seats, &elsewhere);
+        let eligible: Vec<Seat> = seats.iter().filter(|seat| !resting.contains(&&seat.id)).cloned().collect();
+        let mut moves = balance(self.owner.name(), &eligible, &elsewhere);
         if self.greedy {
-            moves.take = seats.iter().filter(|seat| seat.owner.is_none()).map(|seat| seat.id.clone()).collect();
+            moves.take = eligible.iter().filter(|seat| seat.owner.is_none()).map(|seat| seat.id.clone()).collect();
             moves.ask.clear();
         }
         let mut round = Round::default();
         for (standing, seat) in leases.iter().zip(&seats) {
-            if moves.take.contains(&seat.id) && !resting.contains(&&seat.id) {
-                match self.take(store, standing.clone()).await? {
-                    Some(owned) => round.taken.push(owned),
+            if moves.take.contains(&seat.id) && !round.is_cut_short() {
+                match take(store, &self.owner, standing.clone()).await {
+                    Ok(Some(owned)) => round.taken.push(owned),
                     // Others take at the same moment, and what is left after that is not known.
-                    None => {
+                    Ok(None) => {
                         round.held_elsewhere += 1;
                         round.waits = true;
                     }
+                    Err(failure) => round.failed(failure),
                 }
-            } else if moves.ask.contains(&seat.id) {
-                self.ask(store, standing, service_time).await?;
+            } else if moves.ask.contains(&seat.id) && !round.is_cut_short() {
+                if let Err(failure) = self.ask(store, standing, service_time).await {
+                    round.failed(failure);
+                }
                 round.waits = true;
                 round.held_elsewhere += 1;
             } else if owned.contains(&&seat.id) {
@@ -136,10 +154,6 @@ impl Acquirer {
             });
         }
         seats
-    }
-
-    async fn take(&self, store: &LeaseStore, standing: Standing) -> Result<Option<Owned>, Failure> {
-        take(store, &self.owner, standing).await
     }
 
     /// Leaves a wish in a lease. One that changed in the meantime is looked at again in the next round.
@@ -191,24 +205,55 @@ mod tests {
     use cosmirror_formats::Lease;
 
     use super::*;
-    use crate::history::memory::MemoryDocuments;
+    use crate::failure::Kind;
+    use crate::history::memory::{Fault, MemoryDocuments};
     use crate::time::HostClock;
 
     const ID: &str = "prefix..0";
+
+    /// A store of so many free leases.
+    async fn leases(count: usize) -> (Arc<MemoryDocuments>, LeaseStore) {
+        let documents = Arc::new(MemoryDocuments::default());
+        let shared = Arc::clone(&documents) as Arc<dyn crate::documents::Documents>;
+        let key = ["/id".to_owned()];
+        let store = LeaseStore::new(shared, "prefix".to_owned(), &key, HostClock::default()).unwrap();
+        for id in 0..count {
+            let lease = format!(r#"{{"id":"prefix..{id}","LeaseToken":"{id}"}}"#);
+            store.create(&Lease::from_json(lease.as_bytes()).unwrap()).await.unwrap();
+        }
+        (documents, store)
+    }
+
+    fn acquirer() -> Acquirer {
+        let owner = Owner::new("me".to_owned());
+        Acquirer::new(owner, &config::Leases::default(), "db/c".to_owned(), false)
+    }
 
     /// A simulated replica thawed while it listed the leases: the follower of one released it, the list showed it free, it was taken
     /// beside its follower, whose end then made the supervisor forget the new one, and it was taken a third time.
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_is_still_followed_here_is_not_taken_a_second_time() {
-        let documents = Arc::new(MemoryDocuments::default());
-        let store = LeaseStore::new(documents, "prefix".to_owned(), &["/id".to_owned()], HostClock::default()).unwrap();
-        let lease = Lease::from_json(format!(r#"{{"id":"{ID}","LeaseToken":"0"}}"#).as_bytes()).unwrap();
-        store.create(&lease).await.unwrap();
-        let owner = Owner::new("me".to_owned());
-        let mut acquirer = Acquirer::new(owner, &config::Leases::default(), "db/c".to_owned(), false);
+        let ((_, store), mut acquirer) = (leases(1).await, acquirer());
         let (fleet, id) = (Fleet::default(), ID.to_owned());
         let round = acquirer.round(&store, &fleet, &[&id], &[], 4_000).await.unwrap();
         assert_eq!((round.taken.len(), round.free), (0, 0));
         assert_eq!(acquirer.round(&store, &fleet, &[], &[], 4_000).await.unwrap().taken.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_taken_before_a_failure_is_followed_and_not_taken_again() {
+        let ((documents, store), mut acquirer) = (leases(5).await, acquirer());
+        let fleet = Fleet::default();
+        documents.order(Fault::None);
+        documents.order(Fault::None);
+        documents.order(Fault::Fails(Kind::Unauthorized));
+        let round = acquirer.round(&store, &fleet, &[], &[], 4_000).await.unwrap();
+        let taken: Vec<String> = round.taken.iter().map(|owned| owned.standing.lease.id.clone()).collect();
+        assert_eq!(taken, ["prefix..0", "prefix..1", "prefix..3", "prefix..4"], "one of them alone could not be taken");
+        assert_eq!((round.failure.unwrap().kind, round.free), (Kind::Unauthorized, 1));
+        let writes = documents.writes();
+        let owned: Vec<&String> = taken.iter().collect();
+        let round = acquirer.round(&store, &fleet, &owned, &[], 4_000).await.unwrap();
+        assert_eq!((round.taken.len(), documents.writes() - writes), (1, 1));
     }
 }

@@ -39,18 +39,21 @@ pub async fn adopt(standing: &mut Standing, range: &EpkRange, place: &Coverage<'
         None => None,
     };
     let (position, start) = (anew.position, if backfill.is_some() { Start::Now } else { Start::Beginning });
-    Ok(RangeProgress { position, start, backfill, gap: Some(from), ..known })
+    let mut progress = RangeProgress { position, start, backfill, ..known };
+    progress.gaps.insert(from);
+    Ok(progress)
 }
 
 async fn adopted(standing: &Standing, range: &EpkRange, place: &Coverage<'_>) -> Result<RangeProgress, Failure> {
     let settings = place.settings;
-    let mut progress = first_progress(place.feed, settings.feed, &settings.start, range).await?;
-    if let Some(position) = standing.lease.continuation.clone() {
-        let backfill = backfill_up_to(standing, &position)?;
-        progress.backfill = (settings.start == Start::Beginning).then_some(backfill);
-        progress.start = Start::Now;
-        progress.position = Some(position);
-    }
+    let Some(position) = standing.lease.continuation.clone() else {
+        return first_progress(place.feed, settings.feed, &settings.start, range).await;
+    };
+    let lineage = super::mint_lineage(&place.feed.container().rid, range);
+    let mut progress = RangeProgress::new(lineage, place.feed.service_time().await?, Start::Now);
+    let backfill = backfill_up_to(standing, &position)?;
+    progress.backfill = (settings.start == Start::Beginning).then_some(backfill);
+    progress.position = Some(position);
     Ok(progress)
 }
 

@@ -20,7 +20,7 @@ use super::acquire::Owned;
 use super::owner::Owner;
 use super::{LeaseStore, Standing};
 use crate::config;
-use crate::failure::{Action, Failure};
+use crate::failure::{Action, Failure, Kind};
 use crate::mirror::checkpoint::{RangeProgress, pulse_to_lease};
 use crate::mirror::guard::Guard;
 use crate::retry::{Backoff, jittered};
@@ -29,6 +29,8 @@ use crate::retry::{Backoff, jittered};
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a release may take before the lease is left to expire.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts of one write that meets others' writes.
+const ATTEMPTS_MAX: u32 = 4;
 /// Pause between two looks at a follower that hangs.
 const LIFE_POLL: Duration = Duration::from_secs(1);
 
@@ -180,7 +182,7 @@ impl Keeper {
 
     /// Writes the state, keeping the lease or giving it back; false if it is not ours any more.
     async fn write(&mut self, progress: &RangeProgress, keep: bool) -> Result<bool, Failure> {
-        for _ in 0..2 {
+        for _ in 0..ATTEMPTS_MAX {
             let begun = Instant::now();
             let mut lease = self.standing.lease.clone();
             progress.to_lease(&mut lease);
@@ -199,7 +201,7 @@ impl Keeper {
                     return Ok(true);
                 }
                 Err(failure) if failure.kind.action() == Action::Look => {}
-                Err(failure) if failure.kind == crate::failure::Kind::NotFound => return Ok(false),
+                Err(failure) if failure.kind == Kind::NotFound => return Ok(false),
                 Err(failure) => return Err(failure),
             }
             match self.store.read(&self.standing.lease.id).await? {
@@ -214,7 +216,8 @@ impl Keeper {
                 _ => return Ok(false),
             }
         }
-        Ok(false)
+        let message = format!("the lease {:?} keeps being changed by others", self.standing.lease.id);
+        Err(Failure::new(Kind::Transient, message))
     }
 }
 

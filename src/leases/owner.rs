@@ -63,7 +63,8 @@ impl Owner {
     /// Asks for the lease. That is a write like any other to the service; the owner, which wrote at `written`, must not live
     /// longer by it.
     pub fn ask(&self, lease: &mut Lease, written: i64, service_time: i64) {
-        lease.properties.insert(RENEWED.to_owned(), written.to_string());
+        let owner = lease.owner.clone().unwrap_or_default();
+        lease.properties.insert(RENEWED.to_owned(), format!("{owner}@{written}"));
         lease.properties.insert(WANTED.to_owned(), format!("{}@{service_time}", self.name));
     }
 
@@ -75,7 +76,10 @@ impl Owner {
 
 /// When the owner wrote the lease, which the service says was written at `written`.
 pub fn renewed_at(lease: &Lease, written: i64) -> i64 {
-    lease.properties.get(RENEWED).and_then(|at| at.parse().ok()).unwrap_or(written)
+    let told = lease.properties.get(RENEWED).and_then(|text| text.rsplit_once('@'));
+    // Another processor that took the lease since leaves our properties as they are, and renews it by writing.
+    let of_owner = told.filter(|(owner, _)| Some(*owner) == lease.owner.as_deref());
+    of_owner.and_then(|(_, at)| at.parse().ok()).unwrap_or(written)
 }
 
 fn wish(lease: &Lease) -> Option<(&str, i64)> {

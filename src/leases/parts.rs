@@ -46,8 +46,9 @@ impl Part<'_> {
     }
 }
 
-/// Creates the lease of a part. It may be there: from before a crash, or from another replica. Then it must stand for the same part.
-pub async fn create(leases: &LeaseStore, lease: &Lease) -> Result<(), Failure> {
+/// Creates the lease of a part, and gives it as it stands. It may be there: from before a crash, or from another replica. Then it must
+/// stand for the same part.
+pub async fn create(leases: &LeaseStore, lease: &Lease) -> Result<Lease, Failure> {
     match leases.create(lease).await {
         Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
         _ => {}
@@ -59,5 +60,6 @@ pub async fn create(leases: &LeaseStore, lease: &Lease) -> Result<(), Failure> {
         return Err(Failure::new(Kind::Misconfigured, message)
             .remedy("remove that lease if no other program uses it, or set leases.processor to another name"));
     }
-    Ok(())
+    // One that is gone by now was followed and has given way.
+    Ok(standing.map_or_else(|| lease.clone(), |standing| standing.lease))
 }

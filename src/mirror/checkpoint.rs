@@ -4,7 +4,7 @@
 //! stored as a version or a dead letter. The lease's keeper persists what stands here; a crash in between repeats a page,
 //! never skips one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cosmirror_formats::Lease;
 
@@ -25,6 +25,9 @@ const GAP: &str = "cosmirror.gap";
 const REPAIRED: &str = "cosmirror.repaired";
 const FAILURES: &str = "cosmirror.failures";
 const PROGRESSED: &str = "cosmirror.progressed";
+
+/// Repaired gaps that a lease remembers; each is looked at within a round.
+const REPAIRED_MAX: usize = 16;
 
 /// Proof that a page, up to and including this token, is durably stored.
 #[derive(Debug)]
@@ -67,17 +70,17 @@ pub struct RangeProgress {
     pub watermark: Option<i64>,
     /// Latest version: up to here it is known what was deleted, by the last complete reconciliation.
     pub reconciled: Option<i64>,
-    /// Where the recorded gap begins that the backfill repairs; none if it repairs none.
-    pub gap: Option<i64>,
-    /// The last gap of the range that was repaired.
+    /// Where the recorded gaps begin that the backfill repairs.
+    pub gaps: BTreeSet<i64>,
+    /// The gaps that backfills have repaired.
     pub repaired: Option<Repair>,
 }
 
-/// A recorded gap that a backfill has repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Recorded gaps that a backfill has repaired.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
-    /// Where the gap begins.
-    pub from: i64,
+    /// Where they begin.
+    pub gaps: BTreeSet<i64>,
     /// When what exists was completely stored.
     pub at: i64,
 }
@@ -94,7 +97,7 @@ impl RangeProgress {
             backfilled: None,
             watermark: None,
             reconciled: None,
-            gap: None,
+            gaps: BTreeSet::new(),
             repaired: None,
         }
     }
@@ -114,15 +117,18 @@ impl RangeProgress {
     /// What existed before is stored, up to this instant. If that repaired a gap, what was known before it stays known.
     pub fn end_backfill(&mut self, at: i64) {
         self.backfill = None;
-        if let Some(from) = self.gap.take() {
-            self.repaired = Some(Repair { from, at });
+        if !self.gaps.is_empty() {
+            let mut gaps = std::mem::take(&mut self.gaps);
+            // What was repaired before may not have been looked at yet.
+            gaps.extend(self.repaired.iter().flat_map(|before| before.gaps.iter().rev().take(REPAIRED_MAX)));
+            self.repaired = Some(Repair { gaps, at });
         }
         self.backfilled = self.backfilled.or(Some(at));
     }
 
     /// Whether following itself reads what existed before, and has not come to its end.
     pub fn reads_from_beginning(&self) -> bool {
-        self.start == Start::Beginning && (self.backfilled.is_none() || self.gap.is_some())
+        self.start == Start::Beginning && (self.backfilled.is_none() || !self.gaps.is_empty())
     }
 
     /// Moves the watermark; it never goes back.
@@ -144,10 +150,10 @@ impl RangeProgress {
             backfilled: number(BACKFILLED),
             watermark: number(WATERMARK),
             reconciled: number(RECONCILED),
-            gap: number(GAP),
+            gaps: text(GAP).map(|text| instants(text)).unwrap_or_default(),
             repaired: text(REPAIRED).and_then(|text| {
-                let (from, at) = text.split_once('/')?;
-                Some(Repair { from: from.parse().ok()?, at: at.parse().ok()? })
+                let (gaps, at) = text.split_once('/')?;
+                Some(Repair { gaps: instants(gaps), at: at.parse().ok()? })
             }),
         }
     }
@@ -165,8 +171,9 @@ impl RangeProgress {
         set(&mut lease.properties, BACKFILLED, self.backfilled.map(|at| at.to_string()));
         set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
         set(&mut lease.properties, RECONCILED, self.reconciled.map(|at| at.to_string()));
-        set(&mut lease.properties, GAP, self.gap.map(|at| at.to_string()));
-        set(&mut lease.properties, REPAIRED, self.repaired.map(|Repair { from, at }| format!("{from}/{at}")));
+        set(&mut lease.properties, GAP, Some(text_of(&self.gaps)).filter(|text| !text.is_empty()));
+        let repaired = self.repaired.as_ref().map(|repair| format!("{}/{}", text_of(&repair.gaps), repair.at));
+        set(&mut lease.properties, REPAIRED, repaired);
     }
 
     /// Whether a lease was written by this program; else it was left by another processor.
@@ -198,6 +205,14 @@ pub fn pulse_of_lease(lease: &Lease) -> (Option<u64>, Option<i64>) {
     (failures.and_then(|count| count.try_into().ok()), progressed)
 }
 
+fn text_of(instants: &BTreeSet<i64>) -> String {
+    instants.iter().map(i64::to_string).collect::<Vec<_>>().join("+")
+}
+
+fn instants(text: &str) -> BTreeSet<i64> {
+    text.split('+').filter_map(|at| at.parse().ok()).collect()
+}
+
 fn set(properties: &mut BTreeMap<String, String>, key: &str, value: Option<String>) {
     match value {
         Some(value) => properties.insert(key.to_owned(), value),
@@ -224,8 +239,8 @@ mod tests {
             backfilled: None,
             watermark: Some(90),
             reconciled: Some(80),
-            gap: Some(40),
-            repaired: Some(Repair { from: 20, at: 30 }),
+            gaps: BTreeSet::from([40, 45]),
+            repaired: Some(Repair { gaps: BTreeSet::from([20]), at: 30 }),
         }
     }
 
@@ -251,6 +266,15 @@ mod tests {
         let progress = RangeProgress::from_lease(&lease, "minted", 55);
         assert_eq!((progress.position.as_deref(), progress.backfilled, progress.since), (Some("\"9\""), None, 55));
         assert_eq!((progress.lineage.as_str(), progress.start), ("minted", Start::Now));
+    }
+
+    #[test]
+    fn a_backfill_repairs_every_gap_that_waits_for_it_and_forgets_none_that_was_repaired_before() {
+        let mut progress = progress();
+        progress.end_backfill(60);
+        let repaired = progress.repaired.clone().unwrap();
+        assert_eq!((repaired.gaps, repaired.at), (BTreeSet::from([20, 40, 45]), 60));
+        assert!(progress.gaps.is_empty());
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! Changes that cannot be stored as versions, kept whole with the reason and their place in the feed.
 //!
-//! The name is made of the range, the LSN and the hash of the bytes, so a replayed page finds its dead letters stored.
+//! The name is made of the range, the LSN and the hash of the bytes (of a delete, which has none: of its document's name and its
+//! identity), so a page that is read again finds its dead letters stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cosmirror_formats::records::{DeadLetter, FORMAT};
 use cosmirror_formats::version::sha256_hex;
-use cosmirror_formats::{EpkRange, MirrorPaths};
+use cosmirror_formats::{EpkRange, MirrorPaths, Version};
 
 use super::checkpoint::lsn_of;
-use super::plan::{Incoming, Unreadable};
+use super::plan::Unreadable;
 use super::write::Terms;
 use crate::failure::Failure;
 use crate::records;
@@ -28,14 +29,25 @@ pub fn unreadable(entry: &Unreadable, page: &str, terms: &Terms<'_>) -> Letter {
     letter(&entry.entry, entry.reason.clone(), lsn, page, terms)
 }
 
-/// For a change that the target refuses for good.
-pub fn refused(incoming: &Incoming, failure: &Failure, page: &str, terms: &Terms<'_>) -> Letter {
-    let version = &incoming.version;
+/// For a version that the target refuses for good, as it was to be stored in the blob `name`.
+pub fn refused(
+    name: &str,
+    version: &Version,
+    body: &Bytes,
+    failure: &Failure,
+    page: &str,
+    terms: &Terms<'_>,
+) -> Letter {
     let lsn = version.lsn.or_else(|| lsn_of(page)).unwrap_or_default();
-    let mut letter = letter(&incoming.body, failure.message.clone(), lsn, page, terms);
+    let mut letter = letter(body, failure.message.clone(), lsn, page, terms);
     letter.record.id = Some(version.id.clone());
     letter.record.partition_key = Some(version.pk.to_json());
     letter.record.ts = Some(version.ts);
+    letter.record.metadata = Some(version.to_metadata());
+    if body.is_empty() {
+        // Deletes of one transaction share their LSN and have no bytes that would tell them apart.
+        letter.sha256 = sha256_hex(format!("{name}\n{}", version.identity()).as_bytes());
+    }
     letter
 }
 
@@ -50,8 +62,10 @@ fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms<'_>) 
         id: None,
         partition_key: None,
         ts: None,
+        metadata: None,
         raw_base64: STANDARD.encode(raw),
         resolved: false,
+        resolution: None,
     };
     Letter { record, sha256: sha256_hex(raw) }
 }

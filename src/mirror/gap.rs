@@ -36,7 +36,7 @@ pub async fn record(
     }
 }
 
-/// Every recorded gap.
+/// Every recorded gap, ended or not.
 pub async fn all(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Vec<Gap>, Failure> {
     records::all(store, &paths.gaps(), GAPS_MAX, |_, gap| gap).await
 }

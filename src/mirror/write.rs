@@ -26,7 +26,7 @@ use super::plan::{self, DocumentPlan, Incoming, PagePlan};
 use crate::admin::ContainerMetrics;
 use crate::failure::{Action, Failure, Kind};
 use crate::retry::Backoff;
-use crate::store::{Condition, Listing, Put, Stored, VersionStore};
+use crate::store::{Condition, Head, Listing, Put, Stored, VersionStore};
 
 /// Documents of one page that are written at the same time.
 const DOCUMENTS_IN_PARALLEL: usize = 64;
@@ -183,7 +183,7 @@ impl Writer {
                 Err(failure) => {
                     let action = failure.kind.action();
                     if action == Action::DeadLetter {
-                        let letter = dead_letter::refused(incoming, &failure, page, terms);
+                        let letter = dead_letter::refused(name, &version, &incoming.body, &failure, page, terms);
                         return self.store_dead_letter(letter, terms).await;
                     }
                     overtaken |= action == Action::Look && known.is_some();
@@ -236,13 +236,7 @@ impl Writer {
                     continue;
                 }
             };
-            let stored = Version::from_metadata(&head.metadata)
-                .map_err(|e| Failure::new(Kind::Integrity, format!("the blob {name:?} is not usable: {e}")))?;
-            if stored.id != expected.id || stored.pk != expected.pk {
-                let message = format!("the blob {name:?} holds another document than its name says");
-                return Err(Failure::new(Kind::Integrity, message).into());
-            }
-            return Ok(Some(Known::new(head.etag, &stored)));
+            return Ok(Some(known_of(head, expected)?));
         }
     }
 
@@ -310,8 +304,20 @@ impl Writer {
     }
 }
 
+/// What the current version of a document says, which must be that document's.
+pub(crate) fn known_of(head: Head, expected: &Version) -> Result<Known, Failure> {
+    let Head { name, etag, metadata, .. } = head;
+    let stored = Version::from_metadata(&metadata)
+        .map_err(|e| Failure::new(Kind::Integrity, format!("the blob {name:?} is not usable: {e}")))?;
+    if stored.id != expected.id || stored.pk != expected.pk {
+        let message = format!("the blob {name:?} holds another document than its name says");
+        return Err(Failure::new(Kind::Integrity, message));
+    }
+    Ok(Known::new(etag, &stored))
+}
+
 /// The conditional put of an incoming version on what is known, and the version as it will be stored.
-fn put_on(name: &str, known: Option<&Known>, incoming: &Incoming) -> (Put, Version) {
+pub(crate) fn put_on(name: &str, known: Option<&Known>, incoming: &Incoming) -> (Put, Version) {
     let mut version = incoming.version.clone();
     version.prev = known.map(|k| k.identity.clone());
     if incoming.operation == Operation::Write && version.op != Op::Backfill && !known.is_some_and(|k| k.exists) {

@@ -64,7 +64,12 @@ pub(super) async fn follow(
         Ok(progress) => progress,
         Err(failure) => {
             give_back(&container.leases(), &owned.standing).await;
-            return Ended { lease, range, outcome: Outcome::Halted(failure.into()), kept: Kept::Released };
+            let outcome = if failure.kind == Kind::RangeGone {
+                give_way(&container, &lease, &failure.to_string()).await
+            } else {
+                Outcome::Halted(failure.into())
+            };
+            return Ended { lease, range, outcome, kept: Kept::Released };
         }
     };
     let shared = container.shared();

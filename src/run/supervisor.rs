@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cosmirror_formats::EpkRange;
 use cosmirror_formats::records::RangeState;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::task::{JoinError, JoinHandle};
@@ -22,7 +23,7 @@ use super::range::{self, Ended, Outcome};
 use super::tiling::Tiling;
 use crate::failure::{Action, Failure, Kind};
 use crate::feed::PhysicalRange;
-use crate::leases::acquire::{Acquirer, Owned, Round};
+use crate::leases::acquire::{Acquirer, Owned, Round, give_back};
 use crate::leases::keeper::Kept;
 use crate::leases::live::range_state;
 use crate::leases::{Standing, range_of, required_range_of, succession};
@@ -157,11 +158,21 @@ impl Supervisor {
         }
         let pause = self.pause(&round);
         container.board().told(states(&container, &round.leases, &physical));
-        let Round { taken, leases, held_elsewhere, free, .. } = round;
+        let Round { taken, leases, held_elsewhere, free, failure, .. } = round;
         for owned in taken {
-            let under_way = range_of(&owned.standing.lease, &physical)
-                .is_some_and(|range| succession::is_under_way(&owned.standing.lease.id, &range, &leases, &physical));
-            self.follow(owned, under_way, &physical);
+            match required_range_of(&owned.standing.lease, &physical) {
+                Ok(range) => {
+                    let id = &owned.standing.lease.id;
+                    let under_way = succession::is_under_way(id, &range, &leases, &physical);
+                    self.follow(owned, range, under_way);
+                }
+                Err(failure) => {
+                    // Its part of the key space counts as a hole, which is repaired; the lease itself is nobody's to remove.
+                    tracing::error!(lease = owned.standing.lease.id, error = %failure, "the lease is left alone");
+                    give_back(&container.leases(), &owned.standing).await;
+                    self.resting.insert(owned.standing.lease.id, Instant::now() + GIVEN_UP_REST);
+                }
+            }
         }
         let all_ours = held_elsewhere == 0 && free == 0;
         let all_elsewhere = self.followed.is_empty() && held_elsewhere > 0;
@@ -172,7 +183,7 @@ impl Supervisor {
             return Err(Failure::new(Kind::Held, message).remedy("end that process, or leave the work to it"));
         }
         self.tiling.check(&container, &leases, &physical).await?;
-        Ok(pause)
+        failure.map_or(Ok(pause), Err)
     }
 
     /// The pause before the next round after one that failed; or the error that ends the process. What is followed goes on.
@@ -187,7 +198,7 @@ impl Supervisor {
                 tracing::info!(error = %failure, "the leases changed under the round; looking again");
                 Ok(backoff.next(failure.retry_after))
             }
-            Action::GiveUpRange if !shared.once => {
+            Action::GiveUpRange | Action::DeadLetter if !shared.once => {
                 tracing::error!(error = %failure, "the leases cannot be worked with for now");
                 shared.admin.progress.not_ready(&self.component("leases"), failure.to_string());
                 Ok(GIVEN_UP_REST)
@@ -205,18 +216,9 @@ impl Supervisor {
     }
 
     /// Starts to follow the range of a lease that became ours.
-    fn follow(&mut self, owned: Owned, under_way: bool, physical: &[PhysicalRange]) {
+    fn follow(&mut self, owned: Owned, range: EpkRange, under_way: bool) {
         let shared = self.container.shared();
         let id = owned.standing.lease.id.clone();
-        let range = match required_range_of(&owned.standing.lease, physical) {
-            Ok(range) => range,
-            Err(failure) => {
-                // Its part of the key space counts as a hole, which is repaired; the lease itself is nobody's to remove.
-                tracing::error!(lease = id, error = %failure, "the lease is left alone");
-                self.resting.insert(id, Instant::now() + GIVEN_UP_REST);
-                return;
-            }
-        };
         tracing::info!(lease = id, %range, "following");
         shared.admin.progress.ready(&self.component(&range));
         self.container.board().started(&range);
@@ -253,7 +255,9 @@ impl Supervisor {
         let Halt::Failed(failure) = halt else {
             return Ok(());
         };
-        if self.container.shared().once || failure.kind.action() == Action::Stop {
+        // A split that is under way passes; everything else would not for a run that ends.
+        let passes = matches!(failure.kind.action(), Action::Retry | Action::Look) || failure.kind == Kind::RangeGone;
+        if failure.kind.action() == Action::Stop || (self.container.shared().once && !passes) {
             return Err(failure);
         }
         tracing::error!(range = %ended.range, error = %failure, "the range was given up for now");

@@ -1,5 +1,9 @@
 //! Whether the leases tile the key space, round after round, and whether recorded holes have been repaired.
 
+use std::collections::BTreeSet;
+
+use cosmirror_formats::EpkRange;
+
 use super::container::Container;
 use crate::failure::{Action, Failure};
 use crate::feed::PhysicalRange;
@@ -8,13 +12,14 @@ use crate::leases::coverage::{holes, twins};
 use crate::mirror::checkpoint::{RangeProgress, Repair};
 
 /// What a lease says of gaps: its id, the gap that is being repaired, and when the last one was.
-type Said = (String, Option<i64>, Option<Repair>);
+type Said = (String, BTreeSet<i64>, Option<Repair>);
 
 /// What the last rounds saw.
 #[derive(Debug, Default)]
 pub(super) struct Tiling {
-    /// The last round saw a fault. A list is not one instant's: only what two rounds see is repaired.
-    suspicious: bool,
+    /// What the last round saw: holes, and leases that are one too many. A list is not one instant's, so only what two rounds see is
+    /// repaired.
+    suspicious: (Vec<EpkRange>, Vec<String>),
     /// What the leases said of gaps when those were last looked at.
     gaps_seen: Option<Vec<Said>>,
 }
@@ -28,16 +33,18 @@ impl Tiling {
         physical: &[PhysicalRange],
     ) -> Result<(), Failure> {
         let missing = holes(leases, physical);
-        let faulty = !missing.is_empty() || !twins(leases, physical).is_empty();
-        let seen_before = std::mem::replace(&mut self.suspicious, faulty);
-        if faulty && seen_before {
+        let surplus = twins(leases, physical).iter().map(|twin| twin.surplus.lease.id.clone()).collect();
+        let (holes_before, twins_before) = std::mem::replace(&mut self.suspicious, (missing.clone(), surplus));
+        let again = missing.iter().any(|hole| holes_before.iter().any(|before| before.overlaps(hole)))
+            || self.suspicious.1.iter().any(|twin| twins_before.contains(twin));
+        if again {
             tracing::error!(
                 container = container.name(),
                 holes = missing.len(),
                 "the leases do not tile the key space"
             );
             container.coverage().try_repair().await?;
-            self.suspicious = false;
+            self.suspicious = Default::default();
             self.gaps_seen = None;
         }
         self.end_gaps(container, leases, physical).await
@@ -63,10 +70,10 @@ impl Tiling {
     ) -> Result<(), Failure> {
         let of = |standing: &Standing| -> Said {
             let progress = RangeProgress::from_lease(&standing.lease, "", 0);
-            (standing.lease.id.clone(), progress.gap, progress.repaired)
+            (standing.lease.id.clone(), progress.gaps, progress.repaired)
         };
         let said: Vec<_> =
-            leases.iter().map(of).filter(|(_, gap, repaired)| gap.is_some() || repaired.is_some()).collect();
+            leases.iter().map(of).filter(|(_, gaps, repaired)| !gaps.is_empty() || repaired.is_some()).collect();
         if self.gaps_seen.as_ref() == Some(&said) {
             return Ok(());
         }

@@ -82,6 +82,62 @@ fn a_status_of_nothing_of_a_wrong_limit_or_of_an_unknown_container_is_a_usage_er
 }
 
 #[test]
+fn gaps_and_dead_letters_that_are_not_asked_for_properly_are_usage_errors() {
+    for arguments in [&["gaps", "list"][..], &["dead-letters", "list"], &["dead-letters", "replay", "--all"]] {
+        let (code, error) = code_and_error(&cosmirror(arguments, &[]));
+        assert!(code == 2 && error.starts_with("error: containers: none is configured; remedy: "), "{error}");
+    }
+    let wrong: [&[&str]; 6] = [
+        &["gaps"],
+        &["dead-letters", "replay"],
+        &["dead-letters", "replay", "--all", "-FF/1.json"],
+        &["dead-letters", "show"],
+        &["dead-letters", "list", "--source", "shop/carts"],
+        &["dead-letters", "replay", "a", "--source", "shop/orders", "--source", "shop/carts"],
+    ];
+    for arguments in wrong {
+        assert_eq!(cosmirror(arguments, &ORDERS).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_mirror_without_a_source_tells_its_gaps_and_without_a_mirror_ends_with_10() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().to_str().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{closed}/");
+    let settings = [
+        ("COSMIRROR__TARGET__KIND", "directory"),
+        ("COSMIRROR__TARGET__PATH", target),
+        ("COSMIRROR__SOURCE__ENDPOINT", &endpoint),
+    ];
+    let environment = [ORDERS.as_slice(), &settings].concat();
+    for arguments in [&["gaps", "list"][..], &["dead-letters", "list"], &["dead-letters", "show", "a"]] {
+        let (code, error) = code_and_error(&cosmirror(arguments, &environment));
+        assert!(code == 10 && error.contains("there is no mirror of this container"), "{code} {error}");
+    }
+    for (name, record) in [
+        ("container.json", r#"{"format":1,"account":"a","database":"shop","container":"orders","generations":[]}"#),
+        ("gaps/20--FF.json", r#"{"format":1,"range":{"min":"","max":"FF"},"from":20,"until":null,"reason":"away"}"#),
+        ("gaps/9--FF.json", r#"{"format":1,"range":{"min":"","max":"FF"},"from":9,"until":10,"reason":"away"}"#),
+    ] {
+        let place = folder.path().join("shop/orders/_mirror").join(name);
+        std::fs::create_dir_all(&place).unwrap();
+        let line = format!("{{\"format\":1,\"length\":{},\"metadata\":{{}}}}\n{record}", record.len());
+        std::fs::write(place.join("00000000000000000001"), line).unwrap();
+    }
+    let output = cosmirror(&["gaps", "list"], &environment);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = "\
+        CONTAINER    RANGE  FROM                  UNTIL                 REASON\n\
+        shop/orders  [,FF)  1970-01-01T00:00:09Z  1970-01-01T00:00:10Z  away\n\
+        shop/orders  [,FF)  1970-01-01T00:00:20Z  open                  away\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let output = cosmirror(&["dead-letters", "list"], &environment);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"no dead letters\n".as_slice()));
+}
+
+#[test]
 fn a_status_whose_source_does_not_answer_says_so_at_once() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let endpoint = format!("http://{closed}/");

@@ -8,6 +8,7 @@ use std::time::Duration;
 mod cosmos;
 mod coverage;
 mod crash;
+mod dead_letters;
 mod demo;
 mod directory;
 mod documents;

@@ -70,6 +70,8 @@ pub(crate) struct Rule {
     count: Option<u64>,
     container: Option<String>,
     range: Option<String>,
+    /// A part of the request's path without percent-encoding, such as a blob's name.
+    path: Option<String>,
 }
 
 fn any_operation() -> String {
@@ -115,6 +117,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) service: Service,
     pub(crate) operation: &'static str,
     pub(crate) container: Option<&'a str>,
+    pub(crate) path: &'a str,
     pub(crate) range: &'a dyn Fn() -> Option<String>,
 }
 
@@ -186,6 +189,7 @@ impl Rule {
             && self.count != Some(0)
             && (self.operation == "*" || self.operation == subject.operation)
             && self.container.as_deref().is_none_or(|name| subject.container == Some(name))
+            && self.path.as_deref().is_none_or(|part| subject.path.contains(part))
             && self.range.as_deref().is_none_or(|range| (subject.range)().as_deref() == Some(range))
     }
 }
@@ -242,7 +246,13 @@ mod tests {
 
     fn decide(faults: &Faults, operation: &'static str, range: &str) -> Option<Effect> {
         let range = || Some(range.to_owned());
-        let subject = Subject { service: Service::Cosmos, operation, container: Some("c"), range: &range };
+        let subject = Subject {
+            service: Service::Cosmos,
+            operation,
+            container: Some("c"),
+            path: "/dbs/d/colls/c",
+            range: &range,
+        };
         faults.decide(&subject).map(|fault| fault.effect)
     }
 
@@ -265,6 +275,15 @@ mod tests {
         assert_eq!(decide(&faults, "query", "0"), Some(throttled));
         faults.clear();
         assert_eq!(decide(&faults, "query", "0"), None);
+    }
+
+    #[test]
+    fn a_rule_that_names_a_part_of_the_path_leaves_other_requests_alone() {
+        let faults = Faults::default();
+        faults.replace(rules(r#"{"rules":[{"service":"cosmos","path":"/colls/d","action":"reset"}]}"#)).unwrap();
+        assert_eq!(decide(&faults, "feed", "0"), None);
+        faults.replace(rules(r#"{"rules":[{"service":"cosmos","path":"/colls/c","action":"reset"}]}"#)).unwrap();
+        assert_eq!(decide(&faults, "feed", "0"), Some(Effect::Reset));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Each is a JSON document with a `format` number. A reader needs nothing else: neither the source nor the leases nor
 //! the configuration that wrote the mirror. Times are seconds since 1970 of the source's service.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -141,12 +143,41 @@ pub struct DeadLetter {
     pub partition_key: Option<Value>,
     /// The commit time, where it could be read.
     pub ts: Option<i64>,
-    /// The entry's bytes in standard base64.
+    /// The metadata of the version it was to become; none where the entry was not understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// The bytes in standard base64: the version's where `metadata` is there, else the whole entry of the feed.
     pub raw_base64: String,
-    /// Set by a replay, or by a later version of the document.
+    /// Set by a replay: nothing is left to do.
     #[serde(default)]
     pub resolved: bool,
+    /// How it was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
 }
+
+/// How a dead letter was resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// It is stored as a version.
+    Stored,
+    /// A newer version is stored, beneath which nothing can be put: the dead letter stays its version's place in history.
+    Superseded,
+}
+
+impl Resolution {
+    /// The word used in records, metadata and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// The name under which the metadata of a resolved dead letter's blob says how, so that a listing tells which ones wait.
+pub const RESOLVED: &str = "resolved";
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +206,32 @@ mod tests {
         let golden = r#"{"format":1,"lineage":"l","rid":"r","range":{"min":"","max":"FF"},"mode":"all-versions-and-deletes","since":1,"backfilled":5,"reconciled":null,"watermark":9}"#;
         assert_eq!(text, golden);
         assert_eq!(serde_json::from_str::<RangeState>(golden).unwrap(), state("", "FF", Some(5), Some(9)));
+    }
+
+    #[test]
+    fn golden_dead_letter_before_and_after_it_is_resolved() {
+        let letter = DeadLetter {
+            format: FORMAT,
+            reason: "refused".to_owned(),
+            range: EpkRange::full(),
+            lineage: "l".to_owned(),
+            lsn: 7,
+            page: "\"7\"".to_owned(),
+            id: Some("d".to_owned()),
+            partition_key: Some(serde_json::json!(["p"])),
+            ts: Some(20),
+            metadata: Some([("format".to_owned(), "1".to_owned())].into()),
+            raw_base64: "e30=".to_owned(),
+            resolved: false,
+            resolution: None,
+        };
+        let golden = r#"{"format":1,"reason":"refused","range":{"min":"","max":"FF"},"lineage":"l","lsn":7,"page":"\"7\"","id":"d","partition_key":["p"],"ts":20,"metadata":{"format":"1"},"raw_base64":"e30=","resolved":false}"#;
+        assert_eq!(serde_json::to_string(&letter).unwrap(), golden);
+        assert_eq!(serde_json::from_str::<DeadLetter>(golden).unwrap(), letter);
+        let resolved = DeadLetter { resolved: true, resolution: Some(Resolution::Superseded), ..letter };
+        let golden = golden.replace("false}", "true,\"resolution\":\"superseded\"}");
+        assert_eq!(serde_json::to_string(&resolved).unwrap(), golden);
+        assert_eq!(serde_json::from_str::<DeadLetter>(&golden).unwrap(), resolved);
     }
 
     #[test]

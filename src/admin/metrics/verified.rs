@@ -82,3 +82,34 @@ impl Families {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Metrics;
+    use super::*;
+    use crate::admin::Progress;
+
+    #[tokio::test(start_paused = true)]
+    async fn ranges_add_up_the_oldest_gives_the_age_and_a_split_forgets_the_whole() {
+        let (metrics, progress) = (Metrics::new([("d", "c")]), Progress::new([("d", "c")]));
+        let compared = |min: &str, max: &str, equal| {
+            let counts = Counts { documents: equal, equal, ..Counts::default() };
+            metrics.reconciled("d", "c", &EpkRange::new(min, max), counts);
+        };
+        compared("", "FF", 100);
+        compared("", "20", 3);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        compared("20", "FF", 4);
+        let text = metrics.render(&progress).unwrap();
+        for line in [
+            r#"cosmirror_reconciliations_total{database="d",container="c"} 3"#,
+            r#"cosmirror_verify_age_seconds{database="d",container="c"} 30.0"#,
+            r#"cosmirror_verify_documents{database="d",container="c",state="equal"} 7"#,
+            r#"cosmirror_verify_documents{database="d",container="c",state="extra"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

@@ -233,6 +233,20 @@ async fn what_the_target_refuses_or_nobody_understands_becomes_a_dead_letter_and
     assert_eq!(store.inner.names("db/c/_mirror/dead-letters/").len(), 2);
 }
 
+/// Deletes have no bytes, and those of one transaction share their LSN: their letters had one name, and the second was lost.
+#[tokio::test(start_paused = true)]
+async fn two_deletes_of_one_transaction_that_the_target_refuses_are_two_dead_letters() {
+    let store = Arc::new(Flaky::new(Vec::new()));
+    let writer = writer(&store);
+    write(&writer, &[entry(0, 1, "create"), entry(1, 1, "create")], &open()).await.unwrap();
+    for document in 0..2 {
+        store.inner.fail_next(Kind::Refused);
+        write(&writer, &[entry(document, 2, "delete")], &open()).await.unwrap();
+    }
+    assert_eq!(store.inner.names("db/c/_mirror/dead-letters/").len(), 2);
+    assert_eq!(writer.metrics.dead_letters.get(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transaction_in_impossible_order_is_stored_in_a_possible_one() {
     let store = Arc::new(Flaky::new(Vec::new()));

@@ -71,6 +71,12 @@ async fn a_removed_lease_is_a_gap_that_is_repaired(feed: &str) {
     world.catch_up().await;
     assert_eq!(gaps(&world).await.len(), 1);
     assert_eq!(ended["range"], removed["FeedRange"]["Range"]);
+    let instant = |at: &Value| jiff::Timestamp::from_second(at.as_i64().unwrap()).unwrap().to_string();
+    let listed = json!({ "gaps": [{
+        "database": DATABASE, "container": "orders", "range": ended["range"], "from": instant(&ended["from"]),
+        "until": instant(&ended["until"]), "reason": ended["reason"],
+    }] });
+    assert_eq!(world.json(&["gaps", "list"]).await, listed);
     assert_leases_tile(&world).await;
     assert_all_stored(&world).await;
     // What was restorable before stays so, the gap is refused, and what comes after it is restorable again.

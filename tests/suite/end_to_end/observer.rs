@@ -20,7 +20,7 @@ use super::world::{ALL_VERSIONS, LATEST_VERSION, Running, Target, World};
 const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Waits until so many daemons have logged where they serve, and gives the addresses in that order.
-async fn admins(daemon: &Running, count: usize) -> Vec<String> {
+pub(super) async fn admins(daemon: &Running, count: usize) -> Vec<String> {
     eventually("the daemon serves its metrics", async || {
         let log = daemon.log();
         let served = log.lines().filter(|line| line.contains("health and metrics are served"));
@@ -32,7 +32,7 @@ async fn admins(daemon: &Running, count: usize) -> Vec<String> {
 }
 
 /// The metrics of a daemon: `name{labels}` → value, without the prefix.
-async fn metrics(world: &World, admin: &str) -> BTreeMap<String, f64> {
+pub(super) async fn metrics(world: &World, admin: &str) -> BTreeMap<String, f64> {
     let answer = world.emulator.http.get(format!("http://{admin}/metrics")).send().await.unwrap();
     let text = answer.text().await.unwrap();
     let metric = |line: &str| {
@@ -43,7 +43,7 @@ async fn metrics(world: &World, admin: &str) -> BTreeMap<String, f64> {
 }
 
 /// A metric of the container `orders`, or of a range of it.
-fn value(metrics: &BTreeMap<String, f64>, name: &str, range: Option<&str>) -> Option<f64> {
+pub(super) fn value(metrics: &BTreeMap<String, f64>, name: &str, range: Option<&str>) -> Option<f64> {
     let range = range.map(|range| format!(",range=\"{range}\"")).unwrap_or_default();
     metrics.get(&format!("{name}{{database=\"{DATABASE}\",container=\"orders\"{range}}}")).copied()
 }

@@ -201,6 +201,17 @@ async fn a_daemon_reconciles_on_a_schedule_while_it_follows() {
     assert_eq!(stored.map(|(_, versions)| versions.len()).sum::<usize>(), 2, "one tombstone");
 }
 
+#[tokio::test]
+async fn a_container_that_was_followed_from_now_on_is_caught_up_without_a_reconciliation() {
+    let mut world = World::new(&[("carts", LATEST_VERSION)], Target::Blobs).await;
+    world.set("CONTAINERS__0__START", "now");
+    let source = world.source("carts");
+    source.make(&["/pk"]).await;
+    put(&source, "before", 1).await;
+    world.succeed(&["run", "--once", "--reconcile"]).await;
+    assert_eq!(recorded(&world, "reconciled").await, [None]);
+}
+
 /// The newest file of a document's versions.
 fn newest(world: &World, id: &str) -> PathBuf {
     let folder = world.folder().join(format!("mirror/{DATABASE}/orders/documents/p/{id}.json"));

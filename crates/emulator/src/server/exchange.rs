@@ -120,7 +120,9 @@ fn decide(service: Service, operation: &'static str, shared: &Shared, parts: &ht
         Service::Blob => parts.uri.path().split('/').nth(2).map(str::to_owned),
     };
     let range = || shared.cosmos.range_of(parts);
-    shared.faults.decide(&Subject { service, operation, container: container.as_deref(), range: &range })
+    let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy();
+    let container = container.as_deref();
+    shared.faults.decide(&Subject { service, operation, container, path: &path, range: &range })
 }
 
 /// Reads a body; `Ok(Err(()))` is one over the limit. The rest of that is read as well, within reason: a client that

@@ -1,0 +1,154 @@
+//! `docs/formats.md` names every key and field that is persisted, and its example is real.
+
+use std::collections::BTreeSet;
+
+use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
+use cosmirror_formats::restore_record::{RestoreRecord, WrittenDocument};
+use cosmirror_formats::version::sha256_hex;
+use cosmirror_formats::{EpkRange, MirrorPaths, Op, PartitionKey, Version};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+const DOCUMENT: &str = include_str!("../../docs/formats.md");
+
+/// The names in the first column of the table whose head begins so.
+fn documented(head: &str) -> BTreeSet<String> {
+    let start = format!("| {head} |");
+    let table = DOCUMENT.lines().skip_while(|line| !line.starts_with(&start)).skip(2);
+    let names = table.take_while(|line| line.starts_with('|')).flat_map(|line| {
+        let column = line.split('|').nth(1).unwrap();
+        column.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let names: BTreeSet<String> = names.collect();
+    assert!(!names.is_empty(), "there is no table {head:?}");
+    names
+}
+
+fn fields(record: &impl Serialize) -> BTreeSet<String> {
+    serde_json::to_value(record).unwrap().as_object().unwrap().keys().cloned().collect()
+}
+
+fn version() -> Version {
+    Version {
+        op: Op::Delete,
+        ts: 1,
+        lsn: Some(1),
+        nth: Some(2),
+        lineage: "l".to_owned(),
+        etag: Some("e".to_owned()),
+        rid: "r".to_owned(),
+        id: "i".to_owned(),
+        pk: PartitionKey(Vec::new()),
+        prev: Some("p".to_owned()),
+        after: Some(1),
+        sha256: String::new(),
+    }
+}
+
+fn generation() -> Generation {
+    Generation {
+        rid: String::new(),
+        since: 1,
+        modes: Vec::new(),
+        partition_key_paths: Vec::new(),
+        settings: Value::Null,
+    }
+}
+
+fn dead_letter() -> DeadLetter {
+    DeadLetter {
+        format: 1,
+        reason: String::new(),
+        range: EpkRange::full(),
+        lineage: String::new(),
+        lsn: 1,
+        page: String::new(),
+        id: None,
+        partition_key: None,
+        ts: None,
+        metadata: Some(version().to_metadata()),
+        raw_base64: String::new(),
+        resolved: true,
+        resolution: Some(Resolution::Stored),
+    }
+}
+
+#[test]
+fn every_key_of_metadata_is_documented_and_no_other() {
+    assert_eq!(documented("name"), version().to_metadata().into_keys().collect());
+    for op in [Op::Create, Op::Replace, Op::Delete, Op::Expire, Op::Backfill, Op::Reconcile] {
+        assert!(DOCUMENT.contains(&format!("`{op}`")), "{op}");
+    }
+}
+
+#[test]
+fn every_field_of_the_records_is_documented_and_no_other() {
+    let range = EpkRange::full();
+    let container = ContainerRecord {
+        format: 1,
+        account: String::new(),
+        database: String::new(),
+        container: String::new(),
+        generations: vec![generation()],
+    };
+    assert_eq!(documented("field of `container.json`"), fields(&container));
+    assert_eq!(documented("field of a generation"), fields(&generation()));
+    let state = RangeState {
+        format: 1,
+        lineage: String::new(),
+        rid: String::new(),
+        range: range.clone(),
+        mode: String::new(),
+        since: 1,
+        backfilled: None,
+        reconciled: None,
+        watermark: None,
+        superseded_by: vec![range.clone()],
+    };
+    assert_eq!(documented("field of a range state"), fields(&state));
+    let gap = Gap { format: 1, range, from: 1, until: None, reason: String::new() };
+    assert_eq!(documented("field of a gap"), fields(&gap));
+    assert_eq!(documented("field of a dead letter"), fields(&dead_letter()));
+    for resolution in [Resolution::Stored, Resolution::Superseded] {
+        assert!(DOCUMENT.contains(&format!("`{}`", resolution.as_str())));
+    }
+    let written = WrittenDocument { id: String::new(), partition_key: json!([]), etag: None, deleted: None };
+    let restore = RestoreRecord {
+        format: 1,
+        id: String::new(),
+        part: 0,
+        started: String::new(),
+        finished: None,
+        selection: String::new(),
+        at: None,
+        version: None,
+        written: vec![written.clone()],
+    };
+    assert_eq!(documented("field of a restore's record"), fields(&restore));
+    assert_eq!(documented("field of a written document"), fields(&written));
+}
+
+#[test]
+fn the_example_can_be_read_as_the_document_says() {
+    let blocks: Vec<Vec<&str>> =
+        DOCUMENT.split("```\n").skip(1).step_by(2).map(|block| block.lines().collect()).collect();
+    let [file, state] = blocks.as_slice() else { panic!("{} examples", blocks.len()) };
+    let line: Value = serde_json::from_str(file[0]).unwrap();
+    assert_eq!(documented("field of the first line"), fields(&line));
+    assert_eq!(line["length"], file[1].len());
+    let version = Version::from_metadata(&serde_json::from_value(line["metadata"].clone()).unwrap()).unwrap();
+    assert_eq!(version.sha256, sha256_hex(file[1].as_bytes()));
+    let paths = MirrorPaths::new("", "shop", "orders");
+    let name = paths.document(&version.pk, &version.id);
+    assert!(DOCUMENT.contains(&format!("`{name}/00000000000000000001`")), "{name}");
+    let state: RangeState = serde_json::from_str(state[0]).unwrap();
+    let name = paths.range_state(&state.lineage, &state.range);
+    assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
+    assert_eq!(version.lineage, state.lineage);
+    for text in ["~n1e300", "~n1.5", "~n1"] {
+        let value: Value = serde_json::from_str(&text[2..]).unwrap();
+        let key = PartitionKey::from_json(&value).unwrap();
+        assert!(DOCUMENT.contains(&format!("`{text}`")));
+        assert!(paths.document(&key, "x").contains(&format!("/{text}/")));
+    }
+}
