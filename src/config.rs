@@ -33,6 +33,8 @@ pub struct Config {
     pub leases: Leases,
     /// Where versions go.
     pub target: Target,
+    /// Comparison with the source, for what the feed does not show.
+    pub reconcile: Reconcile,
     /// Health and metrics.
     pub admin: Admin,
 }
@@ -233,6 +235,21 @@ pub enum History {
     Versions,
     /// Snapshots, for accounts without versions.
     Snapshots,
+}
+
+/// Comparison with the source, for what the feed does not show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reconcile {
+    /// How often a latest-version container is reconciled; zero is never.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { interval: Duration::from_hours(24) }
+    }
 }
 
 /// Health and metrics.

@@ -15,8 +15,8 @@
 
 use std::time::Duration;
 
-use cosmirror_formats::PartitionKey;
 use cosmirror_formats::version::sha256_hex;
+use cosmirror_formats::{EpkRange, PartitionKey};
 use futures::stream::{self, TryStreamExt as _};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -28,6 +28,7 @@ use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed;
 use crate::history::MirrorReader;
 use crate::leases::LeaseStore;
+use crate::mirror::checkpoint::RangeProgress;
 use crate::pace::RequestUnits;
 use crate::retry::persist;
 use crate::spool::Spool;
@@ -93,6 +94,16 @@ pub struct Request {
     pub repair: bool,
     /// Differences that are told one by one.
     pub list_max: usize,
+}
+
+/// One range that is followed here, to which a comparison is confined.
+pub struct Scope<'a> {
+    /// The range.
+    pub range: &'a EpkRange,
+    /// How far it is at the moment.
+    pub progress: &'a (dyn Fn() -> RangeProgress + Send + Sync),
+    /// Whether its lease is still ours; without it nothing is written.
+    pub is_ours: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
 /// The source container and who follows it.
@@ -197,6 +208,9 @@ pub struct Report {
     pub counts: Counts,
     /// The first ones that differ.
     pub differences: Vec<Difference>,
+    /// Up to here it is known by this comparison what was deleted, where it is complete.
+    #[serde(skip)]
+    pub complete_until: Option<i64>,
 }
 
 impl Report {
@@ -217,6 +231,8 @@ pub struct Reconcile<'a> {
     pub source: Source<'a>,
     /// What is asked for.
     pub request: Request,
+    /// The range it is confined to; none for the whole container.
+    pub scope: Option<Scope<'a>>,
     /// Where progress is shown.
     pub progress: ProgressBar,
 }
@@ -225,8 +241,14 @@ impl Reconcile<'_> {
     /// Compares, and puts right what differs where that is asked for.
     pub async fn run(&self) -> Result<Report, Failure> {
         let Request { mode, sample, .. } = self.request;
-        let scanner =
-            Scanner { source: &self.source, paths: &self.mirror.paths, mode, sample, progress: &self.progress };
+        let scanner = Scanner {
+            source: &self.source,
+            scope: self.scope.as_ref(),
+            paths: &self.mirror.paths,
+            mode,
+            sample,
+            progress: &self.progress,
+        };
         let scan = scanner.scan().await?;
         let mut report = Report::default();
         for _ in 0..scan.unreadable {
@@ -242,7 +264,7 @@ impl Reconcile<'_> {
         }
         let Scan { documents, begun, ended, .. } = scan;
         let (mut candidates, any_extra) = self.first_looks(documents, &mut report).await?;
-        if candidates.is_empty() {
+        if candidates.is_empty() && self.scope.is_none() {
             return Ok(report);
         }
         let ended = ended + CLOCK_SECONDS;
@@ -250,6 +272,8 @@ impl Reconcile<'_> {
         let horizon = self.settled(ended, any_extra && shows_deletes).await?;
         let limits = Limits { watermark: None, begun, ended, margin: self.source.margin, shows_deletes };
         self.second_looks(&mut candidates, &horizon, limits, &mut report).await?;
+        // What was written within the margin, or is not mirrored yet, was not judged.
+        report.complete_until = horizon.watermark().map(|watermark| watermark.min(begun - self.source.margin - 1));
         Ok(report)
     }
 
@@ -260,7 +284,7 @@ impl Reconcile<'_> {
         report: &mut Report,
     ) -> Result<(Spool<Candidate>, bool), Failure> {
         let (mut candidates, mut any_extra) = (Spool::<Candidate>::new()?, false);
-        let looked = pairs(documents.sorted()?, catalog(self.mirror, self.request.sample))
+        let looked = pairs(documents.sorted()?, catalog(self))
             .map_ok(|pair| self.first_look(pair))
             .try_buffer_unordered(DOCUMENTS_AT_ONCE);
         let mut looked = std::pin::pin!(looked);
@@ -290,6 +314,9 @@ impl Reconcile<'_> {
 
     /// How far the ranges are. Where a document is gone and the feed shows deletes, its delete must have had the time to be mirrored.
     async fn settled(&self, until: i64, wait: bool) -> Result<Horizon, Failure> {
+        if let Some(scope) = &self.scope {
+            return Ok(Horizon::of_range(scope.range, (scope.progress)()));
+        }
         let begun = Instant::now();
         let margin = Duration::from_secs(u64::try_from(self.source.margin + 2 * CLOCK_SECONDS + 1).unwrap_or(0));
         loop {
@@ -342,6 +369,9 @@ impl Reconcile<'_> {
         };
         let mut repaired = Repaired::No;
         if self.request.repair {
+            if self.scope.as_ref().is_some_and(|scope| !(scope.is_ours)()) {
+                return Err(Failure::new(Kind::Held, "the lease of the range may have run out"));
+            }
             let key = candidate.partition_key();
             let key = key.ok_or_else(|| Failure::new(Kind::Internal, "a document without a partition key"))?;
             // The point read has just been answered, so this is behind it.

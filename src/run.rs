@@ -34,6 +34,7 @@ mod board;
 mod container;
 mod observing;
 mod range;
+mod reconciling;
 mod signal;
 #[cfg(test)]
 mod simulation;
@@ -41,6 +42,7 @@ mod supervisor;
 mod tiling;
 
 use container::{Container, Shared};
+use reconciling::Reconciling;
 pub use signal::termination;
 
 /// Memory for pages in flight, over all ranges.
@@ -59,6 +61,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 pub struct RunOptions {
     /// Stop when every range has caught up and all is durable.
     pub once: bool,
+    /// Reconcile every range of the latest-version containers first.
+    pub reconcile: bool,
     /// The name that marks leases as ours; left out, one is made that no other process has.
     pub instance: Option<String>,
 }
@@ -194,11 +198,18 @@ async fn start(
     let mut containers = Vec::new();
     for (settings, resolved) in sources {
         let name = format!("{}/{}", settings.database, settings.container);
-        let feed = Arc::new(CosmosFeed::new(account.clone(), resolved, name));
+        let feed = Arc::new(CosmosFeed::new(account.clone(), resolved.clone(), name));
         let container = Container::prepare(Arc::clone(&shared), settings.clone(), feed).await?;
         let waiting = unresolved_dead_letters(shared.store.as_ref(), container.paths()).await?;
         container.metrics().dead_letters.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        containers.push(container);
+        let of_source = documents(&account, resolved.clone(), &settings.database, &settings.container);
+        containers.push(container.with_reconciling(Reconciling {
+            documents: Arc::new(of_source),
+            effective_key: Arc::new(move |key| resolved.effective_key(key)),
+            // A run that ends when it has caught up reconciles only where it is asked to.
+            interval: if options.once { Duration::ZERO } else { config.reconcile.interval },
+            at_once: options.reconcile,
+        }));
     }
     admin.progress.started();
     Ok(containers)

@@ -17,8 +17,10 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::progress::Progress;
 use crate::failure::Kind;
+use crate::reconcile::Counts;
 
 mod observed;
+mod verified;
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.
@@ -39,6 +41,9 @@ const REQUEST_UNITS: &str = "request_units";
 const FEED_TOKEN_AGE_SECONDS: &str = "feed_token_age_seconds";
 const WRITE_FAILURES: &str = "write_failures";
 const OBSERVER_FAILURES: &str = "observer_failures";
+const RECONCILIATIONS: &str = "reconciliations";
+const VERIFY_AGE_SECONDS: &str = "verify_age_seconds";
+const VERIFY_DOCUMENTS: &str = "verify_documents";
 const BUILD: &str = "build";
 
 /// The media type of [`Metrics::render`].
@@ -84,6 +89,7 @@ struct Shared {
     write_failures: Family<FailureLabels, Counter>,
     observer_failures: Family<Labels, Counter>,
     observed: observed::Families,
+    verified: verified::Families,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
 }
@@ -164,6 +170,7 @@ impl Metrics {
             ),
             observer_failures: family(&mut r, OBSERVER_FAILURES, "Passes of the observer that failed as a whole"),
             observed: observed::Families::register(&mut r),
+            verified: verified::Families::register(&mut r),
             rendering: Mutex::default(),
             registry: r,
         }));
@@ -181,6 +188,7 @@ impl Metrics {
             let labels = FailureLabels { database, container, kind: kind.name() };
             (kind, self.0.write_failures.get_or_create_owned(&labels))
         };
+        self.0.verified.show(labels);
         ContainerMetrics {
             lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
             restorable_from: self.0.restorable_from.get_or_create_owned(labels),
@@ -199,6 +207,12 @@ impl Metrics {
             observer_failures: self.0.observer_failures.get_or_create_owned(labels),
             write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
+    }
+
+    /// One range was compared with its source.
+    pub fn reconciled(&self, database: &str, container: &str, range: &EpkRange, counts: Counts) {
+        let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.verified.reconciled(&labels, range, counts);
     }
 
     /// All metrics as text, with what `progress` says at this instant.
@@ -267,6 +281,8 @@ mod tests {
             "lease_holes",
             "observer_active",
             "observer_failures_total",
+            "reconciliations_total",
+            "verify_age_seconds",
         ] {
             for container in ["orders", "users"] {
                 let start = format!("cosmirror_{name}{{database=\"shop\",container=\"{container}\"}} ");

@@ -17,6 +17,9 @@ pub struct RunArgs {
     /// End with 0 when every range is at its end and everything is stored
     #[arg(long)]
     pub once: bool,
+    /// First find, by a comparison with the source, what was deleted (latest-version containers)
+    #[arg(long, requires = "once")]
+    pub reconcile: bool,
     /// This process's name as an owner of leases; left out, one is made up
     #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,

@@ -100,6 +100,7 @@ async fn compare(
             repair: args.repair,
             list_max: args.list,
         },
+        scope: None,
         progress: progress.clone(),
     };
     let report = reconcile.run().await;
@@ -183,7 +184,7 @@ mod tests {
             reason: "the mirror has no version of it".to_owned(),
             repaired: true,
         };
-        let report = Report { counts, differences: vec![difference] };
+        let report = Report { counts, differences: vec![difference], complete_until: None };
         View { total: counts, containers: vec![ContainerView { database: "d", container: "c", report }] }
     }
 

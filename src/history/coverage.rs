@@ -53,6 +53,7 @@ impl Coverage {
             if let Some(newer) = newer.iter().find(same) {
                 state.watermark = state.watermark.max(newer.watermark);
                 state.backfilled = state.backfilled.or(newer.backfilled);
+                state.reconciled = state.reconciled.max(newer.reconciled);
             }
         }
         let gaps = gap::all(store, paths).await?;

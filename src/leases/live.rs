@@ -76,7 +76,7 @@ pub fn range_state(rid: &str, mode: FeedMode, range: &EpkRange, progress: RangeP
         mode: mode.as_str().to_owned(),
         since: progress.since,
         backfilled: progress.backfilled,
-        reconciled: None,
+        reconciled: progress.reconciled,
         watermark: progress.watermark,
         superseded_by: Vec::new(),
     }

@@ -19,6 +19,7 @@ const POSITION: &str = "cosmirror.position";
 const BACKFILL_TOKEN: &str = "cosmirror.backfill.token";
 const BACKFILL_NOW: &str = "cosmirror.backfill.now";
 const BACKFILLED: &str = "cosmirror.backfilled";
+const RECONCILED: &str = "cosmirror.reconciled";
 const WATERMARK: &str = "cosmirror.watermark";
 const GAP: &str = "cosmirror.gap";
 const REPAIRED: &str = "cosmirror.repaired";
@@ -67,6 +68,8 @@ pub struct RangeProgress {
     pub backfilled: Option<i64>,
     /// The instant up to which the range is completely mirrored.
     pub watermark: Option<i64>,
+    /// Latest version: up to here it is known what was deleted, by the last complete reconciliation.
+    pub reconciled: Option<i64>,
     /// Where the recorded gaps begin that the backfill repairs.
     pub gaps: BTreeSet<i64>,
     /// The gaps that backfills have repaired.
@@ -93,6 +96,7 @@ impl RangeProgress {
             backfill: None,
             backfilled: None,
             watermark: None,
+            reconciled: None,
             gaps: BTreeSet::new(),
             repaired: None,
         }
@@ -145,6 +149,7 @@ impl RangeProgress {
             backfill: now_lsn.map(|now_lsn| Backfill { token: text(BACKFILL_TOKEN).cloned(), now_lsn }),
             backfilled: number(BACKFILLED),
             watermark: number(WATERMARK),
+            reconciled: number(RECONCILED),
             gaps: text(GAP).map(|text| instants(text)).unwrap_or_default(),
             repaired: text(REPAIRED).and_then(|text| {
                 let (gaps, at) = text.split_once('/')?;
@@ -165,6 +170,7 @@ impl RangeProgress {
         set(&mut lease.properties, BACKFILL_NOW, backfill.map(|b| b.now_lsn.to_string()));
         set(&mut lease.properties, BACKFILLED, self.backfilled.map(|at| at.to_string()));
         set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
+        set(&mut lease.properties, RECONCILED, self.reconciled.map(|at| at.to_string()));
         set(&mut lease.properties, GAP, Some(text_of(&self.gaps)).filter(|text| !text.is_empty()));
         let repaired = self.repaired.as_ref().map(|repair| format!("{}/{}", text_of(&repair.gaps), repair.at));
         set(&mut lease.properties, REPAIRED, repaired);
@@ -232,6 +238,7 @@ mod tests {
             backfill: Some(Backfill { token: Some("\"3\"".to_owned()), now_lsn: 5 }),
             backfilled: None,
             watermark: Some(90),
+            reconciled: Some(80),
             gaps: BTreeSet::from([40, 45]),
             repaired: Some(Repair { gaps: BTreeSet::from([20]), at: 30 }),
         }

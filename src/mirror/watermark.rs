@@ -1,7 +1,7 @@
 //! The range's state in the mirror: since when and until when it is complete.
 //!
 //! The live value is in the lease; the mirror's copy exists so that a reader needs nothing but the mirror. It is written at
-//! most once a minute while changes come, every quarter of an hour while none do, when the backfill ends, when
+//! most once a minute while changes come, every quarter of an hour while none do, when the backfill or a reconciliation ends, when
 //! the window opens, and at the end. Each write keeps the newer of the stored and the own watermark.
 
 use std::sync::Arc;
@@ -67,7 +67,8 @@ impl RangeStateFile {
         let interval = if busy { BUSY_INTERVAL } else { IDLE_INTERVAL };
         // The moment from which on anything can be restored must not wait for the next interval.
         let opens = is_open(progress.backfilled, progress.watermark) && !is_open(state.backfilled, state.watermark);
-        opens || state.backfilled != progress.backfilled || at.elapsed() >= interval
+        let news = state.backfilled != progress.backfilled || state.reconciled < progress.reconciled;
+        opens || news || at.elapsed() >= interval
     }
 
     /// Writes what `progress` says, merged with what is stored.
@@ -75,6 +76,7 @@ impl RangeStateFile {
         let mut own = self.template.clone();
         own.backfilled = progress.backfilled;
         own.watermark = progress.watermark;
+        own.reconciled = own.reconciled.max(progress.reconciled);
         for _ in 0..CONFLICTS_MAX {
             match self.write_once(own.clone()).await {
                 Err(failure) if failure.kind == Kind::Conflict => {}

@@ -57,6 +57,23 @@ impl Horizon {
         self.parts.iter().all(|part| part.watermark.is_some_and(|watermark| watermark >= instant))
     }
 
+    /// Of one range that is followed here.
+    pub(super) fn of_range(range: &EpkRange, progress: RangeProgress) -> Self {
+        let reads_on = progress.backfill.is_some() || progress.reads_from_beginning();
+        let part = Part {
+            range: range.clone(),
+            lineage: progress.lineage,
+            watermark: progress.watermark.filter(|_| !reads_on),
+            reconciled: progress.reconciled,
+        };
+        Self { parts: vec![part], followed: true }
+    }
+
+    /// The instant up to which every range is mirrored.
+    pub(super) fn watermark(&self) -> Option<i64> {
+        self.parts.iter().map(|part| part.watermark).min().flatten()
+    }
+
     /// Reads it.
     pub(super) async fn read(
         source: &Source<'_>,
@@ -75,7 +92,8 @@ impl Horizon {
         }
         let followed = standing.iter().any(|standing| standing.lease.owner.is_some());
         let physical = persist(|| source.feed.ranges()).await?;
-        let asked = standing.iter().filter_map(|standing| leased(source, standing, &physical, &recorded));
+        let asked: Vec<(Part, RangeProgress)> =
+            standing.iter().filter_map(|standing| leased(source, standing, &physical, &recorded)).collect();
         let parts = stream::iter(asked)
             .map(|(part, progress)| async move { peek(source, part, &progress).await })
             .buffer_unordered(READS_AT_ONCE)
@@ -108,7 +126,7 @@ fn leased(
         range,
         lineage: progress.lineage.clone(),
         watermark: if reads_on { None } else { progress.watermark.max(record.and_then(|part| part.watermark)) },
-        reconciled: record.and_then(|part| part.reconciled),
+        reconciled: progress.reconciled.max(record.and_then(|part| part.reconciled)),
     };
     Some((part, progress))
 }

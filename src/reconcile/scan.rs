@@ -13,11 +13,11 @@ use indicatif::ProgressBar;
 
 use super::compare::Held;
 use super::runs::{RUN_DOCUMENTS_MAX, Runs, Seen};
-use super::{Mode, Sample, Source};
+use super::{Mode, Reconcile, Sample, Scope, Source};
 use crate::config::FeedMode;
 use crate::failure::{Failure, Kind};
 use crate::feed::{FeedPage, Position};
-use crate::history::{MirrorReader, client_text, document_of, groups};
+use crate::history::{client_text, document_of, groups};
 use crate::retry::persist;
 use crate::store::{Head, Listing};
 
@@ -38,6 +38,8 @@ pub(super) struct Scan {
 /// How the source is read.
 pub(super) struct Scanner<'a> {
     pub(super) source: &'a Source<'a>,
+    /// The only range to read; none for all.
+    pub(super) scope: Option<&'a Scope<'a>>,
     pub(super) paths: &'a MirrorPaths,
     pub(super) mode: Mode,
     pub(super) sample: Sample,
@@ -50,10 +52,13 @@ impl Scanner<'_> {
         let feed = self.source.feed;
         let begun = persist(|| feed.service_time()).await?;
         let mut scan = Scan { documents: Runs::new(RUN_DOCUMENTS_MAX), unreadable: 0, begun, ended: begun };
-        let mut open: VecDeque<EpkRange> = self.physical().await?.into();
+        let mut open: VecDeque<EpkRange> = match self.scope {
+            Some(scope) => VecDeque::from([scope.range.clone()]),
+            None => self.physical().await?.into(),
+        };
         while let Some(range) = open.pop_front() {
             match self.range(&range, &mut scan).await {
-                Err(failure) if failure.kind == Kind::RangeGone => {
+                Err(failure) if failure.kind == Kind::RangeGone && self.scope.is_none() => {
                     // What was read of it counts all the same: of one document the last sight decides.
                     let successors = self.physical().await?;
                     open.extend(successors.into_iter().filter(|successor| successor.overlaps(&range)));
@@ -106,11 +111,25 @@ impl Scanner<'_> {
 }
 
 /// The mirror's newest versions, in the order of names.
-pub(super) fn catalog(mirror: &MirrorReader, sample: Sample) -> impl Stream<Item = Result<Held, Failure>> + Send {
+pub(super) fn catalog(reconcile: &Reconcile<'_>) -> impl Stream<Item = Result<Held, Failure>> + Send {
+    let (mirror, sample) = (reconcile.mirror, reconcile.request.sample);
     groups(mirror.store.as_ref(), mirror.paths.documents(), Listing::Current).try_filter_map(move |mut heads| {
         let held = heads.pop().filter(|head| sample.contains(&head.name)).map(|head| held(&mirror.paths, head));
-        async move { held.transpose() }
+        let held = held.transpose().and_then(|held| match held {
+            Some(held) if !in_scope(reconcile, &held)? => Ok(None),
+            held => Ok(held),
+        });
+        async move { held }
     })
+}
+
+/// Whether a document belongs to the range the comparison is confined to. What cannot be trusted belongs to none.
+fn in_scope(reconcile: &Reconcile<'_>, held: &Held) -> Result<bool, Failure> {
+    let (Some(scope), Ok(version)) = (&reconcile.scope, &held.version) else {
+        return Ok(reconcile.scope.is_none());
+    };
+    let key = (reconcile.source.effective_key)(&version.pk)?;
+    Ok(scope.range.min <= key && key < scope.range.max)
 }
 
 /// A head with what its metadata say.

@@ -124,7 +124,7 @@ impl Scene {
             units: &units,
             effective_key: &|_| Ok(String::new()),
         };
-        let reconcile = Reconcile { mirror: &mirror, source, request, progress: ProgressBar::hidden() };
+        let reconcile = Reconcile { mirror: &mirror, source, request, scope: None, progress: ProgressBar::hidden() };
         reconcile.run().await.unwrap()
     }
 

@@ -122,7 +122,7 @@ impl Observer for Board {
             mode: self.mode.as_str().to_owned(),
             since: progress.since,
             backfilled: progress.backfilled,
-            reconciled: None,
+            reconciled: progress.reconciled,
             watermark: progress.watermark,
             superseded_by: Vec::new(),
         };
@@ -132,7 +132,10 @@ impl Observer for Board {
         let changed = {
             let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
             let before = ranges.insert(range.clone(), report);
-            before.is_none_or(|b| b.caught_up != (caught_up && open) || b.state.watermark != progress.watermark)
+            before.is_none_or(|b| {
+                let before = (b.caught_up, b.state.watermark, b.state.reconciled);
+                before != (caught_up && open, progress.watermark, progress.reconciled)
+            })
         };
         if changed {
             self.settle();

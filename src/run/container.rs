@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::board::Board;
 use super::range::Ended;
+use super::reconciling::Reconciling;
 use super::supervisor::Supervisor;
 use crate::admin::{Admin, ContainerMetrics};
 use crate::config;
@@ -90,6 +91,7 @@ pub(super) struct Container {
     paths: MirrorPaths,
     metrics: ContainerMetrics,
     board: Arc<Board>,
+    reconciling: Option<Reconciling>,
 }
 
 impl Container {
@@ -122,10 +124,21 @@ impl Container {
             Guard::write_timeout(shared.leases.expiration),
         );
         let board = Arc::new(Board::new(progress, settings.feed));
-        let container =
-            Self { leases: Arc::new(leases), writer: Arc::new(writer), board, shared, settings, feed, paths, metrics };
+        let (leases, writer) = (Arc::new(leases), Arc::new(writer));
+        let container = Self { leases, writer, board, shared, settings, feed, paths, metrics, reconciling: None };
         container.begin().await?;
         Ok(container)
+    }
+
+    /// The same, reconciled as well as followed.
+    #[must_use]
+    pub(super) fn with_reconciling(self, reconciling: Reconciling) -> Self {
+        Self { reconciling: Some(reconciling), ..self }
+    }
+
+    /// What reconciling takes, where it is done.
+    pub(super) fn reconciling(&self) -> Option<&Reconciling> {
+        self.reconciling.as_ref()
     }
 
     async fn begin(&self) -> Result<(), Failure> {

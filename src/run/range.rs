@@ -1,12 +1,14 @@
 //! One range while its lease is ours: the follower and the lease's keeper, side by side.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cosmirror_formats::EpkRange;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
+use super::reconciling::{Reconciler, WhenReconciled};
 use crate::failure::Kind;
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
@@ -75,7 +77,17 @@ pub(super) async fn follow(
     let guard = keeper.guard();
     let (sender, receiver) = watch::channel(progress.clone());
     let stop = shared.drain.child_token();
-    let follower = follower(&container, &range, &progress, sender, guard, stop.clone());
+    let reconciler = Reconciler {
+        container: Arc::clone(&container),
+        range: range.clone(),
+        progress: sender.clone(),
+        guard: Arc::clone(&guard),
+        done: Arc::new(AtomicBool::new(false)),
+    };
+    let mut follower = follower(&container, &range, &progress, sender, guard, stop.clone());
+    if container.reconciling().is_some_and(|reconciling| reconciling.at_once) {
+        follower.observer = Arc::new(WhenReconciled { board: container.board(), done: Arc::clone(&reconciler.done) });
+    }
     let done = CancellationToken::new();
     let following = async {
         let _ends_keeping = done.clone().drop_guard();
@@ -90,7 +102,7 @@ pub(super) async fn follow(
             never = handed_over => never,
         }
     };
-    let (halt, kept) = tokio::join!(following, keeper.keep(receiver, done.clone()));
+    let (halt, kept, ()) = tokio::join!(following, keeper.keep(receiver, done.clone()), reconciler.run(done.clone()));
     let outcome = match halt {
         // Only a lease that was given back with its last position may give way.
         Halt::Failed(failure) if failure.kind == Kind::RangeGone && kept == Kept::Released => {

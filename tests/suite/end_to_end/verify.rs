@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cosmos::{DATABASE, Source};
 use super::documents::{Document, document, random};
+use super::eventually;
 use super::hostile_names;
 use super::oracle::live;
 use super::traffic::traffic;
@@ -117,6 +118,98 @@ async fn deletes_that_a_latest_version_feed_does_not_show_become_tombstones() {
         let (code, found) = verify(&world, &["--mode", "full"]).await;
         assert_eq!((code, counts(&found)), (Some(0), [3, 0, 0, 0, 0, 0]), "{found}");
     }
+}
+
+/// What the mirror's records say of a container's ranges, under this name.
+async fn recorded(world: &World, name: &str) -> Vec<Option<i64>> {
+    let mirror = world.mirror().await;
+    let states = mirror.iter().filter(|(path, _)| path.starts_with("shop/carts/_mirror/ranges/"));
+    let state = |versions: &Vec<super::mirror::Stored>| {
+        serde_json::from_slice::<Value>(&versions.last().unwrap().body).unwrap()[name].as_i64()
+    };
+    states.map(|(_, versions)| state(versions)).collect()
+}
+
+#[tokio::test]
+async fn a_run_that_reconciles_finds_what_was_deleted_and_narrows_the_interval_the_next_time() {
+    let world = World::new(&CONTAINERS, Target::Blobs).await;
+    for (container, _) in CONTAINERS {
+        let seed = json!({ "database": DATABASE, "container": container, "partitionKey": "/pk", "count": 30, "partitions": 3 });
+        world.emulator.control("seed", &seed).await;
+    }
+    let source = world.source("carts");
+    world.emulator.advance(10).await;
+    world.catch_up().await;
+    assert_eq!(recorded(&world, "reconciled").await, [None; 3]);
+    source.delete(r#"["p0"]"#, "d0").await;
+    world.succeed(&["run", "--once", "--reconcile"]).await;
+    let reconciled = recorded(&world, "reconciled").await;
+    assert!(reconciled.iter().all(Option::is_some), "{reconciled:?}");
+    let status = world.json(&["status", "--source", "shop/carts"]).await;
+    let until = status["containers"][0]["restorable_until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(Some(until.as_second()), reconciled.iter().flatten().min().copied(), "{status}");
+
+    world.emulator.advance(10).await;
+    source.delete(r#"["p1"]"#, "d1").await;
+    world.succeed(&["run", "--once", "--reconcile"]).await;
+    let mirror = world.mirror().await;
+    let after = |name: &str| {
+        let versions = &mirror[&format!("shop/carts/documents/{name}.json")];
+        let last = versions.last().unwrap();
+        assert_eq!((versions.len(), last.field("op"), last.field("etag")), (2, Some("delete"), None), "{name}");
+        last.field("after").unwrap().parse::<i64>().unwrap()
+    };
+    let written =
+        |name: &str| mirror[&format!("shop/carts/documents/{name}.json")][0].field("ts").unwrap().parse::<i64>();
+    assert_eq!(Ok(after("p0/d0")), written("p0/d0"), "nothing was reconciled before");
+    assert!(reconciled.contains(&Some(after("p1/d1"))), "{} {reconciled:?}", after("p1/d1"));
+    assert_eq!(counts(&verify(&world, &["--mode", "full"]).await.1), [58, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_daemon_reconciles_on_a_schedule_while_it_follows() {
+    let mut world = World::new(&[("carts", LATEST_VERSION)], Target::Blobs).await;
+    world.set("RECONCILE__INTERVAL", "1s");
+    let seed =
+        json!({ "database": DATABASE, "container": "carts", "partitionKey": "/pk", "count": 30, "partitions": 3 });
+    world.emulator.control("seed", &seed).await;
+    world.emulator.advance(10).await;
+    let daemons = [world.start(&["run", "--instance", "a"]), world.start(&["run", "--instance", "b"])];
+    let source = world.source("carts");
+    for round in 0..2 {
+        let (key, id) = (format!("[\"p{round}\"]"), format!("d{round}"));
+        eventually("the document is mirrored", async || {
+            world.mirror().await.contains_key(&format!("shop/carts/documents/p{round}/{id}.json")).then_some(())
+        })
+        .await;
+        source.delete(&key, &id).await;
+        eventually("its delete is found", async || {
+            let mirror = world.mirror().await;
+            let versions = &mirror[&format!("shop/carts/documents/p{round}/{id}.json")];
+            (versions.last().unwrap().field("op") == Some("delete")).then_some(())
+        })
+        .await;
+        put(&source, "other", round).await;
+    }
+    for daemon in daemons {
+        assert_eq!(daemon.terminate().await, Some(0));
+    }
+    world.catch_up().await;
+    assert_eq!(counts(&verify(&world, &["--mode", "full"]).await.1), [29, 0, 0, 0, 0, 0]);
+    let mirror = world.mirror().await;
+    let stored = mirror.iter().filter(|(path, _)| path.starts_with("shop/carts/documents/p0/d0."));
+    assert_eq!(stored.map(|(_, versions)| versions.len()).sum::<usize>(), 2, "one tombstone");
+}
+
+#[tokio::test]
+async fn a_container_that_was_followed_from_now_on_is_caught_up_without_a_reconciliation() {
+    let mut world = World::new(&[("carts", LATEST_VERSION)], Target::Blobs).await;
+    world.set("CONTAINERS__0__START", "now");
+    let source = world.source("carts");
+    source.make(&["/pk"]).await;
+    put(&source, "before", 1).await;
+    world.succeed(&["run", "--once", "--reconcile"]).await;
+    assert_eq!(recorded(&world, "reconciled").await, [None]);
 }
 
 /// The newest file of a document's versions.
