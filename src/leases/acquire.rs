@@ -3,7 +3,7 @@
 //! Every move is a conditional replace on the lease as it was read: of several replicas one succeeds, and who did not looks again
 //! in the next round. An answer that was lost is settled by reading the lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -133,6 +133,11 @@ impl Acquirer {
     /// What each lease means to balancing, and how long it has been free.
     fn seats(&mut self, leases: &[Standing], owned: &[&String], service_time: i64) -> Vec<Seat> {
         let before = std::mem::take(&mut self.free_since);
+        let gone: BTreeSet<&str> = leases
+            .iter()
+            .filter(|standing| standing.is_free(service_time, self.expiration) && !owned.contains(&&standing.lease.id))
+            .filter_map(|standing| standing.lease.owner.as_deref().filter(|name| *name != self.owner.name()))
+            .collect();
         let mut seats = Vec::with_capacity(leases.len());
         for standing in leases {
             let id = standing.lease.id.clone();
@@ -148,6 +153,7 @@ impl Acquirer {
             }
             seats.push(Seat {
                 id,
+                owner_gone: standing.lease.owner.as_deref().is_some_and(|name| gone.contains(name)),
                 owner: standing.lease.owner.clone().or_else(own_name).filter(|_| !free),
                 wanted_by: wanted_by(&standing.lease, service_time, self.expiration).map(str::to_owned),
                 left_over: free && (ours || since.elapsed() >= self.left_over_after),

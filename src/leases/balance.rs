@@ -20,6 +20,8 @@ pub struct Seat {
     pub id: String,
     /// Its owner; none where it is free or has expired.
     pub owner: Option<String>,
+    /// Another lease of its owner has run out, so its owner is taken to be gone and this one runs out next.
+    pub owner_gone: bool,
     /// Who asked for it, while that is fresh.
     pub wanted_by: Option<String>,
     /// It stayed free although those whose share it is could have taken it.
@@ -60,7 +62,7 @@ pub fn balance(me: &str, here: &[Seat], elsewhere: &[Seat]) -> Moves {
 fn ask<'a>(me: &'a str, here: &'a [Seat], shares: &mut Shares<'a>) -> Vec<String> {
     let mut open: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for seat in here.iter().filter(|seat| seat.wanted_by.is_none()) {
-        if let Some(owner) = seat.owner.as_deref().filter(|owner| *owner != me) {
+        if let Some(owner) = seat.owner.as_deref().filter(|owner| *owner != me && !seat.owner_gone) {
             open.entry(owner).or_default().push(&seat.id);
         }
     }
@@ -94,11 +96,12 @@ impl<'a> Shares<'a> {
     fn count(me: &'a str, seats: impl Iterator<Item = &'a Seat>) -> Self {
         let mut shares = Self(BTreeMap::from([(me, 0)]));
         for seat in seats {
-            if let Some(name) = seat.wanted_by.as_deref().or(seat.owner.as_deref()) {
+            let owner = seat.owner.as_deref().filter(|_| !seat.owner_gone);
+            if let Some(name) = seat.wanted_by.as_deref().or(owner) {
                 shares.add(name, 1);
             }
             // Who is asked for its last lease still counts.
-            if let Some(owner) = seat.owner.as_deref() {
+            if let Some(owner) = owner {
                 shares.add(owner, 0);
             }
         }
@@ -134,7 +137,8 @@ mod tests {
     use super::*;
 
     fn seat(id: usize, owner: Option<&str>) -> Seat {
-        Seat { id: format!("l{id}"), owner: owner.map(str::to_owned), wanted_by: None, left_over: false }
+        let owner = owner.map(str::to_owned);
+        Seat { id: format!("l{id}"), owner, owner_gone: false, wanted_by: None, left_over: false }
     }
 
     /// One round of one replica, with every move succeeding; asked leases are handed over by `hand_over`.
@@ -192,6 +196,14 @@ mod tests {
     fn free_leases_are_taken_before_any_is_asked_for() {
         let seats = [seat(0, Some("a")), seat(1, Some("a")), seat(2, Some("a")), seat(3, None)];
         assert_eq!(balance("b", &seats, &[]), Moves { take: vec!["l3".to_owned()], ask: Vec::new() });
+    }
+
+    #[test]
+    fn the_share_of_an_owner_of_which_one_lease_has_run_out_is_taken_at_once() {
+        let gone = |id| Seat { owner_gone: true, ..seat(id, Some("b")) };
+        let seats = [seat(0, Some("a")), seat(1, None), seat(2, None), gone(3)];
+        assert_eq!(balance("a", &seats, &[]).take.len(), 2);
+        assert_eq!(balance("a", &[seat(0, Some("a")), gone(1), gone(2), gone(3)], &[]), Moves::default());
     }
 
     #[test]

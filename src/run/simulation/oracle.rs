@@ -10,6 +10,7 @@
 //! Where following began is what the first lease of a range says it is: everything behind it must come, each version once and in
 //! order, and what existed before must come in its state.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cosmirror_formats::lease::uncovered;
@@ -270,6 +271,19 @@ pub(super) fn unowned(world: &World, live: Option<&[String]>) -> Option<String> 
         }
     }
     (covered_to != "FF").then(|| format!("the leases end at {covered_to:?}"))
+}
+
+/// The ids of the leases that these replicas own.
+pub(super) fn owned(world: &World, live: &[String]) -> Vec<String> {
+    let leases = world.leases.values().filter_map(|document| document.lease.as_ref());
+    let owned = leases.filter(|lease| lease.owner.as_ref().is_some_and(|owner| live.contains(owner)));
+    owned.map(|lease| lease.id.clone()).collect()
+}
+
+/// A lease that is not among these.
+pub(super) fn orphan(world: &World, followed: &BTreeSet<String>) -> Option<String> {
+    let mut leases = world.leases.values().filter_map(|document| document.lease.as_ref());
+    leases.find(|lease| !followed.contains(&lease.id)).map(|lease| lease.id.clone())
 }
 
 /// Why the leases are not shared equally by these replicas.

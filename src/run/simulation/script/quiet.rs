@@ -1,6 +1,7 @@
 //! After the disturbances: everything must settle, a crash must be made up for in time, the shares must become equal, and in the end
 //! every lease must be free.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -97,15 +98,18 @@ impl Script {
         }
         let patience = self.setup.leases.expiration + self.setup.leases.acquire_interval.max(TAKING_MAX);
         let crashed = self.begun.elapsed();
+        let mut followed = BTreeSet::new();
         loop {
-            let (unowned, renewed) = {
+            let (orphan, renewed) = {
                 let world = self.service.world();
-                (oracle::unowned(&world, Some(&self.live())), oracle::last_renewal(&world, &name))
+                // Between two that live a lease may change hands meanwhile, and is nobody's for a moment.
+                followed.extend(oracle::owned(&world, &self.live()));
+                (oracle::orphan(&world, &followed), oracle::last_renewal(&world, &name))
             };
-            let Some(why) = unowned else { return };
+            let Some(orphan) = orphan else { return };
             let since = renewed.map_or(crashed, |renewed| renewed.max(crashed));
             if self.begun.elapsed() > since + patience {
-                let what = format!("{} s after the crash of {name}: {why}", patience.as_secs());
+                let what = format!("{} s after the crash of {name} nobody follows {orphan}", patience.as_secs());
                 return self.service.world().violated(what);
             }
             sleep(Duration::from_millis(500)).await;
