@@ -32,6 +32,7 @@ mod rivals;
 mod traffic;
 mod transactions;
 mod verify;
+mod versioning;
 mod wire;
 mod world;
 
