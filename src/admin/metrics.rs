@@ -19,8 +19,11 @@ use super::progress::Progress;
 use crate::failure::Kind;
 use crate::reconcile::Counts;
 
+mod flow;
 mod observed;
 mod verified;
+
+pub use flow::FlowMetrics;
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.
@@ -92,6 +95,7 @@ struct Shared {
     observed: observed::Families,
     verified: verified::Families,
     target_versioning: Gauge,
+    flow: FlowMetrics,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
 }
@@ -178,6 +182,7 @@ impl Metrics {
             observer_failures: family(&mut r, OBSERVER_FAILURES, "Passes of the observer that failed as a whole"),
             observed: observed::Families::register(&mut r),
             verified: verified::Families::register(&mut r),
+            flow: FlowMetrics::register(&mut r),
             rendering: Mutex::default(),
             registry: r,
         }));
@@ -219,6 +224,11 @@ impl Metrics {
     /// Whether the target keeps versions.
     pub fn target_versioning(&self, on: bool) {
         self.0.target_versioning.set(on.into());
+    }
+
+    /// What is in flight, of all containers together.
+    pub fn flow(&self) -> FlowMetrics {
+        self.0.flow.clone()
     }
 
     /// One range was compared with its source.
