@@ -17,6 +17,7 @@ mod emulator;
 mod errors;
 mod expiry;
 mod faults;
+mod fidelity;
 mod fleet;
 mod foreign;
 mod gaps;
