@@ -48,6 +48,7 @@ const OBSERVER_FAILURES: &str = "observer_failures";
 const RECONCILIATIONS: &str = "reconciliations";
 const VERIFY_AGE_SECONDS: &str = "verify_age_seconds";
 const VERIFY_DOCUMENTS: &str = "verify_documents";
+const TARGET_VERSIONING: &str = "target_versioning";
 const BUILD: &str = "build";
 
 /// The media type of [`Metrics::render`].
@@ -95,6 +96,7 @@ struct Shared {
     observer_failures: Family<Labels, Counter>,
     observed: observed::Families,
     verified: verified::Families,
+    target_versioning: Gauge,
     flow: FlowMetrics,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
@@ -156,7 +158,12 @@ impl Metrics {
     pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>) -> Self {
         let mut r = Registry::with_prefix(PREFIX);
         r.register(BUILD, "The version of this program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let target_versioning = Gauge::default();
+        target_versioning.set(1);
+        let help = "1 while the target keeps versions as far as known, 0 since a write has shown that it does not";
+        r.register(TARGET_VERSIONING, help, target_versioning.clone());
         let metrics = Self(Arc::new(Shared {
+            target_versioning,
             lag_seconds: family(&mut r, LAG_SECONDS, "Service time minus the watermark of the slowest range"),
             restorable_from: family(&mut r, RESTORABLE_FROM, "First instant that can be restored, 0 if none"),
             restorable_until: family(&mut r, RESTORABLE_UNTIL, "Last instant that can be restored, 0 if none"),
@@ -218,6 +225,11 @@ impl Metrics {
             observer_failures: self.0.observer_failures.get_or_create_owned(labels),
             write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
+    }
+
+    /// Whether the target keeps versions.
+    pub fn target_versioning(&self, on: bool) {
+        self.0.target_versioning.set(on.into());
     }
 
     /// What is in flight, of all containers together.

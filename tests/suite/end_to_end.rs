@@ -17,6 +17,7 @@ mod emulator;
 mod errors;
 mod expiry;
 mod faults;
+mod fidelity;
 mod fleet;
 mod foreign;
 mod gaps;
@@ -34,6 +35,7 @@ mod rivals;
 mod traffic;
 mod transactions;
 mod verify;
+mod versioning;
 mod wire;
 mod world;
 
