@@ -33,6 +33,7 @@ pub mod watermark;
 pub mod write;
 
 use crate::config::{FeedMode, Start};
+use crate::crash::crash_point;
 use crate::feed::Position;
 use checkpoint::{Backfill, RangeProgress, lsn_of};
 use guard::Guard;
@@ -164,6 +165,7 @@ impl Follower {
             context.after = self.progress.borrow().watermark;
         }
         let (newest, durable) = self.store(read, cursor, self.mode, &context).await?;
+        crash_point!("page-durable");
         let margin = self.pace.staleness_margin;
         self.progress.send_modify(|progress| {
             progress.advance(durable);
@@ -171,6 +173,7 @@ impl Follower {
                 progress.raise_watermark(newest - 1 - margin);
             }
         });
+        crash_point!("position-moved");
         Ok(false)
     }
 
@@ -192,6 +195,7 @@ impl Follower {
         }
         let context = plan::Context { backfill_until: Some(now_lsn), ..self.context.clone() };
         let (_, durable) = self.store(read, cursor, mode, &context).await?;
+        crash_point!("backfill-page-durable");
         self.progress.send_modify(|progress| progress.advance_backfill(durable));
         Ok(false)
     }
@@ -242,7 +246,9 @@ impl Follower {
     async fn end_backfill(&mut self) -> Result<(), Halt> {
         let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
         let end = upper_bound(now) + self.pace.staleness_margin;
+        crash_point!("backfill-to-end");
         self.progress.send_modify(|progress| progress.end_backfill(end));
+        crash_point!("backfill-ended");
         tracing::info!(range = %self.range, "what existed before following began is mirrored");
         Ok(())
     }

@@ -15,6 +15,7 @@ use cosmirror_formats::records::{DeadLetter, RESOLVED, Resolution};
 use cosmirror_formats::{KeyDefinition, MirrorPaths};
 use futures::TryStreamExt as _;
 
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::history::{Entry, Place, dead_letter_version, groups, source_order};
 use crate::mirror::order::{Decision, Known, arrange, decide};
@@ -163,6 +164,7 @@ impl Replay<'_> {
         if !self.dry_run {
             let (put, _) = put_on(&candidate.blob, known.as_ref(), &candidate.incoming);
             self.store.put(put).await?;
+            crash_point!("replay-put");
         }
         Ok(Outcome::Stored)
     }
@@ -191,7 +193,9 @@ impl Replay<'_> {
             record.resolved = true;
             record.resolution = Some(how);
         })
-        .await
+        .await?;
+        crash_point!("replay-marked");
+        Ok(())
     }
 
     async fn keep_reason(&self, candidate: &Candidate, reason: &str) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use super::Standing;
 use super::bootstrap::{first_progress, require_lsn};
 use super::coverage::Coverage;
 use crate::config::Start;
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::mirror::checkpoint::{Backfill, RangeProgress};
 use crate::mirror::gap;
@@ -32,6 +33,7 @@ pub async fn adopt(standing: &mut Standing, range: &EpkRange, place: &Coverage<'
     // The watermark's own second is complete.
     let from = known.watermark.map_or(known.since, |complete| complete + 1);
     gap::record(place.store, place.paths, range, from, gap::MOVED).await?;
+    crash_point!("moved-gap-recorded");
     // What was known of the range goes on; a backfill that was going on begins again, up to where the position is now.
     let anew = adopted(standing, range, place).await?;
     let backfill = match &anew.position {

@@ -6,6 +6,7 @@
 use cosmirror_formats::records::{FORMAT, Gap};
 use cosmirror_formats::{EpkRange, MirrorPaths};
 
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::records;
 use crate::store::{Condition, VersionStore};
@@ -54,10 +55,12 @@ pub async fn end(store: &dyn VersionStore, paths: &MirrorPaths, gap: &Gap, until
         return Ok(());
     }
     stored.until = Some(until.max(stored.from));
+    crash_point!("gap-to-end");
     match store.put(records::put(name, &stored, Condition::Matches(etag))).await {
         // Another replica ended it at the same time.
         Err(failure) if failure.kind != Kind::Conflict => Err(failure),
         _ => {
+            crash_point!("gap-ended");
             tracing::info!(range = %gap.range, from = gap.from, until, "a recorded gap is repaired");
             Ok(())
         }

@@ -24,6 +24,7 @@ use super::guard::Guard;
 use super::order::{Decision, Known, arrange, decide};
 use super::plan::{self, DocumentPlan, Incoming, PagePlan};
 use crate::admin::ContainerMetrics;
+use crate::crash::crash_point;
 use crate::failure::{Action, Failure, Kind};
 use crate::retry::Backoff;
 use crate::store::{Condition, Head, Listing, Put, Stored, VersionStore};
@@ -173,8 +174,10 @@ impl Writer {
                 Decision::Open | Decision::Put => {}
             }
             let (put, version) = put_on(name, known.as_ref(), incoming);
+            crash_point!("version-to-put");
             match self.fenced_put(put, terms).await? {
                 Ok(stored) => {
+                    crash_point!("version-put");
                     terms.guard.alive();
                     *known = Some(Known::new(stored.etag, &version));
                     self.metrics.versions_written.inc();
@@ -267,8 +270,10 @@ impl Writer {
     async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms<'_>) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         loop {
+            crash_point!("letter-to-put");
             match self.fenced_put(letter.put(&self.paths, terms.range), terms).await? {
                 Ok(_) => {
+                    crash_point!("letter-put");
                     self.metrics.dead_letters.inc();
                     tracing::error!(range = %terms.range, reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
                     return Ok(());
