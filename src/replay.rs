@@ -229,8 +229,9 @@ impl Replay<'_> {
 }
 
 /// One document's letters in source order; those of one transaction in an order that is possible where the document `exists`
-/// before them or not.
-fn order(candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
+/// before them or not, and else as they came.
+fn order(mut candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
+    candidates.sort_by_key(|candidate| candidate.incoming.place);
     let entry = |candidate: &Candidate| Entry {
         version: candidate.incoming.version.clone(),
         place: Place::DeadLetter { name: candidate.name.clone() },
@@ -240,7 +241,6 @@ fn order(candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
     let ordered = source_order(candidates.iter().map(entry).collect());
     let places: HashMap<String, usize> =
         ordered.iter().enumerate().map(|(at, entry)| (entry.version.identity(), at)).collect();
-    let mut candidates = candidates;
     // Two letters of one version, which have one identity, share a place.
     candidates.sort_by_key(|candidate| places.get(&candidate.incoming.version.identity()).copied());
     arrange(exists, &mut candidates, |candidate| candidate.incoming.shape());

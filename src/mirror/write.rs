@@ -186,7 +186,7 @@ impl Writer {
                 Err(failure) => {
                     let action = failure.kind.action();
                     if action == Action::DeadLetter {
-                        let letter = dead_letter::refused(name, &version, &incoming.body, &failure, page, terms);
+                        let letter = dead_letter::refused(name, &version, incoming, &failure, page, terms);
                         return self.store_dead_letter(letter, terms).await;
                     }
                     overtaken |= action == Action::Look && known.is_some();

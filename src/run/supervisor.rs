@@ -59,6 +59,8 @@ pub(super) struct Supervisor {
     /// The leases whose ranges are followed here, each with the token that makes its follower end and hand it over.
     followed: BTreeMap<String, CancellationToken>,
     resting: BTreeMap<String, Instant>,
+    /// Whether the gaps of a new generation have been ended.
+    gaps_closed: bool,
 }
 
 impl Supervisor {
@@ -68,7 +70,8 @@ impl Supervisor {
         let shared = container.shared();
         let acquirer = Acquirer::new(shared.owner.clone(), &shared.leases, container.name(), shared.once);
         let (running, tiling) = (FuturesUnordered::new(), Tiling::default());
-        Self { acquirer, tiling, running, followed: BTreeMap::new(), resting: BTreeMap::new(), container }
+        let (followed, resting) = (BTreeMap::new(), BTreeMap::new());
+        Self { acquirer, tiling, running, followed, resting, gaps_closed: false, container }
     }
 
     /// Follows the container until the process is to end. An error ends the process.
@@ -82,6 +85,11 @@ impl Supervisor {
         }
         if result.is_ok() {
             self.tiling.finish(&self.container).await;
+            let window = *self.container.board().window().borrow();
+            // A run that ends as soon as the window is open has not come to this yet.
+            if let (Some(until), false) = (window.from, self.gaps_closed) {
+                self.close_gaps(until).await;
+            }
         }
         result
     }
@@ -90,7 +98,6 @@ impl Supervisor {
         let begun = Instant::now();
         let mut backoff = Backoff::default();
         let mut next_round = begun;
-        let mut gaps_closed = false;
         let mut window = self.container.board().window();
         loop {
             tokio::select! {
@@ -100,9 +107,9 @@ impl Supervisor {
                     self.ended(ended)?;
                     next_round = next_round.min(Instant::now() + jittered(PAUSE_MIN * 2));
                 }
-                until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !gaps_closed => {
-                    gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
-                    if !gaps_closed {
+                until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !self.gaps_closed => {
+                    self.gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
+                    if !self.gaps_closed {
                         tokio::time::sleep(PAUSE_MIN).await;
                     }
                 }

@@ -30,6 +30,12 @@ impl Source<'_> {
         assert_eq!(status, 201, "{text}");
     }
 
+    /// Removes the container.
+    pub(super) async fn remove(&self) {
+        let (status, text) = self.send("DELETE", &["dbs", DATABASE, "colls", self.container], &[], String::new()).await;
+        assert_eq!(status, 204, "{text}");
+    }
+
     /// Writes a document whether or not it exists; `key` is a JSON array.
     pub(super) async fn put(&self, key: &str, document: &str) {
         let headers = [("x-ms-documentdb-partitionkey", ascii(key)), ("x-ms-documentdb-is-upsert", "True".to_owned())];

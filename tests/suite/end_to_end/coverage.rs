@@ -8,34 +8,37 @@ use super::oracle::{live, stored};
 use super::ranges::assert_leases_tile;
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
-const RANGES: usize = 3;
+pub(super) const RANGES: usize = 3;
 
-async fn leases(world: &World) -> Vec<Value> {
+/// The leases there are.
+pub(super) async fn leases(world: &World) -> Vec<Value> {
     let documents = live(&world.history("leases").await).into_values();
     let leases = documents.map(|text| serde_json::from_str::<Value>(&text).unwrap());
     leases.filter(|lease| lease["LeaseToken"].is_string()).collect()
 }
 
 /// Every gap that the mirror records, as its newest version says.
-async fn gaps(world: &World) -> Vec<Value> {
+pub(super) async fn gaps(world: &World) -> Vec<Value> {
     let mirror = world.mirror().await;
     let gaps = mirror.iter().filter(|(path, _)| path.starts_with(&format!("{DATABASE}/orders/_mirror/gaps/")));
     gaps.map(|(_, versions)| serde_json::from_slice(&versions.last().unwrap().body).unwrap()).collect()
 }
 
-async fn delete_lease(world: &World, lease: &Value) {
+pub(super) async fn delete_lease(world: &World, lease: &Value) {
     let id = lease["id"].as_str().unwrap();
     world.source("leases").delete(&json!([id]).to_string(), id).await;
 }
 
-async fn change_all(world: &World, step: usize) {
+/// Writes twelve documents, of all ranges.
+pub(super) async fn change_all(world: &World, step: usize) {
     for number in 0..12 {
         let document = json!({ "id": format!("d{number}"), "pk": format!("p{number}"), "step": step });
         world.source("orders").put(&json!([format!("p{number}")]).to_string(), &document.to_string()).await;
     }
 }
 
-async fn prepared(feed: &str) -> World {
+/// A container of some ranges with documents that are mirrored.
+pub(super) async fn prepared(feed: &str) -> World {
     let world = World::new(&[("orders", feed)], Target::Blobs).await;
     let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": RANGES });
     world.emulator.control("seed", &seed).await;
@@ -44,7 +47,8 @@ async fn prepared(feed: &str) -> World {
     world
 }
 
-async fn assert_all_stored(world: &World) {
+/// Every document that exists is the newest version of its blob.
+pub(super) async fn assert_all_stored(world: &World) {
     let mirror = world.mirror().await;
     let stored = stored(&mirror, "orders");
     for (name, text) in live(&world.history("orders").await) {
