@@ -11,11 +11,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 43] = [
+pub const POINTS: [&str; 44] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
-    "moved-gap-recorded",
+    "mode-switched",
     // src/leases/bootstrap.rs
     "probe-created",
     "lock-taken",
@@ -24,7 +24,6 @@ pub const POINTS: [&str; 43] = [
     "marker-created",
     // src/leases/coverage.rs
     "twin-removed",
-    "hole-gap-recorded",
     "hole-lease-created",
     "hole-state-superseded",
     // src/leases/keeper.rs
@@ -47,9 +46,9 @@ pub const POINTS: [&str; 43] = [
     "backfill-ended",
     // src/mirror/describe.rs
     "container-described",
-    "generation-gap-recorded",
     "generation-superseded",
     // src/mirror/gap.rs
+    "gap-recorded",
     "gap-to-end",
     "gap-ended",
     // src/mirror/watermark.rs
@@ -63,6 +62,9 @@ pub const POINTS: [&str; 43] = [
     // src/reconcile/repair.rs
     "repair-to-put",
     "repair-put",
+    // src/run/range.rs and src/run/reconciling.rs
+    "followed-anew",
+    "range-reconciled",
     // src/replay.rs
     "replay-put",
     "replay-marked",

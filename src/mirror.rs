@@ -209,15 +209,30 @@ impl Follower {
         context: &plan::Context,
     ) -> Result<(Option<i64>, checkpoint::Durable), Halt> {
         let plan = plan::plan(&read.page.entries, context);
+        if !plan.unreadable.is_empty() {
+            self.open_gap().await?;
+        }
         let newest = plan.newest_ts;
         self.reader.count(&read.page);
-        let terms = Terms { guard: &self.guard, drain: &self.drain, range: &self.range, lineage: &context.lineage };
+        let terms = self.terms(&context.lineage);
         cursor.position = Position::Token(read.page.token.clone());
         let write = self.writer.write(plan, read.page.token.clone(), &terms);
         let ahead = self.reader.read_ahead(&self.range, mode, &cursor.position);
         let (durable, ahead) = tokio::join!(write, ahead);
         cursor.ahead = ahead;
         Ok((newest, durable?))
+    }
+
+    fn terms<'a>(&'a self, lineage: &'a str) -> Terms<'a> {
+        let progress = self.progress.borrow();
+        Terms {
+            guard: &self.guard,
+            drain: &self.drain,
+            range: &self.range,
+            lineage,
+            complete: progress.backfilled.is_some(),
+            behind_gap: !progress.gaps.is_empty(),
+        }
     }
 
     async fn take(&self, cursor: &mut Cursor, mode: FeedMode) -> Result<Read, Halt> {
@@ -241,6 +256,16 @@ impl Follower {
                 progress.end_backfill(upper_bound(now) + margin);
             }
         });
+    }
+
+    /// Nobody knows which documents the entries belong to that cannot be understood.
+    async fn open_gap(&self) -> Result<(), Halt> {
+        let known = self.progress.borrow().clone();
+        let terms = self.terms(&self.context.lineage);
+        let gaps = self.writer.begin_gap(&known, gap::UNREADABLE, &terms).await?;
+        let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
+        self.progress.send_modify(|progress| progress.open_gaps(gaps, upper_bound(now) + self.pace.staleness_margin));
+        Ok(())
     }
 
     async fn end_backfill(&mut self) -> Result<(), Halt> {

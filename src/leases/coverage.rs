@@ -180,7 +180,6 @@ impl Coverage<'_> {
             (None, None) => self.since().await?,
         };
         gap::record(self.store, self.paths, &part.range, from, gap::LEASE_MISSING).await?;
-        crash_point!("hole-gap-recorded");
         let mut progress =
             first_progress(self.feed, self.settings.feed, &config::Start::Beginning, &part.range).await?;
         progress.gaps = open.iter().map(|gap| gap.from).chain([from]).collect();
@@ -227,7 +226,8 @@ impl Coverage<'_> {
     pub async fn end_gaps(&self, leases: &[Standing], physical: &[PhysicalRange]) -> Result<usize, Failure> {
         let gaps = gap::open(self.store, self.paths).await?;
         let mut open = gaps.len();
-        for gap in gaps.iter().filter(|gap| [gap::LEASE_MISSING, gap::MOVED].contains(&gap.reason.as_str())) {
+        // A recreated container's ends with the first reading of the new one.
+        for gap in gaps.iter().filter(|gap| gap.reason != gap::RECREATED) {
             if let Some(until) = repaired_at(gap, leases, physical) {
                 gap::end(self.store, self.paths, gap, until).await?;
                 open -= 1;

@@ -95,6 +95,18 @@ pub fn arrange<T>(mut exists: bool, changes: &mut [T], shape: impl Fn(&T) -> Sha
     }
 }
 
+/// Whether a document existed before changes of it, judged by those of the first transaction alone; where they leave it open, by the
+/// order in which they came.
+pub fn existed<T>(changes: &[T], shape: impl Fn(&T) -> Shape) -> bool {
+    let Some(first) = changes.first().map(&shape) else { return false };
+    let together = || changes.iter().map(&shape).take_while(|change| first.lsn.is_some() && change.lsn == first.lsn);
+    match (are_possible(false, together()), are_possible(true, together())) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => first.needs == Some(true),
+    }
+}
+
 /// Whether these changes of one document can all have happened, in some order.
 fn are_possible(exists: bool, changes: impl Iterator<Item = Shape>) -> bool {
     let (mut creates, mut deletes, mut replaces) = (0, 0, 0);
@@ -200,6 +212,14 @@ mod tests {
         let mut changes = [(7, 'c'), (7, 'd')];
         arrange(true, &mut changes, shape);
         assert_eq!(changes, [(7, 'd'), (7, 'c')]);
+    }
+
+    #[test]
+    fn what_existed_before_follows_from_the_changes_or_from_their_order() {
+        let existed = |steps: &str| existed(&steps.chars().map(|step| (7, step)).collect::<Vec<_>>(), shape);
+        assert_eq!([existed("rd"), existed("dcd"), existed("r")], [true; 3]);
+        assert_eq!([existed("rc"), existed("ccd"), existed("c"), existed("")], [false; 4]);
+        assert_eq!([existed("dc"), existed("cd"), existed("rcd")], [true, false, true]);
     }
 
     fn is_possible(mut exists: bool, changes: &[(u64, char)]) -> bool {

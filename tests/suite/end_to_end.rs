@@ -20,6 +20,7 @@ mod expiry;
 mod faults;
 mod fleet;
 mod foreign;
+mod gaps;
 mod histories;
 mod hostile_names;
 mod keda;

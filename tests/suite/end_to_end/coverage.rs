@@ -37,10 +37,10 @@ pub(super) async fn change_all(world: &World, step: usize) {
     }
 }
 
-/// A container of some ranges with documents that are mirrored.
-pub(super) async fn prepared(feed: &str) -> World {
+/// A container of so many ranges with twelve documents, mirrored.
+pub(super) async fn prepared(feed: &str, ranges: usize) -> World {
     let world = World::new(&[("orders", feed)], Target::Blobs).await;
-    let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": RANGES });
+    let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": ranges });
     world.emulator.control("seed", &seed).await;
     change_all(&world, 0).await;
     world.catch_up().await;
@@ -58,7 +58,7 @@ pub(super) async fn assert_all_stored(world: &World) {
 }
 
 async fn a_removed_lease_is_a_gap_that_is_repaired(feed: &str) {
-    let world = prepared(feed).await;
+    let world = prepared(feed, RANGES).await;
     let before = world.complete_until("orders").await;
     let removed = leases(&world).await.remove(1);
     delete_lease(&world, &removed).await;
@@ -108,7 +108,7 @@ async fn a_removed_lease_of_the_latest_versions_is_a_gap_that_is_repaired_by_rea
 
 #[tokio::test]
 async fn a_lease_that_is_removed_while_a_daemon_runs_is_missed_and_made_again() {
-    let world = prepared(ALL_VERSIONS).await;
+    let world = prepared(ALL_VERSIONS, RANGES).await;
     let daemon = world.start(&["run"]);
     world.more_requests("cosmos", "feed", 10).await;
     delete_lease(&world, &leases(&world).await[0]).await;
@@ -123,7 +123,7 @@ async fn a_lease_that_is_removed_while_a_daemon_runs_is_missed_and_made_again() 
 
 #[tokio::test]
 async fn of_two_leases_for_one_range_the_one_behind_stays() {
-    let world = prepared(ALL_VERSIONS).await;
+    let world = prepared(ALL_VERSIONS, RANGES).await;
     let mut twin = leases(&world).await.remove(0);
     let id = twin["id"].as_str().unwrap().to_owned();
     let (min, max) = (twin["FeedRange"]["Range"]["min"].clone(), twin["FeedRange"]["Range"]["max"].clone());
