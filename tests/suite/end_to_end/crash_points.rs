@@ -74,7 +74,7 @@ async fn die_at(world: &World, point: &str, arguments: &[&str]) {
 }
 
 /// Creates, replaces and deletes documents of their own, some in one transaction.
-async fn changes(world: &World, round: usize) {
+pub(super) async fn changes(world: &World, round: usize) {
     let source = world.source("orders");
     for number in 0..DOCUMENTS {
         let (pk, id) = (format!("p{number}"), format!("r{round}-{number}"));
