@@ -33,6 +33,7 @@ pub mod watermark;
 pub mod write;
 
 use crate::config::{FeedMode, Start};
+use crate::crash::crash_point;
 use crate::feed::Position;
 use checkpoint::{Backfill, RangeProgress, lsn_of};
 use guard::Guard;
@@ -164,6 +165,7 @@ impl Follower {
             context.after = self.progress.borrow().watermark;
         }
         let (newest, durable) = self.store(read, cursor, self.mode, &context).await?;
+        crash_point!("page-durable");
         let margin = self.pace.staleness_margin;
         self.progress.send_modify(|progress| {
             progress.advance(durable);
@@ -171,6 +173,7 @@ impl Follower {
                 progress.raise_watermark(newest - 1 - margin);
             }
         });
+        crash_point!("position-moved");
         Ok(false)
     }
 
@@ -192,6 +195,7 @@ impl Follower {
         }
         let context = plan::Context { backfill_until: Some(now_lsn), ..self.context.clone() };
         let (_, durable) = self.store(read, cursor, mode, &context).await?;
+        crash_point!("backfill-page-durable");
         self.progress.send_modify(|progress| progress.advance_backfill(durable));
         Ok(false)
     }
@@ -210,13 +214,25 @@ impl Follower {
         }
         let newest = plan.newest_ts;
         self.reader.count(&read.page);
-        let terms = Terms { guard: &self.guard, drain: &self.drain, range: &self.range, lineage: &context.lineage };
+        let terms = self.terms(&context.lineage);
         cursor.position = Position::Token(read.page.token.clone());
         let write = self.writer.write(plan, read.page.token.clone(), &terms);
         let ahead = self.reader.read_ahead(&self.range, mode, &cursor.position);
         let (durable, ahead) = tokio::join!(write, ahead);
         cursor.ahead = ahead;
         Ok((newest, durable?))
+    }
+
+    fn terms<'a>(&'a self, lineage: &'a str) -> Terms<'a> {
+        let progress = self.progress.borrow();
+        Terms {
+            guard: &self.guard,
+            drain: &self.drain,
+            range: &self.range,
+            lineage,
+            complete: progress.backfilled.is_some(),
+            behind_gap: !progress.gaps.is_empty(),
+        }
     }
 
     async fn take(&self, cursor: &mut Cursor, mode: FeedMode) -> Result<Read, Halt> {
@@ -245,8 +261,7 @@ impl Follower {
     /// Nobody knows which documents the entries belong to that cannot be understood.
     async fn open_gap(&self) -> Result<(), Halt> {
         let known = self.progress.borrow().clone();
-        let terms =
-            Terms { guard: &self.guard, drain: &self.drain, range: &self.range, lineage: &self.context.lineage };
+        let terms = self.terms(&self.context.lineage);
         let gaps = self.writer.begin_gap(&known, gap::UNREADABLE, &terms).await?;
         let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
         self.progress.send_modify(|progress| progress.open_gaps(gaps, upper_bound(now) + self.pace.staleness_margin));
@@ -256,7 +271,9 @@ impl Follower {
     async fn end_backfill(&mut self) -> Result<(), Halt> {
         let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
         let end = upper_bound(now) + self.pace.staleness_margin;
+        crash_point!("backfill-to-end");
         self.progress.send_modify(|progress| progress.end_backfill(end));
+        crash_point!("backfill-ended");
         tracing::info!(range = %self.range, "what existed before following began is mirrored");
         Ok(())
     }

@@ -9,6 +9,7 @@ use cosmirror_formats::{EpkRange, MirrorPaths};
 
 use super::gap;
 use crate::config;
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::feed::SourceContainer;
 use crate::records;
@@ -49,7 +50,11 @@ impl Place<'_> {
             }
             match self.store.put(records::put(name.clone(), &record, condition)).await {
                 Err(failure) if failure.kind == Kind::Conflict => {}
-                done => return done.map(drop),
+                Err(failure) => return Err(failure),
+                Ok(_) => {
+                    crash_point!("container-described");
+                    return Ok(());
+                }
             }
         }
         Err(Failure::new(Kind::Conflict, format!("the record {name:?} keeps being changed by another writer")))
@@ -93,6 +98,7 @@ impl Place<'_> {
             let Some((mut state, etag)) = records::get::<RangeState>(self.store, &name).await? else { continue };
             state.superseded_by = vec![EpkRange::full()];
             self.store.put(records::put(name, &state, Condition::Matches(etag))).await?;
+            crash_point!("generation-superseded");
         }
         Ok(())
     }

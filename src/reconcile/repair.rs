@@ -10,6 +10,7 @@ use cosmirror_formats::{Op, PartitionKey, Version};
 
 use super::compare::{Candidate, State};
 use super::judge::{Drift, look};
+use crate::crash::crash_point;
 use crate::failure::{Action, Failure};
 use crate::history::MirrorReader;
 use crate::mirror::order::{Decision, decide};
@@ -106,8 +107,12 @@ pub(super) async fn repair(
 async fn conditional(mirror: &MirrorReader, put: Put, version: &Version) -> Result<Repaired, Failure> {
     let mut backoff = Backoff::default();
     for attempt in 1.. {
+        crash_point!("repair-to-put");
         let failure = match mirror.store.put(put.clone()).await {
-            Ok(_) => return Ok(Repaired::Yes),
+            Ok(_) => {
+                crash_point!("repair-put");
+                return Ok(Repaired::Yes);
+            }
             Err(failure) => failure,
         };
         match failure.kind.action() {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::container::Container;
 use crate::config::FeedMode;
+use crate::crash::crash_point;
 use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::history::MirrorReader;
@@ -196,6 +197,7 @@ impl Reconciler {
         shared.admin.metrics.reconciled(&settings.database, &settings.container, &self.range, counts);
         tracing::info!(range = %self.range, documents = counts.documents, extra = counts.extra, missing = counts.missing,
             stale = counts.stale, pending = counts.pending, repaired = counts.repaired, "the range is reconciled");
+        crash_point!("range-reconciled");
         self.progress.send_modify(|progress| progress.reconciled = progress.reconciled.max(report.complete_until));
         Ok(report.complete_until)
     }

@@ -89,11 +89,12 @@ impl Supervisor {
             result = result.and(ended);
         }
         if result.is_ok() {
-            let from = self.container.board().window().borrow().from;
-            if let Some(from) = from.filter(|_| !self.gaps_closed) {
-                self.close_gaps(from).await;
-            }
             self.tiling.finish(&self.container).await;
+            let window = *self.container.board().window().borrow();
+            // A run that ends as soon as the window is open has not come to this yet.
+            if let (Some(until), false) = (window.from, self.gaps_closed) {
+                self.close_gaps(until).await;
+            }
         }
         result
     }

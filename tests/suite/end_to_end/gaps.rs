@@ -10,20 +10,21 @@ use super::world::{ALL_VERSIONS, LATEST_VERSION, World};
 /// Documents that are deleted while nobody looks.
 const DELETED: usize = 5;
 
-async fn delete_some(world: &World) {
+pub(super) async fn delete_some(world: &World) {
     for number in 0..DELETED {
         world.source("orders").delete(&json!([format!("p{number}")]).to_string(), &format!("d{number}")).await;
     }
 }
 
-async fn retention(world: &World, seconds: u64) {
+/// How far the feed of all versions goes back.
+pub(super) async fn retention(world: &World, seconds: u64) {
     let retention = json!({ "database": DATABASE, "container": "orders", "seconds": seconds });
     world.emulator.control("retention", &retention).await;
 }
 
 /// What the mirror says is what the source holds: every document in its newest state, and of those that are gone a tombstone that says
 /// since when nothing is known.
-async fn assert_equals_the_source(world: &World, from: i64) {
+pub(super) async fn assert_equals_the_source(world: &World, from: i64) {
     assert_all_stored(world).await;
     let (history, mirror) = (world.history("orders").await, world.mirror().await);
     let stored = stored(&mirror, "orders");
