@@ -24,7 +24,7 @@ mod metrics;
 mod observed;
 mod progress;
 
-pub use metrics::{ContainerMetrics, Metrics};
+pub use metrics::{ContainerMetrics, FlowMetrics, Metrics};
 pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress};
 

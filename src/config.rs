@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 mod duration;
 mod load;
 mod secret;
+mod size;
 mod sources;
 mod suggest;
 mod validate;
@@ -19,6 +20,7 @@ mod validate;
 pub use duration::{format_duration, parse_duration};
 pub use load::{ConfigError, Loaded, load, load_from, settings};
 pub use secret::resolve_secret;
+pub use size::{format_size, parse_size};
 pub use sources::{Fault, Origin, Override};
 
 /// Everything a process is told.
@@ -33,6 +35,8 @@ pub struct Config {
     pub leases: Leases,
     /// Where versions go.
     pub target: Target,
+    /// How much of everything at a time.
+    pub limits: Limits,
     /// Comparison with the source, for what the feed does not show.
     pub reconcile: Reconcile,
     /// Health and metrics.
@@ -235,6 +239,23 @@ pub enum History {
     Versions,
     /// Snapshots, for accounts without versions.
     Snapshots,
+}
+
+/// How much of everything at a time, over all containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of changes that are read and not stored yet.
+    #[serde(with = "size")]
+    pub bytes_in_flight_max: u64,
+    /// Requests to the target that wait for their answers.
+    pub requests_in_flight_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes_in_flight_max: 64 * 1024 * 1024, requests_in_flight_max: 64 }
+    }
 }
 
 /// Comparison with the source, for what the feed does not show.

@@ -238,7 +238,8 @@ pub(crate) fn failure(error: &CosmosError, what: &str) -> Failure {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let wait = error.response().and_then(|r| r.headers().retry_after_ms).map(Duration::from_millis);
-    let failure = Failure::new(kind, format!("could not {what}: {line}")).retry_after(wait);
+    let mut failure = Failure::new(kind, format!("could not {what}: {line}")).retry_after(wait);
+    failure.throttled = u16::from(status.status_code()) == 429;
     match kind {
         Kind::Unauthorized => failure.remedy(
             "check source.auth and the key or identity: it needs to read and write items, read the change feed and read container settings",

@@ -152,18 +152,27 @@ pub struct Failure {
     pub remedy: String,
     /// How long the service asked to wait.
     pub retry_after: Option<std::time::Duration>,
+    /// The service said that it is asked too much.
+    pub throttled: bool,
 }
 
 impl Failure {
     /// A failure without remedy or wait.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), remedy: String::new(), retry_after: None }
+        Self { kind, message: message.into(), remedy: String::new(), retry_after: None, throttled: false }
     }
 
     /// The same with what the operator can do.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();
+        self
+    }
+
+    /// The same where the service said that it is asked too much.
+    #[must_use]
+    pub fn throttled(mut self) -> Self {
+        self.throttled = true;
         self
     }
 

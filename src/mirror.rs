@@ -237,6 +237,9 @@ impl Follower {
         context: &plan::Context,
     ) -> Result<(Option<i64>, checkpoint::Durable), Halt> {
         let plan = plan::plan(&read.page.entries, context);
+        if !plan.unreadable.is_empty() {
+            self.open_gap().await?;
+        }
         let newest = plan.newest_ts;
         self.reader.count(&read.page);
         let terms = Terms { guard: &self.guard, drain: &self.drain, range: &self.range, lineage: &context.lineage };
@@ -273,6 +276,17 @@ impl Follower {
                 progress.end_backfill(upper_bound(now) + margin);
             }
         });
+    }
+
+    /// Nobody knows which documents the entries belong to that cannot be understood.
+    async fn open_gap(&self) -> Result<(), Halt> {
+        let known = self.progress.borrow().clone();
+        let terms =
+            Terms { guard: &self.guard, drain: &self.drain, range: &self.range, lineage: &self.context.lineage };
+        let gaps = self.writer.begin_gap(&known, gap::UNREADABLE, &terms).await?;
+        let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
+        self.progress.send_modify(|progress| progress.open_gaps(gaps, upper_bound(now) + self.pace.staleness_margin));
+        Ok(())
     }
 
     async fn end_backfill(&mut self) -> Result<(), Halt> {

@@ -1,3 +1,6 @@
+//! What reading and writing may take, over all ranges: request units of the source here, [`bytes`] in flight, and
+//! [`requests`] to the target, whose number adapts ([`limit`]).
+//!
 //! A budget of request units per second, shared by everything that reads the source.
 //!
 //! What a request costs is known only afterwards, so the budget may be overdrawn by the requests in flight; the next ones
@@ -7,6 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub mod bytes;
+pub mod limit;
+pub mod requests;
 
 /// The budget.
 pub struct RequestUnits {

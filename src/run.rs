@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +23,8 @@ use crate::history::unresolved_dead_letters;
 use crate::leases::balance::Fleet;
 use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
+use crate::pace::bytes::Budget;
+use crate::pace::requests::Requests;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
 use crate::store::azure::{AzureAuth, AzureStore};
@@ -45,12 +46,6 @@ use container::{Container, Shared};
 use reconciling::Reconciling;
 pub use signal::termination;
 
-/// Memory for pages in flight, over all ranges.
-const PAGES_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// The service's limit for one page, which is a page's share of that memory.
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Requests to the target in flight, over all ranges.
-const REQUESTS_MAX: usize = 64;
 /// How long start-up is tried again while a service does not answer.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long draining may take.
@@ -186,8 +181,8 @@ async fn start(
         owner: Owner::new(options.instance.clone().unwrap_or_else(unique_instance)),
         fleet: Fleet::default(),
         once: options.once,
-        pages: Arc::new(Semaphore::new(PAGES_BYTES_MAX / PAGE_BYTES_MAX)),
-        requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        bytes: Budget::new(config.limits.bytes_in_flight_max, admin.metrics.flow().bytes_in_flight),
+        requests: Requests::new(config.limits.requests_in_flight_max, admin.metrics.flow()),
         request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
         admin: admin.clone(),
         drain: stop.child_token(),

@@ -19,8 +19,11 @@ use super::progress::Progress;
 use crate::failure::Kind;
 use crate::reconcile::Counts;
 
+mod flow;
 mod observed;
 mod verified;
+
+pub use flow::FlowMetrics;
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.
@@ -90,6 +93,7 @@ struct Shared {
     observer_failures: Family<Labels, Counter>,
     observed: observed::Families,
     verified: verified::Families,
+    flow: FlowMetrics,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
 }
@@ -171,6 +175,7 @@ impl Metrics {
             observer_failures: family(&mut r, OBSERVER_FAILURES, "Passes of the observer that failed as a whole"),
             observed: observed::Families::register(&mut r),
             verified: verified::Families::register(&mut r),
+            flow: FlowMetrics::register(&mut r),
             rendering: Mutex::default(),
             registry: r,
         }));
@@ -207,6 +212,11 @@ impl Metrics {
             observer_failures: self.0.observer_failures.get_or_create_owned(labels),
             write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
+    }
+
+    /// What is in flight, of all containers together.
+    pub fn flow(&self) -> FlowMetrics {
+        self.0.flow.clone()
     }
 
     /// One range was compared with its source.

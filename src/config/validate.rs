@@ -9,13 +9,17 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::duration::format_duration;
+use super::size::format_size;
 use super::sources::Fault;
-use super::{Config, Container, FeedMode, History, SourceAuth, Start, Target, TargetAuth, TargetKind};
+use super::{Config, Container, FeedMode, History, Limits, SourceAuth, Start, Target, TargetAuth, TargetKind};
+use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Cosmos accepts ids of databases and containers up to this length.
 const COSMOS_NAME_CHARS_MAX: usize = 255;
+/// Each takes a connection; more would find a host's limits before the service's.
+const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
 /// With the longest encoded names behind it, a blob's name stays under Azure's 1,024 characters.
 const PREFIX_CHARS_MAX: usize = 200;
 
@@ -33,6 +37,7 @@ pub(super) fn validate(config: &Config) -> Vec<Fault> {
         },
     }
     prefix(&config.target.prefix, &mut faults);
+    limits(&config.limits, &mut faults);
     if config.admin.listen.parse::<SocketAddr>().is_err() {
         let message = format!("{:?} is not an address and port such as \"127.0.0.1:9464\"", config.admin.listen);
         faults.add("admin.listen", message);
@@ -229,6 +234,19 @@ fn prefix(prefix: &str, faults: &mut Faults) {
     } else if !inner.is_empty() && !inner.split('/').all(component) {
         let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
         faults.add("target.prefix", message);
+    }
+}
+
+fn limits(limits: &Limits, faults: &mut Faults) {
+    if limits.bytes_in_flight_max < BYTES_IN_FLIGHT_MIN {
+        let least = format_size(BYTES_IN_FLIGHT_MIN);
+        let message =
+            format!("must be at least {least}: a page of the service has 4MiB, and one range takes up to four");
+        faults.add("limits.bytes_in_flight_max", message);
+    }
+    if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&limits.requests_in_flight_max) {
+        let message = format!("must be between 1 and {REQUESTS_IN_FLIGHT_MAX}");
+        faults.add("limits.requests_in_flight_max", message);
     }
 }
 

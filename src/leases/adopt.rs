@@ -35,8 +35,7 @@ pub async fn adopt(standing: &mut Standing, range: &EpkRange, place: &Coverage<'
     if !RangeProgress::was_moved(lease) {
         return Ok(known);
     }
-    let from = known.first_missing();
-    gap::record(place.store, place.paths, range, from, gap::MOVED).await?;
+    let gaps = gap::begin(place.store, place.paths, range, &known, known.first_missing(), gap::MOVED).await?;
     // What was known of the range goes on; a backfill that was going on begins again, up to where the position is now.
     let anew = adopted(standing, range, place).await?;
     let backfill = match &anew.position {
@@ -44,7 +43,7 @@ pub async fn adopt(standing: &mut Standing, range: &EpkRange, place: &Coverage<'
         None => None,
     };
     let start = if backfill.is_some() { Start::Now } else { Start::Beginning };
-    Ok(known.behind_gap(from, RangeProgress { start, backfill, ..anew }))
+    Ok(known.behind_gaps(gaps, RangeProgress { start, backfill, ..anew }))
 }
 
 /// A lease of ours that follows the other feed mode. Positions of one mode are not the other's: the range goes on behind a gap.

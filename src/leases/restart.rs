@@ -21,15 +21,8 @@ pub async fn restart(
     from: i64,
     reason: &str,
 ) -> Result<RangeProgress, Failure> {
-    let open = gap::open(place.store, place.paths).await?;
-    let same = open.iter().find(|gap| gap.range == *range && gap.reason == reason);
-    let from = match same {
-        // From before a crash. One that is being repaired is another one.
-        Some(gap) if !known.gaps.contains(&gap.from) => gap.from,
-        _ => from,
-    };
-    gap::record(place.store, place.paths, range, from, reason).await?;
+    let gaps = gap::begin(place.store, place.paths, range, &known, from, reason).await?;
     let first = first_progress(place.feed, place.settings.feed, &Start::Beginning, range).await?;
     let start = if first.backfill.is_some() { Start::Now } else { Start::Beginning };
-    Ok(known.behind_gap(from, RangeProgress { start, ..first }))
+    Ok(known.behind_gaps(gaps, RangeProgress { start, ..first }))
 }

@@ -111,19 +111,19 @@ impl RangeProgress {
         self.watermark.map_or(self.since, |complete| complete + 1)
     }
 
-    /// How the range goes on behind a recorded gap that begins at `gap`: from where `first` begins. What was known of it stays known.
+    /// How the range goes on behind recorded gaps that begin at these instants: from where `first` begins. What was known of it stays
+    /// known.
     #[must_use]
-    pub fn behind_gap(self, gap: i64, first: Self) -> Self {
+    pub fn behind_gaps(self, mut gaps: BTreeSet<i64>, first: Self) -> Self {
         let Self { position, start, backfill, .. } = first;
-        let mut gaps = self.gaps;
-        gaps.insert(gap);
+        gaps.extend(self.gaps);
         Self { position, start, backfill, gaps, reread: None, ..self }
     }
 
-    /// A recorded gap that begins at `gap` is to be repaired by comparing with the source; nothing has to be read again, as of `at`.
-    pub fn open_gap(&mut self, gap: i64, at: i64) {
+    /// Recorded gaps that begin at these instants are to be repaired by comparing with the source; nothing has to be read again, as of `at`.
+    pub fn open_gaps(&mut self, gaps: BTreeSet<i64>, at: i64) {
         let rereads = self.backfill.is_some() || self.reads_from_beginning();
-        self.gaps.insert(gap);
+        self.gaps.extend(gaps);
         self.reread = (!rereads).then_some(self.reread.unwrap_or(at).max(at));
     }
 
@@ -151,15 +151,21 @@ impl RangeProgress {
         self.reread.filter(|_| !self.gaps.is_empty() && self.backfill.is_none()).map(|at| (&self.gaps, at))
     }
 
-    /// These gaps are repaired, as of `at`: history is complete again from there on.
-    pub fn end_repair(&mut self, gaps: &BTreeSet<i64>, at: i64) {
+    /// These gaps, read again by `reread`, are repaired as of `at`: history is complete again from there on.
+    pub fn end_repair(&mut self, gaps: &BTreeSet<i64>, reread: i64, at: i64) {
+        let mut gaps = gaps.clone();
+        if self.reread != Some(reread) {
+            // Recorded since: another one, or the last of them once more.
+            gaps.pop_last();
+        }
         self.gaps.retain(|gap| !gaps.contains(gap));
         if self.gaps.is_empty() {
             self.reread = None;
         }
         // What was repaired before may not have been looked at yet.
         let before = self.repaired.iter().flat_map(|before| before.gaps.iter().rev().take(REPAIRED_MAX));
-        self.repaired = Some(Repair { gaps: gaps.iter().chain(before).copied().collect(), at });
+        gaps.extend(before);
+        self.repaired = Some(Repair { gaps, at });
     }
 
     /// Whether following itself reads what existed before, and has not come to its end.
@@ -316,13 +322,13 @@ mod tests {
         assert!(!progress.reads_from_beginning());
         let (gaps, at) = progress.reread_gaps().map(|(gaps, at)| (gaps.clone(), at)).unwrap();
         assert_eq!((gaps.clone(), at), (BTreeSet::from([40, 45]), 60));
-        // Another one was recorded while the repair was under way; and one that was repaired before is not forgotten.
-        progress.open_gap(70, 71);
-        progress.end_repair(&gaps, 80);
+        // The last one was recorded again while the repair was under way; and one that was repaired before is not forgotten.
+        progress.open_gaps([45].into(), 71);
+        progress.end_repair(&gaps, 60, 80);
         let repaired = progress.repaired.clone().unwrap();
-        assert_eq!((repaired.gaps, repaired.at), (BTreeSet::from([20, 40, 45]), 80));
-        assert_eq!(progress.reread_gaps(), Some((&BTreeSet::from([70]), 71)));
-        progress.end_repair(&BTreeSet::from([70]), 90);
+        assert_eq!((repaired.gaps, repaired.at), (BTreeSet::from([20, 40]), 80));
+        assert_eq!(progress.reread_gaps(), Some((&BTreeSet::from([45]), 71)));
+        progress.end_repair(&BTreeSet::from([45]), 71, 90);
         assert_eq!((progress.reread, progress.gaps.len()), (None, 0));
     }
 
@@ -335,7 +341,7 @@ mod tests {
             ..RangeProgress::new("minted".to_owned(), 200, Start::Now)
         };
         let from = known.first_missing();
-        let behind = known.clone().behind_gap(from, first);
+        let behind = known.clone().behind_gaps([from].into(), first);
         assert_eq!((from, behind.reread, behind.reread_gaps()), (91, None, None));
         assert_eq!((behind.position.as_deref(), behind.watermark, behind.since), (Some("\"99\""), Some(90), 100));
         assert_eq!((behind.backfilled, behind.lineage, behind.gaps), (Some(5), known.lineage, [40, 91].into()));

@@ -4,9 +4,12 @@
 //! which refuses more instants than needed and never fewer. The repair has two steps: what exists is read again (`leases/restart.rs`),
 //! and by comparing with the source it is found what was deleted meanwhile (`run/reconciling.rs`).
 
+use std::collections::BTreeSet;
+
 use cosmirror_formats::records::{FORMAT, Gap};
 use cosmirror_formats::{EpkRange, MirrorPaths};
 
+use super::checkpoint::RangeProgress;
 use crate::failure::{Failure, Kind};
 use crate::records;
 use crate::store::{Condition, VersionStore};
@@ -50,6 +53,26 @@ pub async fn record(
     }
     tracing::error!(%range, from, reason, "history is incomplete from here on; a gap is recorded");
     Ok(())
+}
+
+/// The gap that `range` has from `from` on by what is known of it: recorded, or found where a crash left it. Gives where it begins,
+/// which may be several instants after several crashes.
+pub async fn begin(
+    store: &dyn VersionStore,
+    paths: &MirrorPaths,
+    range: &EpkRange,
+    known: &RangeProgress,
+    from: i64,
+    reason: &str,
+) -> Result<BTreeSet<i64>, Failure> {
+    let is_known = |from: i64| known.gaps.contains(&from) || known.repaired.iter().any(|r| r.gaps.contains(&from));
+    let left = open(store, paths).await?.into_iter().filter(|gap| gap.reason == reason && gap.range.overlaps(range));
+    let left: BTreeSet<i64> = left.map(|gap| gap.from).filter(|from| !is_known(*from)).collect();
+    if !left.is_empty() {
+        return Ok(left);
+    }
+    record(store, paths, range, from, reason).await?;
+    Ok(BTreeSet::from([from]))
 }
 
 /// Every recorded gap, ended or not.

@@ -1,15 +1,14 @@
 //! Reading pages within the budgets of memory and request units.
 //!
-//! A read takes one page's share of the memory budget and keeps it until the page is durable. Reading ahead takes a share only
-//! if one is free, so ranges never wait for each other while holding pages. Transient failures are tried again without
-//! limit, with pauses; everything else the failure table decides.
+//! A read takes a share of the budget of bytes in flight and keeps it until the page is durable; see [`crate::pace::bytes`]. Transient
+//! failures are tried again without limit, with pauses; everything else the failure table decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use cosmirror_formats::EpkRange;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use prometheus_client::metrics::counter::Counter;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
@@ -19,12 +18,15 @@ use crate::config::FeedMode;
 use crate::failure::{Action, Failure, Kind};
 use crate::feed::{ChangeFeed, FeedPage, Position};
 use crate::pace::RequestUnits;
+use crate::pace::bytes::{Budget, Share};
 use crate::retry::Backoff;
 
 /// While waiting for a budget, a sign of life is given this often.
 const WAITING_SIGN: Duration = Duration::from_secs(5);
 /// Changes asked for in one page.
 const PAGE_CHANGES_MAX: u32 = 1_000;
+/// What a change keeps beside its bytes while it is planned and written.
+const CHANGE_BYTES: u64 = 1_024;
 
 /// A page, the service's time before it was asked for, and its share of memory.
 pub struct Read {
@@ -32,30 +34,32 @@ pub struct Read {
     pub page: FeedPage,
     /// A lower bound of the service's time before the read, in seconds since 1970.
     pub asked_at: Option<i64>,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 /// Reads the pages of one range.
 pub struct Reader {
     /// The feed.
     pub feed: Arc<dyn ChangeFeed>,
-    shares: Arc<Semaphore>,
+    bytes: Arc<Budget>,
     request_units: Arc<RequestUnits>,
     metrics: ContainerMetrics,
+    throttles: Counter,
     count_max: AtomicU32,
     service_time: AtomicI64,
 }
 
 impl Reader {
-    /// A reader; `shares` holds as many permits as pages fit into the memory budget.
+    /// A reader.
     pub fn new(
         feed: Arc<dyn ChangeFeed>,
-        shares: Arc<Semaphore>,
+        bytes: Arc<Budget>,
         request_units: Arc<RequestUnits>,
         metrics: ContainerMetrics,
+        throttles: Counter,
     ) -> Self {
         let count_max = AtomicU32::new(PAGE_CHANGES_MAX);
-        Self { feed, shares, request_units, metrics, count_max, service_time: AtomicI64::new(0) }
+        Self { feed, bytes, request_units, metrics, throttles, count_max, service_time: AtomicI64::new(0) }
     }
 
     /// The service's time as last read.
@@ -80,7 +84,7 @@ impl Reader {
         let mut backoff = Backoff::default();
         loop {
             let attempt = async {
-                let share = self.share(guard).await?;
+                let share = self.share(guard).await;
                 self.read_once(range, mode, position, share).await
             };
             let result = tokio::select! {
@@ -110,12 +114,11 @@ impl Reader {
     }
 
     /// Waits for a page's share of memory and for the request units to read it, which may take as long as others need them.
-    async fn share(&self, guard: &Guard) -> Result<OwnedSemaphorePermit, Failure> {
+    async fn share(&self, guard: &Guard) -> Share {
         let waiting = async {
-            let share = Arc::clone(&self.shares).acquire_owned().await;
-            let share = share.map_err(|e| Failure::new(Kind::Internal, format!("the memory budget is closed: {e}")))?;
+            let share = self.bytes.page().await;
             self.request_units.wait().await;
-            Ok(share)
+            share
         };
         tokio::pin!(waiting);
         loop {
@@ -128,7 +131,7 @@ impl Reader {
 
     /// Reads the page behind `position` if memory is free; a failure is left to the next `read`.
     pub async fn read_ahead(&self, range: &EpkRange, mode: FeedMode, position: &Position) -> Option<Read> {
-        let share = Arc::clone(&self.shares).try_acquire_owned().ok()?;
+        let share = self.bytes.try_another_page()?;
         self.request_units.wait().await;
         self.read_once(range, mode, position, share).await.ok()
     }
@@ -138,15 +141,20 @@ impl Reader {
         range: &EpkRange,
         mode: FeedMode,
         position: &Position,
-        share: OwnedSemaphorePermit,
+        mut share: Share,
     ) -> Result<Read, Failure> {
         let asked_at = self.feed.service_time().await.ok();
         if let Some(seconds) = asked_at {
             self.service_time.store(seconds, Ordering::Relaxed);
         }
-        let page = self.feed.read(range, mode, position, self.count_max.load(Ordering::Relaxed)).await?;
+        let page = self.feed.read(range, mode, position, self.count_max.load(Ordering::Relaxed)).await;
+        if page.as_ref().is_err_and(|failure| failure.throttled) {
+            self.throttles.inc();
+        }
+        let page = page?;
         self.request_units.spend(page.request_units);
         self.metrics.request_units.inc_by(page.request_units);
+        share.becomes(bytes_of(&page));
         Ok(Read { page, asked_at, _share: share })
     }
 
@@ -159,4 +167,11 @@ impl Reader {
         }
         asks && count > 1
     }
+}
+
+/// What a page keeps until its last document is stored: versions are slices of what the service sent, so one of them keeps it whole.
+/// Beside that, each change has its metadata, its blob's name and its place in the plan. Measured with short ids and keys, that is
+/// about 700 bytes; ids and keys of 1 KiB would be four times as much, and are as rare as they are long.
+fn bytes_of(page: &FeedPage) -> u64 {
+    page.entries.iter().map(|entry| entry.len() as u64 + CHANGE_BYTES).sum()
 }

@@ -8,28 +8,33 @@
 //! The fence is asked last, when the put has its place among the requests in flight, and a put is bounded in time so that one
 //! begun at the fence's last instant has ended before another owner may begin.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cosmirror_formats::{EpkRange, MirrorPaths, Op, Operation, Version};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
-use super::checkpoint::Durable;
+use super::checkpoint::{Durable, RangeProgress};
 use super::dead_letter;
+use super::gap;
 use super::guard::Guard;
 use super::order::{Decision, Known, arrange, decide};
 use super::plan::{self, DocumentPlan, Incoming, PagePlan};
 use crate::admin::ContainerMetrics;
 use crate::failure::{Action, Failure, Kind};
+use crate::pace::limit::Request;
+use crate::pace::requests::{Requests, Turn};
 use crate::retry::Backoff;
 use crate::store::{Condition, Head, Listing, Put, Stored, VersionStore};
 
 /// Documents of one page that are written at the same time.
 const DOCUMENTS_IN_PARALLEL: usize = 64;
+/// While waiting for its turn, a document gives a sign of life this often.
+const WAITING_SIGN: Duration = Duration::from_secs(5);
 /// Versions of one document that are searched for an identity before the search is given up.
 const SEARCH_VERSIONS_MAX: usize = 50_000;
 
@@ -67,7 +72,7 @@ pub struct Writer {
     store: Arc<dyn VersionStore>,
     paths: MirrorPaths,
     metrics: ContainerMetrics,
-    requests: Arc<Semaphore>,
+    requests: Arc<Requests>,
     put_timeout: Duration,
     cache: Cache,
     create_first: AtomicBool,
@@ -79,7 +84,7 @@ impl Writer {
         store: Arc<dyn VersionStore>,
         paths: MirrorPaths,
         metrics: ContainerMetrics,
-        requests: Arc<Semaphore>,
+        requests: Arc<Requests>,
         put_timeout: Duration,
     ) -> Self {
         let create_first = AtomicBool::new(true);
@@ -199,15 +204,31 @@ impl Writer {
 
     /// One put, unless the lease may have run out by the time it could begin. The outer error ends the page.
     async fn fenced_put(&self, put: Put, terms: &Terms<'_>) -> Result<Result<Stored, Failure>, Halt> {
-        let _permit = self.requests.acquire().await;
+        let turn = self.turn(Request::Put, terms).await?;
         if !terms.guard.is_open() {
             return Err(Halt::Fenced);
         }
-        let answer = tokio::time::timeout(self.put_timeout, self.store.put(put)).await;
-        Ok(answer.unwrap_or_else(|_| {
+        let answer = tokio::time::timeout(self.put_timeout, self.store.put(put)).await.unwrap_or_else(|_| {
             let seconds = self.put_timeout.as_secs_f64();
             Err(Failure::new(Kind::Transient, format!("a put had no answer within {seconds} s")))
-        }))
+        });
+        turn.answered(&answer);
+        Ok(answer)
+    }
+
+    /// Waits for the turn of a request, with signs of life: where the target hardly answers, the line is long.
+    async fn turn(&self, request: Request, terms: &Terms<'_>) -> Result<Turn<'_>, Halt> {
+        let waiting = self.requests.turn(request);
+        tokio::pin!(waiting);
+        loop {
+            if let Ok(turn) = tokio::time::timeout(WAITING_SIGN, &mut waiting).await {
+                return Ok(turn);
+            }
+            terms.guard.alive();
+            if terms.drain.is_cancelled() {
+                return Err(Halt::Drained);
+            }
+        }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it ends a function that returns this type")]
@@ -224,10 +245,9 @@ impl Writer {
     async fn look(&self, name: &str, expected: &Version, terms: &Terms<'_>) -> Result<Option<Known>, Halt> {
         let mut backoff = Backoff::default();
         loop {
-            let result = {
-                let _permit = self.requests.acquire().await;
-                self.store.head(name).await
-            };
+            let turn = self.turn(Request::Head, terms).await?;
+            let result = self.store.head(name).await;
+            turn.answered(&result);
             let head = match result {
                 Ok(None) => return Ok(None),
                 Ok(Some(head)) => head,
@@ -245,7 +265,10 @@ impl Writer {
         let mut backoff = Backoff::default();
         let (mut next, mut seen) = (None, 0);
         loop {
-            let page = match self.store.list(name, Listing::Versions, next.clone()).await {
+            let turn = self.turn(Request::List, terms).await?;
+            let listed = self.store.list(name, Listing::Versions, next.clone()).await;
+            turn.answered(&listed);
+            let page = match listed {
                 Ok(page) => page,
                 Err(failure) => {
                     self.recover(failure, &mut backoff, terms).await?;
@@ -260,6 +283,22 @@ impl Writer {
             next = page.next;
             if next.is_none() || seen >= SEARCH_VERSIONS_MAX {
                 return Ok(false);
+            }
+        }
+    }
+
+    /// Records that the range may lack changes from where it is completely mirrored on, and gives where the gap begins.
+    pub async fn begin_gap(
+        &self,
+        known: &RangeProgress,
+        reason: &str,
+        terms: &Terms<'_>,
+    ) -> Result<BTreeSet<i64>, Halt> {
+        let (mut backoff, from) = (Backoff::default(), known.first_missing());
+        loop {
+            match gap::begin(self.store.as_ref(), &self.paths, terms.range, known, from, reason).await {
+                Ok(gaps) => return Ok(gaps),
+                Err(failure) => self.recover(failure, &mut backoff, terms).await?,
             }
         }
     }

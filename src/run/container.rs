@@ -5,7 +5,6 @@ use std::sync::Arc;
 use azure_core::http::Url;
 use cosmirror_formats::{MirrorPaths, lease};
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +27,8 @@ use crate::mirror::describe;
 use crate::mirror::guard::Guard;
 use crate::mirror::write::Writer;
 use crate::pace::RequestUnits;
+use crate::pace::bytes::Budget;
+use crate::pace::requests::Requests;
 use crate::store::VersionStore;
 use crate::time::HostClock;
 
@@ -53,10 +54,10 @@ pub(super) struct Shared {
     pub(super) fleet: Fleet,
     /// Whether the run ends when it has caught up.
     pub(super) once: bool,
-    /// The memory budget, in pages.
-    pub(super) pages: Arc<Semaphore>,
+    /// The budget of bytes in flight.
+    pub(super) bytes: Arc<Budget>,
     /// The budget of requests to the target.
-    pub(super) requests: Arc<Semaphore>,
+    pub(super) requests: Arc<Requests>,
     /// The budget of request units.
     pub(super) request_units: Arc<RequestUnits>,
     /// Health and metrics.

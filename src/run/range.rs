@@ -166,9 +166,10 @@ impl Following<'_> {
             mode,
             reader: Reader::new(
                 container.feed(),
-                Arc::clone(&shared.pages),
+                Arc::clone(&shared.bytes),
                 Arc::clone(&shared.request_units),
                 container.metrics().clone(),
+                shared.admin.metrics.flow().throttles_source,
             ),
             writer: container.writer(),
             context: Context {

@@ -137,7 +137,7 @@ impl Reconciler {
             }
             // Upwards, because what was found to be gone has such a time.
             let at = self.container.feed().service_time().await? + CLOCK_SECONDS + margin;
-            self.progress.send_modify(|now| now.end_repair(gaps, at));
+            self.progress.send_modify(|now| now.end_repair(gaps, reread, at));
             tracing::info!(range = %self.range, gaps = gaps.len(), "the range is complete again behind its gaps");
         }
         // It is due again at once where the range is not mirrored that far yet.

@@ -94,7 +94,13 @@ fn context() -> Context {
 fn writer(store: &Arc<Flaky>) -> Writer {
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
     let store: Arc<dyn VersionStore> = Arc::clone(store) as Arc<dyn VersionStore>;
-    Writer::new(store, context().paths, metrics, Arc::new(Semaphore::new(8)), Duration::from_secs(12))
+    Writer::new(
+        store,
+        context().paths,
+        metrics,
+        Requests::new(8, Metrics::new([("db", "c")]).flow()),
+        Duration::from_secs(12),
+    )
 }
 
 async fn write(writer: &Writer, entries: &[Bytes], guard: &Guard) -> Result<Durable, Halt> {
@@ -309,11 +315,11 @@ async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
     let store = Arc::new(Flaky::new(Vec::new()));
     let shared: Arc<dyn VersionStore> = Arc::clone(&store) as Arc<dyn VersionStore>;
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
-    let requests = Arc::new(Semaphore::new(1));
+    let requests = Requests::new(1, Metrics::new([("db", "c")]).flow());
     let writer = Writer::new(shared, context().paths, metrics, Arc::clone(&requests), Duration::from_secs(12));
     let guard = Guard::new(Instant::now() + Duration::from_secs(10));
     let busy = async {
-        let _permit = requests.acquire().await;
+        let _turn = requests.turn(Request::Put).await;
         tokio::time::sleep(Duration::from_secs(11)).await;
     };
     let entries = entries(&[(0, 0)]);

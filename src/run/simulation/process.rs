@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +27,8 @@ use crate::failure::{Action, Failure};
 use crate::leases::balance::Fleet;
 use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
+use crate::pace::bytes::{Budget, PAGE_BYTES};
+use crate::pace::requests::Requests;
 use crate::retry::Backoff;
 use crate::time::HostClock;
 
@@ -150,9 +151,9 @@ pub(super) struct Setup {
     pub(super) poll_interval_idle_max: Duration,
     pub(super) leases: config::Leases,
     /// Requests to the store at a time.
-    pub(super) requests: usize,
-    /// Pages in memory at a time.
-    pub(super) pages: usize,
+    pub(super) requests: u32,
+    /// Pages that may be read at a time.
+    pub(super) pages: u64,
     /// How often what was deleted is looked for where the feed does not tell; zero is never.
     pub(super) reconcile_interval: Duration,
     /// What the host's clock is off by, in milliseconds.
@@ -239,8 +240,8 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
         owner: Owner::new(life.name.to_string()),
         fleet: Fleet::default(),
         once: false,
-        pages: Arc::new(Semaphore::new(setup.pages)),
-        requests: Arc::new(Semaphore::new(setup.requests)),
+        bytes: Budget::new(setup.pages * PAGE_BYTES, Metrics::new(names).flow().bytes_in_flight),
+        requests: Requests::new(setup.requests, Metrics::new(names).flow()),
         request_units: Arc::new(RequestUnits::new(0)),
         admin: Admin { metrics: Metrics::new(names), progress: Progress::new(names) },
         drain,

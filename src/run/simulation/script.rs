@@ -306,8 +306,8 @@ fn setup(world: &mut World) -> Setup {
             expiration,
             ..config::Leases::default()
         },
-        requests: if world.chance(30) { 1 } else { world.random.usize(2..=64) },
-        pages: world.random.usize(1..=32),
+        requests: if world.chance(30) { 1 } else { world.random.u32(2..=64) },
+        pages: world.random.u64(1..=32),
         skew_ms: 0,
     }
 }

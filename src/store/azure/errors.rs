@@ -80,7 +80,9 @@ impl Attempt<'_> {
         match error.kind() {
             ErrorKind::HttpResponse { status, raw_response, .. } => {
                 let wait = raw_response.as_ref().and_then(|answer| retry_after(answer.headers()));
-                self.refused(u16::from(*status), code(error).unwrap_or_default()).retry_after(wait)
+                let status = u16::from(*status);
+                let failure = self.refused(status, code(error).unwrap_or_default()).retry_after(wait);
+                if matches!(status, 429 | 503) { failure.throttled() } else { failure }
             }
             ErrorKind::Connection => self
                 .unanswered("no connection to the service", error)

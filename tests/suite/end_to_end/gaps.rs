@@ -43,7 +43,6 @@ async fn can_restore(world: &World, at: i64) -> bool {
     let at = jiff::Timestamp::from_second(at).unwrap().to_string();
     let finished = world.run(&["restore", "--all", "--at", &at, "--dry-run", "--delete-extra"]).await;
     assert!(matches!(finished.code, Some(0 | 5)), "{}", finished.err);
-    println!("{at}: {}", finished.err);
     finished.code == Some(0)
 }
 
@@ -126,4 +125,36 @@ async fn a_switch_to_the_feed_of_latest_versions_is_a_gap_that_is_repaired() {
 #[tokio::test]
 async fn a_switch_to_the_feed_of_all_versions_is_a_gap_that_is_repaired() {
     switch_of_mode(LATEST_VERSION, ALL_VERSIONS).await;
+}
+
+/// Entries of this document are not understood by anybody.
+async fn garble(world: &World, id: Option<&str>) {
+    let feed = json!({ "database": DATABASE, "container": "orders", "garbledId": id });
+    world.emulator.control("feed", &feed).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_understood_is_a_gap_that_ends_when_everything_else_is_known() {
+    let world = prepared(ALL_VERSIONS, 1).await;
+    garble(&world, Some("d3")).await;
+    change_all(&world, 1).await;
+    change_all(&world, 2).await;
+    world.catch_up().await;
+    let (gap, from, until) = the_gap(&world).await;
+    assert!(gap["reason"].as_str().unwrap().contains("could not be understood"), "{gap}");
+    assert!(!can_restore(&world, from).await);
+    let letters = world.json(&["dead-letters", "list", "--unresolved"]).await;
+    let letters = letters["dead_letters"].as_array().unwrap();
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert!(letters.iter().all(|letter| letter["id"].is_null()), "{letters:?}");
+    // Every version of the others is there, and of this one the newest state, from a point read.
+    let mirror = world.mirror().await;
+    for ((_, id), versions) in stored(&mirror, "orders") {
+        assert_eq!(versions.len(), if id == "d3" { 2 } else { 3 }, "{id}");
+    }
+    assert_all_stored(&world).await;
+    garble(&world, None).await;
+    assert!(can_restore(&world, until).await);
+    world.succeed(&["verify"]).await;
+    assert_eq!(gaps(&world).await.len(), 1);
 }
