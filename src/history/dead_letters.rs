@@ -118,7 +118,7 @@ pub(crate) fn incoming(record: &DeadLetter, definition: Option<&KeyDefinition>) 
                 _ if version.is_tombstone() => Operation::Delete,
                 Op::Delete | Op::Backfill | Op::Reconcile => Operation::Write,
             };
-            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body })
+            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body, left_out: Vec::new() })
         }
         None => parsed(record, &body, definition?),
     }
@@ -147,9 +147,10 @@ fn parsed(record: &DeadLetter, raw: &Bytes, definition: &KeyDefinition) -> Optio
         pk: change.pk,
         prev: None,
         after: None,
+        omitted: None,
         sha256: sha256_hex(&body),
     };
-    Some(Incoming { version, operation: change.operation, body })
+    Some(Incoming { version, operation: change.operation, body, left_out: Vec::new() })
 }
 
 /// The document's text in a dead letter.

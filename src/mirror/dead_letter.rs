@@ -24,20 +24,13 @@ pub struct Letter {
 }
 
 /// For an entry that could not be understood.
-pub fn unreadable(entry: &Unreadable, page: &str, terms: &Terms<'_>) -> Letter {
+pub fn unreadable(entry: &Unreadable, page: &str, terms: &Terms) -> Letter {
     let lsn = lsn_of(page).unwrap_or_default();
     letter(&entry.entry, entry.reason.clone(), lsn, page, terms)
 }
 
 /// For a version that the target refuses for good, as it was to be stored in the blob `name`.
-pub fn refused(
-    name: &str,
-    version: &Version,
-    body: &Bytes,
-    failure: &Failure,
-    page: &str,
-    terms: &Terms<'_>,
-) -> Letter {
+pub fn refused(name: &str, version: &Version, body: &Bytes, failure: &Failure, page: &str, terms: &Terms) -> Letter {
     let lsn = version.lsn.or_else(|| lsn_of(page)).unwrap_or_default();
     let mut letter = letter(body, failure.message.clone(), lsn, page, terms);
     letter.record.id = Some(version.id.clone());
@@ -51,12 +44,12 @@ pub fn refused(
     letter
 }
 
-fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms<'_>) -> Letter {
+fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms) -> Letter {
     let record = DeadLetter {
         format: FORMAT,
         reason,
         range: terms.range.clone(),
-        lineage: terms.lineage.to_owned(),
+        lineage: terms.lineage.clone(),
         lsn,
         page: page.to_owned(),
         id: None,

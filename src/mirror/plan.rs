@@ -37,6 +37,8 @@ pub struct Incoming {
     pub operation: Operation,
     /// The document's bytes as delivered.
     pub body: Bytes,
+    /// Changes before it that are left out.
+    pub left_out: Vec<Version>,
 }
 
 impl Incoming {
@@ -143,9 +145,11 @@ fn incoming(entry: &Bytes, change: Change<'_>, context: &Context) -> Incoming {
             pk: change.pk,
             prev: None,
             after: context.after,
+            omitted: None,
             sha256: sha256_hex(&body),
         },
         body,
+        left_out: Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Storing a planned page: many documents in parallel, each document in order, every put conditional.
+//! Storing the changes of a document: in order, every put conditional. [`window`](super::window) does so with many documents.
 //!
 //! A put goes on top of what is known to be current (`If-Match`) or to be absent (`If-None-Match: *`). Knowledge comes from the
 //! cache or from a look; where neither has it, a create is tried first while creates have lately been right. A put
@@ -13,15 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cosmirror_formats::{EpkRange, MirrorPaths, Op, Operation, Version};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::cache::Cache;
-use super::checkpoint::Durable;
+use super::cache::{Cache, Entry};
 use super::dead_letter;
 use super::guard::Guard;
 use super::order::{Decision, Known, arrange, decide};
-use super::plan::{self, DocumentPlan, Incoming, PagePlan};
+use super::plan::{self, DocumentPlan, Incoming, Unreadable};
+use super::thin::{self, Tally};
 use crate::admin::ContainerMetrics;
 use crate::failure::{Action, Failure, Kind};
 use crate::pace::limit::Request;
@@ -29,8 +28,8 @@ use crate::pace::requests::{Requests, Turn};
 use crate::retry::Backoff;
 use crate::store::{Condition, Head, Listing, Put, Stored, VersionStore};
 
-/// Documents of one page that are written at the same time.
-const DOCUMENTS_IN_PARALLEL: usize = 64;
+/// Documents of a range that are written at the same time at least, so that one that waits for its next attempt holds up none.
+const DOCUMENTS_IN_PARALLEL_MIN: usize = 64;
 /// While waiting for its turn, a document gives a sign of life this often.
 const WAITING_SIGN: Duration = Duration::from_secs(5);
 /// Versions of one document that are searched for an identity before the search is given up.
@@ -54,63 +53,64 @@ impl From<Failure> for Halt {
 }
 
 /// Under which conditions a range writes.
-pub struct Terms<'a> {
+pub struct Terms {
     /// Open while the lease is ours.
-    pub guard: &'a Guard,
+    pub guard: Arc<Guard>,
     /// Cancelled when the process is to end.
-    pub drain: &'a CancellationToken,
+    pub drain: CancellationToken,
     /// The range that is followed.
-    pub range: &'a EpkRange,
+    pub range: EpkRange,
     /// Its lineage.
-    pub lineage: &'a str,
+    pub lineage: String,
 }
 
-/// Writes the pages of one container.
+/// A document while its changes are written.
+struct Subject {
+    name: String,
+    known: Option<Known>,
+    tally: Tally,
+}
+
+/// Writes the documents of one container.
 pub struct Writer {
     store: Arc<dyn VersionStore>,
     paths: MirrorPaths,
     metrics: ContainerMetrics,
     requests: Arc<Requests>,
     put_timeout: Duration,
+    versions_per_minute_max: u32,
     cache: Cache,
     create_first: AtomicBool,
 }
 
 impl Writer {
-    /// A writer; `requests` bounds the requests in flight over all containers, `put_timeout` each put.
+    /// A writer; `requests` bounds the requests in flight over all containers, `put_timeout` each put. `versions_per_minute_max` is
+    /// what [`thin`] goes by.
     pub fn new(
         store: Arc<dyn VersionStore>,
         paths: MirrorPaths,
         metrics: ContainerMetrics,
         requests: Arc<Requests>,
         put_timeout: Duration,
+        versions_per_minute_max: u32,
     ) -> Self {
-        let create_first = AtomicBool::new(true);
-        Self { store, paths, metrics, requests, put_timeout, cache: Cache::default(), create_first }
+        let (cache, create_first) = (Cache::default(), AtomicBool::new(true));
+        Self { store, paths, metrics, requests, put_timeout, versions_per_minute_max, cache, create_first }
     }
 
-    /// Stores every change of a page and proves it.
-    pub async fn write(&self, plan: PagePlan, token: String, terms: &Terms<'_>) -> Result<Durable, Halt> {
-        for unreadable in &plan.unreadable {
-            let letter = dead_letter::unreadable(unreadable, &token, terms);
-            self.store_dead_letter(letter, terms).await?;
-        }
-        let token_of_page = token.as_str();
-        stream::iter(plan.documents)
-            .map(|document| self.write_document(document, token_of_page, terms))
-            .buffer_unordered(DOCUMENTS_IN_PARALLEL)
-            .try_collect::<()>()
-            .await?;
-        Ok(Durable::after_storing(token))
-    }
-
-    async fn write_document(&self, document: DocumentPlan, page: &str, terms: &Terms<'_>) -> Result<(), Halt> {
+    /// Stores every change of a document on a page; `Ok` says that each is a version, a dead letter, or left out by [`thin`].
+    pub(super) async fn write_document(&self, document: DocumentPlan, page: &str, terms: &Terms) -> Result<(), Halt> {
         let DocumentPlan { name, mut changes } = document;
+        let (remembered, mut tally) = match self.cache.get(&name) {
+            Some(entry) => (Some(entry.known), entry.tally),
+            None => (None, Tally::default()),
+        };
         let shares_lsn = changes.windows(2).any(|w| w[0].version.lsn == w[1].version.lsn);
-        let mut known = match self.cache.get(&name) {
+        let thins = tally.exceeds(&changes, self.versions_per_minute_max) && changes.len() > 1;
+        let known = match remembered {
             // The order of a transaction's changes follows from what is stored; what is remembered may be older.
             Some(known) if !shares_lsn => Some(known),
-            None if self.create_first.load(Ordering::Relaxed) && !shares_lsn => None,
+            None if self.create_first.load(Ordering::Relaxed) && !shares_lsn && !thins => None,
             _ => {
                 let known = self.look(&name, &changes[0].version, terms).await?;
                 self.create_first.store(known.is_none(), Ordering::Relaxed);
@@ -119,16 +119,34 @@ impl Writer {
         };
         if shares_lsn {
             plan::number_deletes(&mut changes);
+        }
+        if shares_lsn || thins {
             changes = self.missing(&name, known.as_ref(), changes, terms).await?;
+        }
+        if shares_lsn {
             arrange(known.as_ref().is_some_and(|k| k.exists), &mut changes, Incoming::shape);
         }
-        for incoming in &changes {
-            self.write_version(&name, &mut known, incoming, page, terms).await?;
+        if thins {
+            changes = thin::keep_last(changes);
         }
-        if let Some(known) = known {
-            self.cache.put(&name, known);
+        let mut subject = Subject { name, known, tally };
+        for (at, incoming) in changes.iter().enumerate() {
+            self.write_version(&mut subject, incoming, &changes[at + 1..], page, terms).await?;
+        }
+        if let Some(known) = subject.known {
+            self.cache.put(&subject.name, Entry { known, tally: subject.tally });
         }
         Ok(())
+    }
+
+    /// Keeps what could not be understood.
+    pub(super) async fn write_letter(&self, unreadable: &Unreadable, page: &str, terms: &Terms) -> Result<(), Halt> {
+        self.store_dead_letter(dead_letter::unreadable(unreadable, page, terms), terms).await
+    }
+
+    /// How many documents a range may write at a time: more than may be asked at a time would only wait.
+    pub(super) fn documents_max(&self) -> usize {
+        self.requests.max().max(DOCUMENTS_IN_PARALLEL_MIN)
     }
 
     /// The changes that are not stored yet. They begin where the stored state is, so that state gives their order; with the
@@ -138,15 +156,19 @@ impl Writer {
         name: &str,
         known: Option<&Known>,
         changes: Vec<Incoming>,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Result<Vec<Incoming>, Halt> {
-        let mut missing = Vec::with_capacity(changes.len());
-        for incoming in changes {
-            let stored = match decide(known, &incoming.version) {
+        let mut stored = Vec::with_capacity(changes.len());
+        for (at, incoming) in changes.iter().enumerate() {
+            let later = &changes[at + 1..];
+            stored.push(match decide(known, &incoming.version) {
                 Decision::Stored | Decision::Older => true,
-                Decision::Open => self.is_stored(name, &incoming.version.identity(), terms).await?,
+                Decision::Open => self.is_stored(name, known, incoming, later, terms).await?,
                 Decision::Put => false,
-            };
+            });
+        }
+        let mut missing = Vec::with_capacity(changes.len());
+        for (incoming, stored) in changes.into_iter().zip(stored) {
             if stored {
                 self.skipped(false)?;
             } else {
@@ -158,19 +180,20 @@ impl Writer {
 
     async fn write_version(
         &self,
-        name: &str,
-        known: &mut Option<Known>,
+        subject: &mut Subject,
         incoming: &Incoming,
+        later: &[Incoming],
         page: &str,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         let mut overtaken = false;
         loop {
+            let Subject { name, known, .. } = &mut *subject;
             match decide(known.as_ref(), &incoming.version) {
                 Decision::Stored => return self.skipped(false),
                 Decision::Older => return self.skipped(overtaken),
-                Decision::Open if self.is_stored(name, &incoming.version.identity(), terms).await? => {
+                Decision::Open if self.is_stored(name, known.as_ref(), incoming, later, terms).await? => {
                     return self.skipped(false);
                 }
                 Decision::Open | Decision::Put => {}
@@ -179,8 +202,7 @@ impl Writer {
             match self.fenced_put(put, terms).await? {
                 Ok(stored) => {
                     terms.guard.alive();
-                    *known = Some(Known::new(stored.etag, &version));
-                    self.metrics.versions_written.inc();
+                    self.stored(subject, stored, &version);
                     return Ok(());
                 }
                 Err(failure) => {
@@ -200,8 +222,24 @@ impl Writer {
         }
     }
 
+    /// A version became the document's current one.
+    fn stored(&self, subject: &mut Subject, stored: Stored, version: &Version) {
+        subject.known = Some(Known::new(stored.etag, version));
+        self.metrics.versions_written.inc();
+        self.metrics.versions_left_out.inc_by(version.omitted.unwrap_or(0).into());
+        let Some(versions) = subject.tally.stored() else { return };
+        if subject.tally.became_hot() {
+            self.metrics.hot_documents.inc();
+        }
+        tracing::warn!(
+            name = subject.name,
+            versions,
+            "a document changes very often, and each version of it is kept and paid for; where not all of them are needed, set versions_per_minute_max of its container"
+        );
+    }
+
     /// One put, unless the lease may have run out by the time it could begin. The outer error ends the page.
-    async fn fenced_put(&self, put: Put, terms: &Terms<'_>) -> Result<Result<Stored, Failure>, Halt> {
+    async fn fenced_put(&self, put: Put, terms: &Terms) -> Result<Result<Stored, Failure>, Halt> {
         let turn = self.turn(Request::Put, terms).await?;
         if !terms.guard.is_open() {
             return Err(Halt::Fenced);
@@ -215,7 +253,7 @@ impl Writer {
     }
 
     /// Waits for the turn of a request, with signs of life: where the target hardly answers, the line is long.
-    async fn turn(&self, request: Request, terms: &Terms<'_>) -> Result<Turn<'_>, Halt> {
+    async fn turn(&self, request: Request, terms: &Terms) -> Result<Turn<'_>, Halt> {
         let waiting = self.requests.turn(request);
         tokio::pin!(waiting);
         loop {
@@ -240,7 +278,7 @@ impl Writer {
     }
 
     /// The current version of a document, which must be that document's.
-    async fn look(&self, name: &str, expected: &Version, terms: &Terms<'_>) -> Result<Option<Known>, Halt> {
+    async fn look(&self, name: &str, expected: &Version, terms: &Terms) -> Result<Option<Known>, Halt> {
         let mut backoff = Backoff::default();
         loop {
             let turn = self.turn(Request::Head, terms).await?;
@@ -258,8 +296,21 @@ impl Writer {
         }
     }
 
-    /// Whether one of a document's versions has this identity.
-    async fn is_stored(&self, name: &str, identity: &str, terms: &Terms<'_>) -> Result<bool, Halt> {
+    /// Whether a change, of which `known` does not tell whether it is newer, is among a document's versions.
+    async fn is_stored(
+        &self,
+        name: &str,
+        known: Option<&Known>,
+        incoming: &Incoming,
+        later: &[Incoming],
+        terms: &Terms,
+    ) -> Result<bool, Halt> {
+        // What was left out beneath a version is nowhere to be found; it came before that version.
+        let is_known = |later: &Incoming| known.is_some_and(|k| k.thinned && k.identity == later.version.identity());
+        if later.iter().any(is_known) {
+            return Ok(true);
+        }
+        let identity = incoming.version.identity();
         let mut backoff = Backoff::default();
         let (mut next, mut seen) = (None, 0);
         loop {
@@ -285,10 +336,10 @@ impl Writer {
         }
     }
 
-    async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms<'_>) -> Result<(), Halt> {
+    async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         loop {
-            match self.fenced_put(letter.put(&self.paths, terms.range), terms).await? {
+            match self.fenced_put(letter.put(&self.paths, &terms.range), terms).await? {
                 Ok(_) => {
                     self.metrics.dead_letters.inc();
                     tracing::error!(range = %terms.range, reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
@@ -303,7 +354,7 @@ impl Writer {
     }
 
     /// Waits before the next attempt where the failure table says so; otherwise ends the page.
-    async fn recover(&self, failure: Failure, backoff: &mut Backoff, terms: &Terms<'_>) -> Result<(), Halt> {
+    async fn recover(&self, failure: Failure, backoff: &mut Backoff, terms: &Terms) -> Result<(), Halt> {
         self.metrics.write_failed(failure.kind);
         terms.guard.failed();
         match failure.kind.action() {
@@ -340,6 +391,7 @@ pub(crate) fn known_of(head: Head, expected: &Version) -> Result<Known, Failure>
 /// The conditional put of an incoming version on what is known, and the version as it will be stored.
 pub(crate) fn put_on(name: &str, known: Option<&Known>, incoming: &Incoming) -> (Put, Version) {
     let mut version = incoming.version.clone();
+    thin::mark(&mut version, &incoming.left_out, known);
     version.prev = known.map(|k| k.identity.clone());
     if incoming.operation == Operation::Write && version.op != Op::Backfill && !known.is_some_and(|k| k.exists) {
         version.op = Op::Create;

@@ -123,6 +123,7 @@ impl Container {
             metrics.clone(),
             requests,
             Guard::write_timeout(shared.leases.expiration),
+            settings.versions_per_minute_max,
         );
         let board = Arc::new(Board::new(progress, settings.feed));
         let (leases, writer) = (Arc::new(leases), Arc::new(writer));

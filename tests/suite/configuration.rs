@@ -29,6 +29,7 @@ fn orders() -> Container {
         container: "orders".to_owned(),
         feed: FeedMode::AllVersionsAndDeletes,
         start: Start::Beginning,
+        versions_per_minute_max: 0,
     }
 }
 

@@ -198,6 +198,7 @@ async fn prepare(shared: Arc<Shared>, feed: Arc<SimulatedFeed>) -> Result<Contai
         container: "c".to_owned(),
         feed: config::FeedMode::AllVersionsAndDeletes,
         start: config::Start::Beginning,
+        versions_per_minute_max: 0,
     };
     loop {
         match Container::prepare(Arc::clone(&shared), settings.clone(), Arc::clone(&feed) as _).await {
