@@ -3,6 +3,7 @@
 //! - [`bootstrap`] creates the leases of a container once, under the [`lock`], so that together they tile the key space;
 //! - [`coverage`] holds them to that: a hole is recorded as a gap and gets leases again, twins are reduced to one;
 //! - [`adopt`] makes a lease of another processor ours;
+//! - [`restart`] goes on behind a gap where a position is lost;
 //! - [`balance`] says who should follow how much, [`acquire`] takes what is free and asks for what is missing;
 //! - [`owner`] is how processes name themselves in a lease;
 //! - [`keeper`] is the one task that writes a lease while it is ours: it renews, saves the checkpoint and releases;
@@ -36,6 +37,7 @@ pub mod lock;
 pub mod notes;
 pub mod owner;
 pub mod parts;
+pub mod restart;
 pub mod succession;
 
 /// A lease as it stands in the store.

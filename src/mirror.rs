@@ -208,6 +208,9 @@ impl Follower {
         }
         self.reader.count(&page);
         let plan = plan::plan(&page.entries, &context);
+        if !plan.unreadable.is_empty() {
+            self.open_gap(flow).await?;
+        }
         let mark = Mark::Changes(plan.newest_ts);
         flow.will_be_complete_until(stream, mark, &self.pace);
         flow.read_on(stream, &page.token);
@@ -247,6 +250,17 @@ impl Follower {
             let end = upper_bound(now) + self.pace.staleness_margin;
             self.progress.send_modify(|progress| progress.end_backfill(end));
         }
+    }
+
+    /// Nobody knows which documents the entries belong to that cannot be understood.
+    async fn open_gap(&self, flow: &mut Flow) -> Result<(), Halt> {
+        let known = self.progress.borrow().clone();
+        let terms = flow.window.terms();
+        let begin = self.writer.begin_gap(&known, gap::UNREADABLE, &terms);
+        let gaps = self.during(flow, begin).await??;
+        let now = self.during(flow, self.reader.feed.service_time()).await?.map_err(Halt::Failed)?;
+        self.progress.send_modify(|progress| progress.open_gaps(gaps, upper_bound(now) + self.pace.staleness_margin));
+        Ok(())
     }
 
     async fn end_backfill(&self, flow: &mut Flow) -> Result<(), Halt> {

@@ -102,6 +102,8 @@ pub struct Scope<'a> {
     pub range: &'a EpkRange,
     /// How far it is at the moment.
     pub progress: &'a (dyn Fn() -> RangeProgress + Send + Sync),
+    /// Up to here every delete is known already.
+    pub deletes_known_until: Option<i64>,
     /// Whether its lease is still ours; without it nothing is written.
     pub is_ours: &'a (dyn Fn() -> bool + Send + Sync),
 }
@@ -269,7 +271,9 @@ impl Reconcile<'_> {
         }
         let ended = ended + CLOCK_SECONDS;
         let shows_deletes = self.source.mode == FeedMode::AllVersionsAndDeletes;
-        let horizon = self.settled(ended, any_extra && shows_deletes).await?;
+        // A gap is repaired only if nothing is left open.
+        let in_gap = self.scope.as_ref().is_some_and(|scope| !(scope.progress)().gaps.is_empty());
+        let horizon = self.settled(ended, (any_extra && shows_deletes) || in_gap).await?;
         let limits = Limits { watermark: None, begun, ended, margin: self.source.margin, shows_deletes };
         self.second_looks(&mut candidates, &horizon, limits, &mut report).await?;
         // What was written within the margin, or is not mirrored yet, was not judged.
@@ -315,7 +319,7 @@ impl Reconcile<'_> {
     /// How far the ranges are. Where a document is gone and the feed shows deletes, its delete must have had the time to be mirrored.
     async fn settled(&self, until: i64, wait: bool) -> Result<Horizon, Failure> {
         if let Some(scope) = &self.scope {
-            return Ok(Horizon::of_range(scope.range, (scope.progress)()));
+            return Ok(self.settled_here(scope, until, wait).await);
         }
         let begun = Instant::now();
         let margin = Duration::from_secs(u64::try_from(self.source.margin + 2 * CLOCK_SECONDS + 1).unwrap_or(0));
@@ -325,6 +329,17 @@ impl Reconcile<'_> {
             let patience = margin + if horizon.followed { self.source.renew_interval * 2 } else { Duration::ZERO };
             if !wait || horizon.reaches(until) || begun.elapsed() > patience {
                 return Ok(horizon);
+            }
+            tokio::time::sleep(SETTLING_PAUSE).await;
+        }
+    }
+
+    /// The same of a range that is followed here, which will be that far as soon as its target takes what it reads.
+    async fn settled_here(&self, scope: &Scope<'_>, until: i64, wait: bool) -> Horizon {
+        loop {
+            let horizon = Horizon::of_range(scope.range, (scope.progress)(), scope.deletes_known_until);
+            if !wait || horizon.reaches(until) || !(scope.is_ours)() {
+                return horizon;
             }
             tokio::time::sleep(SETTLING_PAUSE).await;
         }
@@ -379,7 +394,7 @@ impl Reconcile<'_> {
             let terms = repair::Terms {
                 rid: &self.source.feed.container().rid,
                 now,
-                by_reconciliation: self.source.mode == FeedMode::LatestVersion,
+                by_reconciliation: self.source.mode == FeedMode::LatestVersion || self.scope.is_some(),
             };
             repaired = repair::repair(judge.mirror, &drift, &candidate, key, &terms).await?;
         }

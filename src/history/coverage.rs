@@ -126,7 +126,10 @@ mod tests {
             until: *until,
             reason: "the token had expired".to_owned(),
         };
-        Coverage { window: Window { from: Some(from), until: Some(until) }, gaps: gaps.iter().map(gap).collect() }
+        Coverage {
+            window: Window { from: Some(from), until: Some(until), deletes_until: None },
+            gaps: gaps.iter().map(gap).collect(),
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 
 use super::dead_letters::{self, Letters};
 use super::groups::document_of;
-use super::{DocumentHistory, Entry, Place, groups};
+use super::{Coverage, DocumentHistory, Entry, Place, groups};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
 use crate::mirror::gap;
@@ -30,6 +30,8 @@ pub struct MirrorReader {
     pub source: Option<(Config, config::Container)>,
     /// Every gap it records, ended ones included.
     gaps: Vec<Gap>,
+    /// Up to here every delete is known.
+    deletes_until: Option<i64>,
     pub(crate) letters: Letters,
 }
 
@@ -39,16 +41,23 @@ impl MirrorReader {
         let record = described(store.as_ref(), &paths).await?;
         let definition = key_definition(&record);
         let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
-        let gaps = gap::all(store.as_ref(), &paths).await?;
-        Ok(Self { store, paths, record, source: None, gaps, letters })
+        let Coverage { window, gaps } = Coverage::read(store.as_ref(), &paths, &[]).await?;
+        Ok(Self { store, paths, record, source: None, gaps, deletes_until: window.deletes_until, letters })
     }
 
-    /// Whether a delete between these two instants may have been missed: the feed of the mode gives none, or a gap begins there. A gap
-    /// ends when what exists was read again, which does not tell what had been deleted.
+    /// Whether a delete between these two instants may have been missed: the feed of the mode gives none and it was not looked for since, or
+    /// the container was made anew. Behind any other gap it was looked for.
     pub fn may_miss_delete(&self, since: i64, at: i64) -> bool {
         let modes = self.record.generations.last().map(|generation| generation.modes.as_slice()).unwrap_or_default();
         let latest_version = modes.last().is_some_and(|mode| mode == config::FeedMode::LatestVersion.as_str());
-        latest_version || self.gaps.iter().any(|gap| since < gap.from && gap.from <= at)
+        let unseen = latest_version && self.deletes_until.is_none_or(|until| until < at);
+        let anew = |gap: &Gap| gap.reason == gap::RECREATED && since < gap.from && gap.from <= at;
+        unseen || self.gaps.iter().any(anew)
+    }
+
+    /// Every recorded gap, ended ones included.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// The properties of the source container, as the mirror last saw them.

@@ -4,7 +4,7 @@
 //! leaves a lock and some leases, and the next replica creates the rest. Once it is there, a missing lease is a hole in
 //! history, and [`coverage`](super::coverage) repairs it.
 
-use cosmirror_formats::EpkRange;
+use cosmirror_formats::{EpkRange, Lease};
 use serde_json::{Map, json};
 
 use super::coverage::{Coverage, holes, twins};
@@ -113,13 +113,16 @@ pub(super) fn require_lsn(token: &str) -> Result<u64, Failure> {
 async fn require_mode(coverage: &Coverage<'_>) -> Result<(), Failure> {
     let mode = coverage.settings.feed;
     let leases = coverage.leases.list().await?;
-    match leases.iter().find(|s| s.lease.is_all_versions() != (mode == FeedMode::AllVersionsAndDeletes)) {
+    // Ours are switched when they are taken.
+    let foreign = |lease: &Lease| !RangeProgress::is_in(lease);
+    let other = |lease: &Lease| lease.is_all_versions() != (mode == FeedMode::AllVersionsAndDeletes);
+    match leases.iter().find(|standing| foreign(&standing.lease) && other(&standing.lease)) {
         None => Ok(()),
         Some(other) => Err(Failure::new(
             Kind::Misconfigured,
-            format!("the lease {:?} follows another feed mode than {:?}", other.lease.id, mode.as_str()),
+            format!("the lease {:?} of another processor follows another feed mode than {:?}", other.lease.id, mode.as_str()),
         )
-        .remedy("a lease's position belongs to its mode: set the container's feed back, or give leases.processor a new name")),
+        .remedy("a lease's position belongs to its mode: set the container's feed to it, or give leases.processor a new name")),
     }
 }
 

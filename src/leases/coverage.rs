@@ -222,7 +222,8 @@ impl Coverage<'_> {
     pub async fn end_gaps(&self, leases: &[Standing], physical: &[PhysicalRange]) -> Result<usize, Failure> {
         let gaps = gap::open(self.store, self.paths).await?;
         let mut open = gaps.len();
-        for gap in gaps.iter().filter(|gap| [gap::LEASE_MISSING, gap::MOVED].contains(&gap.reason.as_str())) {
+        // A recreated container's ends with the first reading of the new one.
+        for gap in gaps.iter().filter(|gap| gap.reason != gap::RECREATED) {
             if let Some(until) = repaired_at(gap, leases, physical) {
                 gap::end(self.store, self.paths, gap, until).await?;
                 open -= 1;

@@ -22,6 +22,7 @@ const BACKFILLED: &str = "cosmirror.backfilled";
 const RECONCILED: &str = "cosmirror.reconciled";
 const WATERMARK: &str = "cosmirror.watermark";
 const GAP: &str = "cosmirror.gap";
+const REREAD: &str = "cosmirror.reread";
 const REPAIRED: &str = "cosmirror.repaired";
 const FAILURES: &str = "cosmirror.failures";
 const PROGRESSED: &str = "cosmirror.progressed";
@@ -70,18 +71,20 @@ pub struct RangeProgress {
     pub watermark: Option<i64>,
     /// Latest version: up to here it is known what was deleted, by the last complete reconciliation.
     pub reconciled: Option<i64>,
-    /// Where the recorded gaps begin that the backfill repairs.
+    /// Where the recorded gaps begin that are not repaired yet.
     pub gaps: BTreeSet<i64>,
-    /// The gaps that backfills have repaired.
+    /// Since the last of these gaps what exists has been read again, completely by then. What was deleted is still to be found.
+    pub reread: Option<i64>,
+    /// The gaps that were repaired.
     pub repaired: Option<Repair>,
 }
 
-/// Recorded gaps that a backfill has repaired.
+/// Recorded gaps that were repaired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// Where they begin.
     pub gaps: BTreeSet<i64>,
-    /// When what exists was completely stored.
+    /// When what exists was completely stored, and what had been deleted was found.
     pub at: i64,
 }
 
@@ -98,8 +101,30 @@ impl RangeProgress {
             watermark: None,
             reconciled: None,
             gaps: BTreeSet::new(),
+            reread: None,
             repaired: None,
         }
+    }
+
+    /// The first instant that may lack changes if following stopped here; the watermark's own second is complete.
+    pub fn first_missing(&self) -> i64 {
+        self.watermark.map_or(self.since, |complete| complete + 1)
+    }
+
+    /// How the range goes on behind recorded gaps that begin at these instants: from where `first` begins. What was known of it stays
+    /// known.
+    #[must_use]
+    pub fn behind_gaps(self, mut gaps: BTreeSet<i64>, first: Self) -> Self {
+        let Self { position, start, backfill, .. } = first;
+        gaps.extend(self.gaps);
+        Self { position, start, backfill, gaps, reread: None, ..self }
+    }
+
+    /// Recorded gaps that begin at these instants are to be repaired by comparing with the source; nothing has to be read again, as of `at`.
+    pub fn open_gaps(&mut self, gaps: BTreeSet<i64>, at: i64) {
+        let rereads = self.backfill.is_some() || self.reads_from_beginning();
+        self.gaps.extend(gaps);
+        self.reread = (!rereads).then_some(self.reread.unwrap_or(at).max(at));
     }
 
     /// Moves the followed position behind a durable page.
@@ -114,21 +139,39 @@ impl RangeProgress {
         }
     }
 
-    /// What existed before is stored, up to this instant. If that repaired a gap, what was known before it stays known.
+    /// What existed before is stored, up to this instant. If that was read again behind a gap, what was known before it stays known.
     pub fn end_backfill(&mut self, at: i64) {
         self.backfill = None;
-        if !self.gaps.is_empty() {
-            let mut gaps = std::mem::take(&mut self.gaps);
-            // What was repaired before may not have been looked at yet.
-            gaps.extend(self.repaired.iter().flat_map(|before| before.gaps.iter().rev().take(REPAIRED_MAX)));
-            self.repaired = Some(Repair { gaps, at });
-        }
+        self.reread = self.reread.or(Some(at).filter(|_| !self.gaps.is_empty()));
         self.backfilled = self.backfilled.or(Some(at));
+    }
+
+    /// The gaps of which what exists has been read again, so that what was deleted in them can be found; and when that was.
+    pub fn reread_gaps(&self) -> Option<(&BTreeSet<i64>, i64)> {
+        self.reread.filter(|_| !self.gaps.is_empty() && self.backfill.is_none()).map(|at| (&self.gaps, at))
+    }
+
+    /// These gaps, read again by `reread`, are repaired as of `at`: history is complete again from there on.
+    pub fn end_repair(&mut self, gaps: &BTreeSet<i64>, reread: i64, at: i64) {
+        let mut gaps = gaps.clone();
+        if self.reread != Some(reread) {
+            // Recorded since: another one, or the last of them once more.
+            gaps.pop_last();
+        }
+        self.gaps.retain(|gap| !gaps.contains(gap));
+        if self.gaps.is_empty() {
+            self.reread = None;
+        }
+        // What was repaired before may not have been looked at yet.
+        let before = self.repaired.iter().flat_map(|before| before.gaps.iter().rev().take(REPAIRED_MAX));
+        gaps.extend(before);
+        self.repaired = Some(Repair { gaps, at });
     }
 
     /// Whether following itself reads what existed before, and has not come to its end.
     pub fn reads_from_beginning(&self) -> bool {
-        self.start == Start::Beginning && (self.backfilled.is_none() || !self.gaps.is_empty())
+        let rereads = !self.gaps.is_empty() && self.reread.is_none();
+        self.start == Start::Beginning && (self.backfilled.is_none() || rereads)
     }
 
     /// Moves the watermark; it never goes back.
@@ -151,6 +194,7 @@ impl RangeProgress {
             watermark: number(WATERMARK),
             reconciled: number(RECONCILED),
             gaps: text(GAP).map(|text| instants(text)).unwrap_or_default(),
+            reread: number(REREAD),
             repaired: text(REPAIRED).and_then(|text| {
                 let (gaps, at) = text.split_once('/')?;
                 Some(Repair { gaps: instants(gaps), at: at.parse().ok()? })
@@ -172,6 +216,7 @@ impl RangeProgress {
         set(&mut lease.properties, WATERMARK, self.watermark.map(|at| at.to_string()));
         set(&mut lease.properties, RECONCILED, self.reconciled.map(|at| at.to_string()));
         set(&mut lease.properties, GAP, Some(text_of(&self.gaps)).filter(|text| !text.is_empty()));
+        set(&mut lease.properties, REREAD, self.reread.map(|at| at.to_string()));
         let repaired = self.repaired.as_ref().map(|repair| format!("{}/{}", text_of(&repair.gaps), repair.at));
         set(&mut lease.properties, REPAIRED, repaired);
     }
@@ -240,6 +285,7 @@ mod tests {
             watermark: Some(90),
             reconciled: Some(80),
             gaps: BTreeSet::from([40, 45]),
+            reread: Some(50),
             repaired: Some(Repair { gaps: BTreeSet::from([20]), at: 30 }),
         }
     }
@@ -269,12 +315,36 @@ mod tests {
     }
 
     #[test]
-    fn a_backfill_repairs_every_gap_that_waits_for_it_and_forgets_none_that_was_repaired_before() {
-        let mut progress = progress();
+    fn a_gap_is_repaired_when_what_exists_was_read_again_and_what_is_gone_was_found() {
+        let mut progress = RangeProgress { reread: None, backfilled: Some(5), ..progress() };
+        assert!(progress.reads_from_beginning());
         progress.end_backfill(60);
+        assert!(!progress.reads_from_beginning());
+        let (gaps, at) = progress.reread_gaps().map(|(gaps, at)| (gaps.clone(), at)).unwrap();
+        assert_eq!((gaps.clone(), at), (BTreeSet::from([40, 45]), 60));
+        // The last one was recorded again while the repair was under way; and one that was repaired before is not forgotten.
+        progress.open_gaps([45].into(), 71);
+        progress.end_repair(&gaps, 60, 80);
         let repaired = progress.repaired.clone().unwrap();
-        assert_eq!((repaired.gaps, repaired.at), (BTreeSet::from([20, 40, 45]), 60));
-        assert!(progress.gaps.is_empty());
+        assert_eq!((repaired.gaps, repaired.at), (BTreeSet::from([20, 40]), 80));
+        assert_eq!(progress.reread_gaps(), Some((&BTreeSet::from([45]), 71)));
+        progress.end_repair(&BTreeSet::from([45]), 71, 90);
+        assert_eq!((progress.reread, progress.gaps.len()), (None, 0));
+    }
+
+    #[test]
+    fn behind_a_gap_everything_is_read_again_and_what_was_known_stays_known() {
+        let known = RangeProgress { backfilled: Some(5), backfill: None, gaps: BTreeSet::from([40]), ..progress() };
+        let first = RangeProgress {
+            position: Some("\"99\"".to_owned()),
+            backfill: Some(Backfill { token: None, now_lsn: 99 }),
+            ..RangeProgress::new("minted".to_owned(), 200, Start::Now)
+        };
+        let from = known.first_missing();
+        let behind = known.clone().behind_gaps([from].into(), first);
+        assert_eq!((from, behind.reread, behind.reread_gaps()), (91, None, None));
+        assert_eq!((behind.position.as_deref(), behind.watermark, behind.since), (Some("\"99\""), Some(90), 100));
+        assert_eq!((behind.backfilled, behind.lineage, behind.gaps), (Some(5), known.lineage, [40, 91].into()));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use crate::store::{Condition, VersionStore};
 
 /// Records read of each kind; physical partitions and gaps number in the hundreds at most.
 const RECORDS_MAX: usize = 100_000;
-const RECREATED: &str = "the container was removed and created again";
 
 /// Where a container is described.
 pub struct Place<'a> {
@@ -88,7 +87,7 @@ impl Place<'_> {
             records::all(self.store, &self.paths.range_states(), RECORDS_MAX, |_, state| state).await?;
         let old: Vec<RangeState> = states.into_iter().filter(|s| s.rid != rid && s.superseded_by.is_empty()).collect();
         let from = old.iter().filter_map(|s| s.watermark).min().unwrap_or(now);
-        gap::record(self.store, self.paths, &EpkRange::full(), from, RECREATED).await?;
+        gap::record(self.store, self.paths, &EpkRange::full(), from, gap::RECREATED).await?;
         for state in old {
             let name = self.paths.range_state(&state.lineage, &state.range);
             let Some((mut state, etag)) = records::get::<RangeState>(self.store, &name).await? else { continue };
@@ -103,7 +102,7 @@ impl Place<'_> {
 pub async fn close_gaps(store: &dyn VersionStore, paths: &MirrorPaths, until: i64) -> Result<i64, Failure> {
     let mut open = 0;
     for gap in gap::open(store, paths).await? {
-        if gap.reason == RECREATED {
+        if gap.reason == gap::RECREATED {
             gap::end(store, paths, &gap, until).await?;
         } else {
             open += 1;

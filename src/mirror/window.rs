@@ -98,6 +98,11 @@ impl Window {
         }
     }
 
+    /// Under which conditions it writes.
+    pub fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms)
+    }
+
     /// Whether another page of this stream may be read.
     pub fn has_room(&self, stream: Stream) -> bool {
         let pages = || self.pages.iter().filter(|page| page.stream == stream);

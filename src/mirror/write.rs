@@ -8,6 +8,7 @@
 //! The fence is asked last, when the put has its place among the requests in flight, and a put is bounded in time so that one
 //! begun at the fence's last instant has ended before another owner may begin.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use cosmirror_formats::{EpkRange, MirrorPaths, Op, Operation, Version};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Entry};
+use super::checkpoint::RangeProgress;
 use super::dead_letter;
+use super::gap;
 use super::guard::Guard;
 use super::order::{Decision, Known, arrange, decide};
 use super::plan::{self, DocumentPlan, Incoming, Unreadable};
@@ -332,6 +335,17 @@ impl Writer {
             next = page.next;
             if next.is_none() || seen >= SEARCH_VERSIONS_MAX {
                 return Ok(false);
+            }
+        }
+    }
+
+    /// Records that the range may lack changes from where it is completely mirrored on, and gives where the gap begins.
+    pub async fn begin_gap(&self, known: &RangeProgress, reason: &str, terms: &Terms) -> Result<BTreeSet<i64>, Halt> {
+        let (mut backoff, from) = (Backoff::default(), known.first_missing());
+        loop {
+            match gap::begin(self.store.as_ref(), &self.paths, &terms.range, known, from, reason).await {
+                Ok(gaps) => return Ok(gaps),
+                Err(failure) => self.recover(failure, &mut backoff, terms).await?,
             }
         }
     }

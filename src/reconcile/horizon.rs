@@ -33,7 +33,7 @@ pub(super) struct Part {
     pub(super) lineage: String,
     /// Up to here it is completely mirrored.
     pub(super) watermark: Option<i64>,
-    /// Start of the last complete reconciliation.
+    /// Up to here it is known what had been deleted: start of the last complete reconciliation, or of a gap.
     pub(super) reconciled: Option<i64>,
 }
 
@@ -58,13 +58,13 @@ impl Horizon {
     }
 
     /// Of one range that is followed here.
-    pub(super) fn of_range(range: &EpkRange, progress: RangeProgress) -> Self {
+    pub(super) fn of_range(range: &EpkRange, progress: RangeProgress, deletes_known_until: Option<i64>) -> Self {
         let reads_on = progress.backfill.is_some() || progress.reads_from_beginning();
         let part = Part {
             range: range.clone(),
             lineage: progress.lineage,
             watermark: progress.watermark.filter(|_| !reads_on),
-            reconciled: progress.reconciled,
+            reconciled: deletes_known_until,
         };
         Self { parts: vec![part], followed: true }
     }

@@ -251,16 +251,21 @@ async fn a_lost_predecessor_is_refused_and_the_rest_restored() {
 }
 
 #[tokio::test]
-async fn what_is_gone_since_a_gap_is_uncertain_and_not_brought_back() {
-    let scene = Scene::new();
-    scene.mirrored("d", Op::Create, 1000, &body("d", 1));
-    scene.store.add_record(
-        &paths().gap(1200, &cosmirror_formats::EpkRange::full()),
-        &json!({"format": 1, "range": {"min": "", "max": "FF"}, "from": 1200, "until": 1300, "reason": "a hole"}),
-    );
-    let counts = scene.plan(&all(1500)).await.unwrap().counts;
-    assert_eq!(counts, Counts { uncertain: 1, ..Counts::default() });
-    assert_eq!(scene.plan(&all(1100)).await.unwrap().counts.create, 1, "before the gap it was there");
+async fn what_is_gone_since_the_container_was_made_anew_is_uncertain_and_not_brought_back() {
+    let scene = |reason: &str| {
+        let scene = Scene::new();
+        scene.mirrored("d", Op::Create, 1000, &body("d", 1));
+        scene.store.add_record(
+            &paths().gap(1200, &cosmirror_formats::EpkRange::full()),
+            &json!({"format": 1, "range": {"min": "", "max": "FF"}, "from": 1200, "until": 1300, "reason": reason}),
+        );
+        scene
+    };
+    let anew = scene(crate::mirror::gap::RECREATED);
+    assert_eq!(anew.plan(&all(1500)).await.unwrap().counts, Counts { uncertain: 1, ..Counts::default() });
+    assert_eq!(anew.plan(&all(1100)).await.unwrap().counts.create, 1, "before the gap it was there");
+    // Behind another gap what was deleted would have its tombstone.
+    assert_eq!(scene(crate::mirror::gap::TOKEN_EXPIRED).plan(&all(1500)).await.unwrap().counts.create, 1);
 }
 
 #[tokio::test]

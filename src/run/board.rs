@@ -128,13 +128,16 @@ impl Observer for Board {
         };
         // A window that has not opened yet would make a restore right after the backfill impossible.
         let open = progress.backfilled.is_none_or(|from| progress.watermark.is_some_and(|until| until >= from));
-        let report = Report { state, caught_up: caught_up && open };
+        // Nor would a gap that this run can repair, up to its end.
+        let repaired = progress.repaired.as_ref().is_none_or(|repair| progress.watermark >= Some(repair.at));
+        let caught_up_whole = caught_up && open && progress.gaps.is_empty() && repaired;
+        let report = Report { state, caught_up: caught_up_whole };
         let changed = {
             let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
             let before = ranges.insert(range.clone(), report);
             before.is_none_or(|b| {
                 let before = (b.caught_up, b.state.watermark, b.state.reconciled);
-                before != (caught_up && open, progress.watermark, progress.reconciled)
+                before != (caught_up_whole, progress.watermark, progress.reconciled)
             })
         };
         if changed {

@@ -7,16 +7,18 @@ use cosmirror_formats::EpkRange;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::container::Container;
+use super::container::{Container, Shared};
 use super::reconciling::{Reconciler, WhenReconciled};
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
 use crate::leases::acquire::{Owned, give_back};
 use crate::leases::adopt::adopt;
 use crate::leases::keeper::{Keeper, Kept};
+use crate::leases::restart::restart;
 use crate::leases::succession::Succession;
 use crate::mirror::checkpoint::RangeProgress;
+use crate::mirror::gap;
 use crate::mirror::guard::Guard;
 use crate::mirror::page::Reader;
 use crate::mirror::plan::Context;
@@ -84,10 +86,14 @@ pub(super) async fn follow(
         guard: Arc::clone(&guard),
         done: Arc::new(AtomicBool::new(false)),
     };
-    let mut follower = follower(&container, &range, &progress, sender, guard, stop.clone());
-    if container.reconciling().is_some_and(|reconciling| reconciling.at_once) {
-        follower.observer = Arc::new(WhenReconciled { board: container.board(), done: Arc::clone(&reconciler.done) });
-    }
+    let following = Following {
+        container: &container,
+        range: &range,
+        progress: sender,
+        guard,
+        reconciled: Arc::clone(&reconciler.done),
+        stop: stop.clone(),
+    };
     let done = CancellationToken::new();
     let following = async {
         let _ends_keeping = done.clone().drop_guard();
@@ -98,7 +104,7 @@ pub(super) async fn follow(
         };
         tokio::select! {
             biased;
-            halt = follower.follow() => halt,
+            halt = following.run() => halt,
             never = handed_over => never,
         }
     };
@@ -113,51 +119,87 @@ pub(super) async fn follow(
     Ended { lease, range, outcome, kept }
 }
 
-fn follower(
-    container: &Container,
-    range: &EpkRange,
-    progress: &RangeProgress,
-    sender: watch::Sender<RangeProgress>,
+/// Following one range, and following it anew where the feed no longer goes back to its position.
+struct Following<'a> {
+    container: &'a Container,
+    range: &'a EpkRange,
+    progress: watch::Sender<RangeProgress>,
     guard: Arc<Guard>,
+    reconciled: Arc<AtomicBool>,
     stop: CancellationToken,
-) -> Follower {
-    let shared = container.shared();
-    let feed = container.feed();
-    let source = feed.container();
-    let mode = container.settings().feed;
-    let state_file =
-        RangeStateFile::new(Arc::clone(&shared.store), container.paths(), range, &source.rid, mode, progress);
+}
+
+impl Following<'_> {
+    async fn run(self) -> Halt {
+        loop {
+            match self.follower().follow().await {
+                Halt::Failed(failure) if failure.kind == Kind::TokenExpired && self.guard.is_open() => {
+                    if let Err(failure) = self.start_again(&failure).await {
+                        return failure.into();
+                    }
+                }
+                halt => return halt,
+            }
+        }
+    }
+
+    /// Goes on from the present moment, behind a recorded gap.
+    async fn start_again(&self, expired: &Failure) -> Result<(), Failure> {
+        let (range, known) = (self.range, self.progress.borrow().clone());
+        tracing::error!(%range, error = %expired, "the feed no longer goes back to the range's position; following it anew");
+        let from = known.first_missing();
+        let progress = restart(&self.container.coverage(), range, known, from, gap::TOKEN_EXPIRED).await?;
+        self.progress.send_replace(progress);
+        Ok(())
+    }
+
+    fn follower(&self) -> Follower {
+        let (container, progress) = (self.container, self.progress.borrow().clone());
+        let (shared, feed, mode) = (container.shared(), container.feed(), container.settings().feed);
+        let source = feed.container();
+        let store = Arc::clone(&shared.store);
+        let state_file = RangeStateFile::new(store, container.paths(), self.range, &source.rid, mode, &progress);
+        let reconciles = container.reconciling().is_some_and(|reconciling| reconciling.at_once);
+        let board = container.board();
+        Follower {
+            range: self.range.clone(),
+            mode,
+            reader: Reader::new(
+                container.feed(),
+                Arc::clone(&shared.bytes),
+                Arc::clone(&shared.request_units),
+                container.metrics().clone(),
+                shared.admin.metrics.flow().throttles_source,
+            ),
+            writer: container.writer(),
+            context: Context {
+                paths: container.paths().clone(),
+                key: source.key.clone(),
+                rid: source.rid.clone(),
+                lineage: progress.lineage.clone(),
+                after: None,
+                backfill_until: None,
+            },
+            pace: pace(shared),
+            progress: self.progress.clone(),
+            state_file,
+            guard: Arc::clone(&self.guard),
+            drain: self.stop.clone(),
+            observer: match reconciles {
+                true => Arc::new(WhenReconciled { board, done: Arc::clone(&self.reconciled) }),
+                false => board,
+            },
+        }
+    }
+}
+
+fn pace(shared: &Shared) -> Pace {
     let poll_interval = shared.source.poll_interval;
-    Follower {
-        range: range.clone(),
-        mode,
-        reader: Reader::new(
-            container.feed(),
-            Arc::clone(&shared.bytes),
-            Arc::clone(&shared.request_units),
-            container.metrics().clone(),
-            shared.admin.metrics.flow().throttles_source,
-        ),
-        writer: container.writer(),
-        context: Context {
-            paths: container.paths().clone(),
-            key: source.key.clone(),
-            rid: source.rid.clone(),
-            lineage: progress.lineage.clone(),
-            after: None,
-            backfill_until: None,
-        },
-        pace: Pace {
-            poll_interval,
-            // A run that ends when it has caught up has no reason to poll ever more slowly.
-            poll_interval_idle_max: if shared.once { poll_interval } else { shared.source.poll_interval_idle_max },
-            staleness_margin: i64::try_from(shared.source.staleness_margin.as_secs()).unwrap_or(i64::MAX),
-        },
-        progress: sender,
-        state_file,
-        guard,
-        drain: stop,
-        observer: container.board(),
+    Pace {
+        poll_interval,
+        // A run that ends when it has caught up has no reason to poll ever more slowly.
+        poll_interval_idle_max: if shared.once { poll_interval } else { shared.source.poll_interval_idle_max },
+        staleness_margin: i64::try_from(shared.source.staleness_margin.as_secs()).unwrap_or(i64::MAX),
     }
 }
 

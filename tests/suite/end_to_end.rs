@@ -19,6 +19,7 @@ mod expiry;
 mod faults;
 mod fleet;
 mod foreign;
+mod gaps;
 mod hostile_names;
 mod keda;
 mod kept;

@@ -76,6 +76,9 @@ pub struct Window {
     pub from: Option<i64>,
     /// Last instant, seconds since 1970.
     pub until: Option<i64>,
+    /// Up to here every delete is known. In latest-version mode that is the last complete reconciliation, and none before the first:
+    /// later it is uncertain whether a document existed that the source no longer holds.
+    pub deletes_until: Option<i64>,
 }
 
 impl Window {
@@ -88,22 +91,19 @@ impl Window {
             return Self::default();
         }
         let from = live.iter().map(|s| s.backfilled).collect::<Option<Vec<_>>>().and_then(|v| v.into_iter().max());
-        let until = live.iter().map(|s| s.covered_until(latest_version)).collect::<Option<Vec<_>>>();
-        match (from, until.and_then(|v| v.into_iter().min())) {
-            (Some(from), Some(until)) if until >= from => Self { from: Some(from), until: Some(until) },
+        let until = live.iter().map(|s| s.watermark).collect::<Option<Vec<_>>>().and_then(|v| v.into_iter().min());
+        let deletes_until = live.iter().map(|s| s.deletes_until(latest_version)).min().flatten();
+        match (from, until) {
+            (Some(from), Some(until)) if until >= from => Self { from: Some(from), until: Some(until), deletes_until },
             _ => Self::default(),
         }
     }
 }
 
 impl RangeState {
-    /// The last instant this range answers for. In latest-version mode deletes are known only up to the last
-    /// reconciliation.
-    fn covered_until(&self, latest_version: &str) -> Option<i64> {
-        match self.reconciled {
-            Some(reconciled) if self.mode == latest_version => self.watermark.map(|w| w.min(reconciled)),
-            _ => self.watermark,
-        }
+    /// Up to when every delete of this range is known.
+    fn deletes_until(&self, latest_version: &str) -> Option<i64> {
+        if self.mode == latest_version { self.reconciled.min(self.watermark) } else { self.watermark }
     }
 }
 
@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn the_window_is_what_every_range_covers() {
         let states = [state("", "20", Some(5), Some(30)), state("20", "FF", Some(7), Some(20))];
-        assert_eq!(Window::of(&states, LATEST), Window { from: Some(7), until: Some(20) });
+        let window = Window { from: Some(7), until: Some(20), deletes_until: Some(20) };
+        assert_eq!(Window::of(&states, LATEST), window);
     }
 
     #[test]
@@ -257,7 +258,10 @@ mod tests {
 
     #[test]
     fn in_latest_version_mode_deletes_are_known_up_to_the_last_reconciliation() {
-        let latest = RangeState { mode: LATEST.to_owned(), reconciled: Some(12), ..state("", "FF", Some(5), Some(30)) };
-        assert_eq!(Window::of(&[latest], LATEST).until, Some(12));
+        let latest =
+            |reconciled| RangeState { mode: LATEST.to_owned(), reconciled, ..state("", "FF", Some(5), Some(30)) };
+        let window = Window { from: Some(5), until: Some(30), deletes_until: Some(12) };
+        assert_eq!(Window::of(&[latest(Some(12))], LATEST), window);
+        assert_eq!(Window::of(&[latest(None)], LATEST), Window { deletes_until: None, ..window });
     }
 }

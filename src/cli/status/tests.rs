@@ -50,7 +50,8 @@ fn stalled() -> View {
     };
     let ranges = vec![RangeObservation { pending: Some(12), ..range("", "05C1", None) }, well, stalled];
     let seen = Observation { service_time: 100, ranges, holes: Vec::new(), request_units: 6.0 };
-    let recorded = Recorded { window: Window { from: Some(5), until: Some(20) }, gaps: 1, dead_letters: 2 };
+    let window = Window { from: Some(5), until: Some(20), deletes_until: Some(20) };
+    let recorded = Recorded { window, gaps: 1, dead_letters: 2 };
     View { containers: vec![ContainerView::new(&container(), Some(&seen), &recorded, None)] }
 }
 
@@ -63,7 +64,7 @@ fn without_leases() -> View {
 fn golden_json_of_a_status() {
     let golden = concat!(
         r#"{"containers":[{"database":"shop","container":"orders","feed":"all-versions-and-deletes","#,
-        r#""restorable_from":"1970-01-01T00:00:05Z","restorable_until":"1970-01-01T00:00:20Z","lag_seconds":90,"#,
+        r#""restorable_from":"1970-01-01T00:00:05Z","restorable_until":"1970-01-01T00:00:20Z","deletes_known_until":"1970-01-01T00:00:20Z","lag_seconds":90,"#,
         r#""pending_changes":null,"gaps":1,"dead_letters":2,"ranges":["#,
         r#"{"min":"","max":"05C1","lease":"cosmirroracct_AA==_AAA=..","owner":null,"watermark":null,"lag_seconds":90,"#,
         r#""pending_changes":12,"failures":null,"last_progress":null,"state":"free","feed_failure":null},"#,
@@ -81,7 +82,7 @@ fn golden_json_of_a_status() {
 fn golden_json_of_a_status_without_leases() {
     let golden = concat!(
         r#"{"containers":[{"database":"shop","container":"orders","feed":"all-versions-and-deletes","#,
-        r#""restorable_from":null,"restorable_until":null,"lag_seconds":null,"pending_changes":null,"gaps":0,"#,
+        r#""restorable_from":null,"restorable_until":null,"deletes_known_until":null,"lag_seconds":null,"pending_changes":null,"gaps":0,"#,
         r#""dead_letters":0,"ranges":[],"holes":[{"min":"","max":"FF"}],"note":"no leases yet"}]}"#,
     );
     assert_eq!(serde_json::to_string(&without_leases()).unwrap(), golden);
@@ -92,6 +93,7 @@ fn golden_table_of_a_status() {
     let golden = "\
 shop/orders (all-versions-and-deletes)
   restorable       from 1970-01-01T00:00:05Z to 1970-01-01T00:00:20Z
+  deletes known    up to 1970-01-01T00:00:20Z
   lag              90 s
   pending changes  ?
   gaps             1
@@ -123,7 +125,8 @@ fn a_range_without_a_lease_leaves_the_whole_unknown_and_is_named() {
         holes: vec![EpkRange::new("20", "FF")],
         request_units: 2.0,
     };
-    let recorded = Recorded { window: Window { from: Some(5), until: Some(20) }, ..Recorded::default() };
+    let window = Window { from: Some(5), until: Some(20), deletes_until: None };
+    let recorded = Recorded { window, ..Recorded::default() };
     let view = ContainerView::new(&container(), Some(&seen), &recorded, None);
     assert_eq!((&view.restorable_from, view.lag_seconds, view.pending_changes), (&None, None, None));
     assert_eq!(view.restorable_until.as_deref(), Some("1970-01-01T00:00:20Z"));

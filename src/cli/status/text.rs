@@ -24,10 +24,15 @@ fn container_lines(container: &ContainerView) -> Vec<String> {
         (None, Some(until)) => format!("not yet; complete up to {until}"),
         _ => "not yet".to_owned(),
     };
+    let deletes = match &container.deletes_known_until {
+        Some(until) => format!("up to {until}"),
+        None => "not yet".to_owned(),
+    };
     let lag = container.lag_seconds.map_or_else(unknown, |lag| format!("{lag} s"));
     let mut lines = vec![
         format!("{}/{} ({})", container.database, container.container, container.feed),
         format!("  restorable       {restorable}"),
+        format!("  deletes known    {deletes}"),
         format!("  lag              {lag}"),
         format!("  pending changes  {}", or_unknown(container.pending_changes.as_ref())),
         format!("  gaps             {}", container.gaps),

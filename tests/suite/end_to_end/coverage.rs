@@ -17,7 +17,7 @@ async fn leases(world: &World) -> Vec<Value> {
 }
 
 /// Every gap that the mirror records, as its newest version says.
-async fn gaps(world: &World) -> Vec<Value> {
+pub(super) async fn gaps(world: &World) -> Vec<Value> {
     let mirror = world.mirror().await;
     let gaps = mirror.iter().filter(|(path, _)| path.starts_with(&format!("{DATABASE}/orders/_mirror/gaps/")));
     gaps.map(|(_, versions)| serde_json::from_slice(&versions.last().unwrap().body).unwrap()).collect()
@@ -28,23 +28,24 @@ async fn delete_lease(world: &World, lease: &Value) {
     world.source("leases").delete(&json!([id]).to_string(), id).await;
 }
 
-async fn change_all(world: &World, step: usize) {
+pub(super) async fn change_all(world: &World, step: usize) {
     for number in 0..12 {
         let document = json!({ "id": format!("d{number}"), "pk": format!("p{number}"), "step": step });
         world.source("orders").put(&json!([format!("p{number}")]).to_string(), &document.to_string()).await;
     }
 }
 
-async fn prepared(feed: &str) -> World {
+/// A container of so many ranges with twelve documents, mirrored.
+pub(super) async fn prepared(feed: &str, ranges: usize) -> World {
     let world = World::new(&[("orders", feed)], Target::Blobs).await;
-    let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": RANGES });
+    let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": ranges });
     world.emulator.control("seed", &seed).await;
     change_all(&world, 0).await;
     world.catch_up().await;
     world
 }
 
-async fn assert_all_stored(world: &World) {
+pub(super) async fn assert_all_stored(world: &World) {
     let mirror = world.mirror().await;
     let stored = stored(&mirror, "orders");
     for (name, text) in live(&world.history("orders").await) {
@@ -54,7 +55,7 @@ async fn assert_all_stored(world: &World) {
 }
 
 async fn a_removed_lease_is_a_gap_that_is_repaired(feed: &str) {
-    let world = prepared(feed).await;
+    let world = prepared(feed, RANGES).await;
     let before = world.complete_until("orders").await;
     let removed = leases(&world).await.remove(1);
     delete_lease(&world, &removed).await;
@@ -104,7 +105,7 @@ async fn a_removed_lease_of_the_latest_versions_is_a_gap_that_is_repaired_by_rea
 
 #[tokio::test]
 async fn a_lease_that_is_removed_while_a_daemon_runs_is_missed_and_made_again() {
-    let world = prepared(ALL_VERSIONS).await;
+    let world = prepared(ALL_VERSIONS, RANGES).await;
     let daemon = world.start(&["run"]);
     world.more_requests("cosmos", "feed", 10).await;
     delete_lease(&world, &leases(&world).await[0]).await;
@@ -119,7 +120,7 @@ async fn a_lease_that_is_removed_while_a_daemon_runs_is_missed_and_made_again() 
 
 #[tokio::test]
 async fn of_two_leases_for_one_range_the_one_behind_stays() {
-    let world = prepared(ALL_VERSIONS).await;
+    let world = prepared(ALL_VERSIONS, RANGES).await;
     let mut twin = leases(&world).await.remove(0);
     let id = twin["id"].as_str().unwrap().to_owned();
     let (min, max) = (twin["FeedRange"]["Range"]["min"].clone(), twin["FeedRange"]["Range"]["max"].clone());

@@ -146,7 +146,7 @@ async fn a_run_that_reconciles_finds_what_was_deleted_and_narrows_the_interval_t
     let reconciled = recorded(&world, "reconciled").await;
     assert!(reconciled.iter().all(Option::is_some), "{reconciled:?}");
     let status = world.json(&["status", "--source", "shop/carts"]).await;
-    let until = status["containers"][0]["restorable_until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let until = status["containers"][0]["deletes_known_until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert_eq!(Some(until.as_second()), reconciled.iter().flatten().min().copied(), "{status}");
 
     world.emulator.advance(10).await;

@@ -35,7 +35,8 @@ pub(super) fn read(call: &Call<'_>, container: &Container) -> Result<Reply, Cosm
         let mut state = container.current(call.now);
         let page = page(call, &state, mode, start, items_max)?;
         let shape = shape(call.parts, mode, &state.quirks);
-        (state.quirks.distort(page, start), shape, Arc::clone(&state.definition))
+        let page = state.quirks.distort(page, start);
+        (state.quirks.garble(page), shape, Arc::clone(&state.definition))
     };
     let count = page.changes.len();
     let reply = if count == 0 && page.last {

@@ -1,8 +1,14 @@
 //! Oddities that the service's feeds have now and then, made to happen at will.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
+use super::super::change::Change;
 use super::super::state::{FeedPage, FeedStart};
+
+/// A document without its system properties.
+const GARBLED: &[u8] = b"{\"garbled\":true}";
 
 /// What a container's feeds do besides answering. All off unless a test asks for it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -16,6 +22,8 @@ pub(crate) struct FeedQuirks {
     pub(crate) delete_key_as_array: bool,
     /// Latest-version pages are flat, although the envelope was asked for.
     pub(crate) flat: bool,
+    /// The documents with this id come as entries that no client understands, in every feed.
+    pub(crate) garbled_id: Option<String>,
     #[serde(skip)]
     pages: u64,
 }
@@ -36,5 +44,16 @@ impl FeedQuirks {
         // The continuation stands before the transaction that would have been the first.
         let next = page.changes.first().map_or(page.next, |first| first.lsn - 1);
         FeedPage { changes: Vec::new(), next, last: false, ..page }
+    }
+
+    /// Takes from the documents of one id what every client needs.
+    pub(super) fn garble(&self, mut page: FeedPage) -> FeedPage {
+        for change in &mut page.changes {
+            if self.garbled_id.as_deref() == Some(&*change.id) && change.document.is_some() {
+                let document = Some(bytes::Bytes::from_static(GARBLED));
+                *change = Arc::new(Change { document, ..Change::clone(change) });
+            }
+        }
+        page
     }
 }
