@@ -18,6 +18,7 @@ mod errors;
 mod expiry;
 mod faults;
 mod fleet;
+mod flow;
 mod foreign;
 mod gaps;
 mod hostile_names;
