@@ -337,3 +337,6 @@ impl Follower {
 fn upper_bound(lower: i64) -> i64 {
     lower + 2
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use crate::store::{Head, Listing, Put, Stored, VersionStore};
 
 /// A store that takes its time for puts, and remembers their order.
 #[derive(Default)]
-struct Slow {
+pub(in crate::mirror) struct Slow {
     inner: MemoryStore,
     delays: Mutex<HashMap<String, Duration>>,
     puts: Mutex<Vec<(String, u64)>>,
@@ -40,7 +40,9 @@ impl VersionStore for Slow {
         tokio::time::sleep(delay).await;
         let (name, metadata) = (put.name.clone(), put.metadata.clone());
         let stored = self.inner.put(put).await?;
-        self.puts.lock().unwrap().push((name, Version::from_metadata(&metadata).unwrap().lsn.unwrap()));
+        if let Ok(version) = Version::from_metadata(&metadata) {
+            self.puts.lock().unwrap().push((name, version.lsn.unwrap()));
+        }
         Ok(stored)
     }
 
@@ -58,12 +60,12 @@ impl VersionStore for Slow {
 }
 
 impl Slow {
-    fn delay(&self, document: u8, delay: Duration) {
+    pub(in crate::mirror) fn delay(&self, document: u8, delay: Duration) {
         self.delays.lock().unwrap().insert(name(document), delay);
     }
 
     /// The LSNs of a document in the order in which they were stored.
-    fn stored(&self, document: u8) -> Vec<u64> {
+    pub(in crate::mirror) fn stored(&self, document: u8) -> Vec<u64> {
         let puts = self.puts.lock().unwrap();
         puts.iter().filter(|(put, _)| *put == name(document)).map(|(_, lsn)| *lsn).collect()
     }
@@ -137,7 +139,7 @@ impl Scene {
     }
 }
 
-fn entry(document: u8, lsn: u64) -> Bytes {
+pub(in crate::mirror) fn entry(document: u8, lsn: u64) -> Bytes {
     Bytes::from(format!(
         r#"{{"current":{{"id":"d{document}","pk":"p","_etag":"\"e{lsn}\"","_ts":1}},"metadata":{{"lsn":{lsn},"crts":{lsn},"operationType":"replace"}}}}"#
     ))
