@@ -16,7 +16,7 @@ use cosmirror_formats::{KeyDefinition, MirrorPaths};
 use futures::TryStreamExt as _;
 
 use crate::failure::{Failure, Kind};
-use crate::history::{Entry, Place, dead_letter_version, groups, source_order};
+use crate::history::{Entry, Life, Place, dead_letter_version, groups, source_order};
 use crate::mirror::order::{Decision, Known, arrange, decide};
 use crate::mirror::plan::Incoming;
 use crate::mirror::write::{known_of, put_on};
@@ -232,6 +232,7 @@ fn order(candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
         place: Place::DeadLetter { name: candidate.name.clone() },
         length: 0,
         current: false,
+        life: Life::default(),
     };
     let ordered = source_order(candidates.iter().map(entry).collect());
     let places: HashMap<String, usize> =

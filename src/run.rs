@@ -39,6 +39,7 @@ mod reconciling;
 mod signal;
 #[cfg(test)]
 mod simulation;
+mod source;
 mod supervisor;
 mod tiling;
 

@@ -30,6 +30,7 @@ mod observer;
 mod oracle;
 mod output;
 mod ranges;
+mod recreated;
 mod rivals;
 mod traffic;
 mod transactions;

@@ -39,7 +39,7 @@ async fn assert_equals_the_source(world: &World, from: i64) {
 }
 
 /// Whether all can be restored as of an instant; it is refused where it is not covered.
-async fn can_restore(world: &World, at: i64) -> bool {
+pub(super) async fn can_restore(world: &World, at: i64) -> bool {
     let at = jiff::Timestamp::from_second(at).unwrap().to_string();
     let finished = world.run(&["restore", "--all", "--at", &at, "--dry-run", "--delete-extra"]).await;
     assert!(matches!(finished.code, Some(0 | 5)), "{}", finished.err);
@@ -47,7 +47,7 @@ async fn can_restore(world: &World, at: i64) -> bool {
 }
 
 /// The one gap there is, repaired.
-async fn the_gap(world: &World) -> (Value, i64, i64) {
+pub(super) async fn the_gap(world: &World) -> (Value, i64, i64) {
     let mut gaps = gaps(world).await;
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     let gap = gaps.remove(0);
