@@ -268,6 +268,7 @@ mod tests {
             container: (*container).to_owned(),
             feed: FeedMode::default(),
             start: Start::default(),
+            versions_per_minute_max: 0,
         };
         let containers = names.iter().map(container).collect();
         let config = Loaded { config: Config { containers, ..Config::default() }, ..Loaded::default() };

@@ -97,6 +97,9 @@ pub struct Container {
     /// `beginning`, `now`, or an RFC 3339 instant (latest version only).
     #[serde(default)]
     pub start: Start,
+    /// Of a document with more versions than this in a minute, only the last one of a page is kept; 0 is no limit.
+    #[serde(default)]
+    pub versions_per_minute_max: u32,
 }
 
 /// The two modes of the change feed.

@@ -145,6 +145,7 @@ fn configuration(emulator: &Emulator, admin: &str, container: &str) -> Config {
         container: container.to_owned(),
         feed: config::FeedMode::AllVersionsAndDeletes,
         start: config::Start::Beginning,
+        versions_per_minute_max: 0,
     }];
     config.leases.database = DATABASE.to_owned();
     config.target.endpoint = format!("http://{}/{}", emulator.blob_addr(), cosmirror_emulator::BLOB_ACCOUNT);

@@ -2,14 +2,15 @@
 //!
 //! One [`Follower`] follows one range while its lease is ours:
 //!
-//! 1. [`page`] reads the next page from the durable position, within the budget of memory and request units;
+//! 1. [`page`] reads the next page, within the budgets of bytes and request units;
 //! 2. [`plan`] says, without I/O, which versions of which documents it holds;
-//! 3. [`write`](mod@write) stores them, many documents in parallel and each in order, every put conditional ([`order`] decides);
-//! 4. [`checkpoint`] moves the position, by a proof that only the writer can make; the lease's keeper persists it.
+//! 3. [`window`] writes the documents of several pages, each document in order; [`write`](mod@write) stores one document's versions,
+//!    every put conditional ([`order`] decides, [`thin`] leaves out what the operator does not want);
+//! 4. [`checkpoint`] moves the position, by a proof that only the window can make; the lease's keeper persists it.
 //!
-//! The next page is read while this one is written. In all-versions mode a backfill of what existed before runs in turn with
-//! following. A crash anywhere repeats at most the pages since the last saved checkpoint, and what is stored is recognised by
-//! identity. [`guard`] stops writes when the lease may have run out; [`watermark`] says until when the range is complete;
+//! Pages are read while others are written. In all-versions mode a backfill of what existed before runs beside following; source
+//! order resolves where they meet. A crash anywhere repeats at most the pages since the last saved checkpoint, and what is stored is
+//! recognised by identity. [`guard`] stops writes when the lease may have run out; [`watermark`] says until when the range is complete;
 //! [`dead_letter`] keeps what cannot be stored, [`gap`] records what was missed.
 
 use std::sync::Arc;
@@ -24,21 +25,26 @@ pub mod cache;
 pub mod checkpoint;
 pub mod dead_letter;
 pub mod describe;
+mod flow;
 pub mod gap;
 pub mod guard;
 pub mod order;
 pub mod page;
 pub mod plan;
+pub mod thin;
 pub mod watermark;
+pub mod window;
 pub mod write;
 
 use crate::config::{FeedMode, Start};
 use crate::crash::crash_point;
 use crate::feed::Position;
-use checkpoint::{Backfill, RangeProgress, lsn_of};
+use checkpoint::{RangeProgress, lsn_of};
+use flow::{Flow, upper_bound};
 use guard::Guard;
 use page::{Read, Reader};
 use watermark::RangeStateFile;
+use window::{Mark, Stream, Window};
 use write::{Halt, Terms, Writer};
 
 /// What following a range is told.
@@ -85,32 +91,6 @@ pub trait Observer: Send + Sync {
     fn stepped(&self, range: &EpkRange, progress: &RangeProgress, service_time: Option<i64>, caught_up: bool);
 }
 
-/// The position of a stream and its page read ahead.
-struct Cursor {
-    position: Position,
-    ahead: Option<Read>,
-    /// When nothing more was there to read, of the first such answer that waits for a second one.
-    emptied: Option<i64>,
-}
-
-impl Cursor {
-    /// The instant up to which everything was given out, now that nothing more was there when asked at `asked_at`.
-    ///
-    /// Of a feed that gives only newest versions one such answer does not say so: it may come from a replica that lags behind the one
-    /// that gave the page before, and that page left out what was overwritten by a change that this replica does not show yet. By a
-    /// second answer, a margin later, that change was given out.
-    fn complete_until(&mut self, asked_at: i64, margin: i64, newest_only: bool) -> Option<i64> {
-        if !newest_only || margin == 0 {
-            return Some(asked_at - 1 - margin);
-        }
-        let first = *self.emptied.get_or_insert(asked_at);
-        (upper_bound(first) <= asked_at - margin).then(|| {
-            self.emptied = Some(asked_at);
-            first - 1 - margin
-        })
-    }
-}
-
 impl Follower {
     /// Follows until the process is to end, the lease is lost, or the failure table gives the range up. On the way out the range's
     /// state is written once more if the lease is still ours.
@@ -128,225 +108,244 @@ impl Follower {
         halt
     }
 
+    /// Every error of a write abandons what is in flight at once. An error of a read ends reading; what was read before is stored
+    /// first, so that the position is as far as it can be.
     async fn run(&mut self) -> Result<(), Halt> {
-        let start = self.progress.borrow().clone();
-        let mut followed = Cursor { position: self.start_position(&start), ahead: None, emptied: None };
-        let mut backfill = start.backfill.as_ref().map(|b| Cursor {
-            position: b.token.clone().map_or(Position::Beginning, Position::Token),
-            ahead: None,
-            emptied: None,
-        });
-        let (mut idle, mut busy, mut last_poll) = (Duration::ZERO, true, None::<Instant>);
-        // A replica that lags behind the point where following began would show what had been deleted by then, of which following
-        // never tells.
-        let backfill_opens =
-            Instant::now() + Duration::from_secs(u64::try_from(self.pace.staleness_margin).unwrap_or(0));
-        while !self.drain.is_cancelled() {
-            // While a backfill runs, following needs no more polls than it would have without.
-            let poll = backfill.is_none() || last_poll.is_none_or(|at| at.elapsed() >= self.pace.poll_interval);
-            let mut caught_up = false;
-            if poll {
-                caught_up = self.follow_page(&mut followed).await?;
-                last_poll = caught_up.then(Instant::now);
-            }
-            let mut backfilled = false;
-            if let Some(cursor) = &mut backfill {
-                let waits = backfill_opens.saturating_duration_since(Instant::now());
-                if waits.is_zero() {
-                    backfilled = self.backfill_page(cursor).await?;
-                } else if caught_up || !poll {
-                    self.rest(waits.min(self.pace.poll_interval)).await?;
+        let mut flow = self.begin();
+        let budget = Arc::clone(&self.reader.bytes);
+        let mut given_up = None;
+        while !self.drain.is_cancelled() && given_up.is_none() {
+            // Made before the budget is asked, so that what is given back in between is not missed.
+            let room = budget.released();
+            let mut read = false;
+            for stream in flow.turn() {
+                match self.read_page(&mut flow, stream).await? {
+                    Ok(Some(page)) => {
+                        self.enter(&mut flow, stream, page).await?;
+                        read = true;
+                    }
+                    Ok(None) => {}
+                    Err(halt) => given_up = given_up.or(Some(halt)),
                 }
             }
-            backfill = backfill.filter(|_| !backfilled);
-            busy |= !caught_up;
-            self.guard.stepped(self.reader.service_time());
-            self.report(caught_up && backfill.is_none());
-            self.keep_state(&mut busy).await?;
-            if caught_up && backfill.is_none() {
-                idle = (idle * 2).clamp(self.pace.poll_interval, self.pace.poll_interval_idle_max);
-                self.rest(idle).await?;
-            } else {
-                idle = Duration::ZERO;
+            self.advance(&mut flow);
+            self.end_backfill(&mut flow).await?;
+            self.keep_state(&mut flow).await?;
+            if !read && given_up.is_none() {
+                self.wait(&mut flow, room).await?;
             }
         }
-        Ok(())
+        if self.drain.is_cancelled() {
+            flow.window.abandon_later_pages();
+        }
+        while !flow.window.is_stored() {
+            flow.window.step().await?;
+            self.advance(&mut flow);
+        }
+        given_up.map_or(Ok(()), Err)
     }
 
-    fn start_position(&self, progress: &RangeProgress) -> Position {
-        match (&progress.position, &progress.start) {
+    fn begin(&self) -> Flow {
+        let progress = self.progress.borrow();
+        let start = match (&progress.position, &progress.start) {
             (Some(token), _) => Position::Token(token.clone()),
             (None, Start::Beginning) => Position::Beginning,
             (None, Start::Now) => Position::Now,
             (None, Start::Instant(at)) => Position::Instant(at.as_second()),
+        };
+        let terms = Terms {
+            guard: Arc::clone(&self.guard),
+            drain: self.drain.clone(),
+            range: self.range.clone(),
+            lineage: self.context.lineage.clone(),
+            progress: self.progress.subscribe(),
+        };
+        Flow::new(Window::new(Arc::clone(&self.writer), terms), start, &progress, &self.pace)
+    }
+
+    /// The next page of a stream, where it is time and there is room. The outer error is one of the writes beside it.
+    async fn read_page(&self, flow: &mut Flow, stream: Stream) -> Result<Result<Option<Read>, Halt>, Halt> {
+        let Some(position) = flow.to_read(stream) else { return Ok(Ok(None)) };
+        let share = if flow.window.is_stored() {
+            None
+        } else {
+            let Some(share) = self.reader.bytes.try_another_page() else { return Ok(Ok(None)) };
+            Some(share)
+        };
+        let mode = self.mode_of(stream);
+        let read = self.reader.read(&self.range, mode, &position, share, &self.guard, &self.drain);
+        match self.during(flow, read).await? {
+            Ok(read) => Ok(Ok(Some(read))),
+            Err(Halt::Fenced) => Err(Halt::Fenced),
+            Err(halt) => Ok(Err(halt)),
         }
     }
 
-    /// One page of the followed feed; true if nothing more was there.
-    async fn follow_page(&mut self, cursor: &mut Cursor) -> Result<bool, Halt> {
-        let read = self.take(cursor, self.mode).await?;
-        if read.page.not_modified {
-            self.confirm_empty(&read, cursor);
-            cursor.position = Position::Token(read.page.token);
-            return Ok(true);
+    fn mode_of(&self, stream: Stream) -> FeedMode {
+        match stream {
+            Stream::Followed => self.mode,
+            Stream::Backfill => FeedMode::LatestVersion,
+        }
+    }
+
+    /// Begins to write a page, and decides when its stream is read again.
+    async fn enter(&self, flow: &mut Flow, stream: Stream, read: Read) -> Result<(), Halt> {
+        let Read { page, asked_at, share } = read;
+        if page.not_modified {
+            // A replica that lags behind the point where following began must not end the backfill.
+            let ends = stream == Stream::Followed || lsn_of(&page.token).is_some_and(|lsn| lsn >= flow.backfill_until);
+            flow.rest(stream, &page.token, ends, &self.pace);
+            if ends {
+                let mark = flow.caught_up(stream, asked_at, self.mode, &self.pace);
+                flow.window.enter(stream, page.token, mark, plan::PagePlan::default(), share);
+            }
+            return Ok(());
         }
         let mut context = self.context.clone();
-        if self.mode == FeedMode::LatestVersion {
-            context.after = self.progress.borrow().watermark;
+        match stream {
+            Stream::Followed if self.mode == FeedMode::LatestVersion => context.after = flow.complete_until,
+            Stream::Followed => {}
+            Stream::Backfill => context.backfill_until = Some(flow.backfill_until),
         }
-        let (newest, durable) = self.store(read, cursor, self.mode, &context).await?;
+        self.reader.count(&page);
+        let plan = plan::plan(&page.entries, &context);
+        if !plan.unreadable.is_empty() {
+            self.open_gap(flow).await?;
+        }
+        let mark = flow.changed(stream, plan.newest_ts, self.mode, &self.pace);
+        flow.read_on(stream, &page.token);
+        flow.window.enter(stream, page.token, mark, plan, share);
+        Ok(())
+    }
+
+    /// Moves the positions behind what is durable.
+    fn advance(&self, flow: &mut Flow) {
+        while let Some((stream, mark, durable)) = flow.window.next_durable() {
+            self.move_position(stream, mark, durable);
+            let caught_up = matches!(mark, Mark::CaughtUp { .. });
+            match stream {
+                Stream::Followed if caught_up => self.confirm_beginning(mark),
+                Stream::Backfill if caught_up => flow.backfill_is_stored = true,
+                _ => flow.busy = true,
+            }
+            self.guard.stepped(self.reader.service_time());
+            let all = caught_up && stream == Stream::Followed && flow.window.is_stored() && flow.backfill.is_none();
+            self.observer.stepped(&self.range, &self.progress.borrow(), self.reader.service_time(), all);
+        }
+    }
+
+    fn move_position(&self, stream: Stream, mark: Mark, durable: checkpoint::Durable) {
+        if stream == Stream::Backfill {
+            crash_point!("backfill-page-durable");
+            return self.progress.send_modify(|progress| progress.advance_backfill(durable));
+        }
         crash_point!("page-durable");
-        // Of a feed that gives only newest versions a page says nothing of what they have overwritten.
-        let newest = newest.filter(|_| self.mode == FeedMode::AllVersionsAndDeletes);
-        let margin = self.pace.staleness_margin;
         self.progress.send_modify(|progress| {
             progress.advance(durable);
-            if let Some(newest) = newest {
-                progress.raise_watermark(newest - 1 - margin);
+            if let Some(seconds) = mark.complete_until() {
+                progress.raise_watermark(seconds);
             }
         });
         crash_point!("position-moved");
-        Ok(false)
     }
 
-    /// One page of the backfill; true when it has ended.
-    async fn backfill_page(&mut self, cursor: &mut Cursor) -> Result<bool, Halt> {
-        let Some(Backfill { now_lsn, .. }) = self.progress.borrow().backfill.clone() else { return Ok(true) };
-        let mode = FeedMode::LatestVersion;
-        let read = self.take(cursor, mode).await?;
-        if read.page.not_modified {
-            cursor.position = Position::Token(read.page.token.clone());
-            // A replica that lags behind the point where following began must not end the backfill.
-            let ended = lsn_of(&read.page.token).is_some_and(|lsn| lsn >= now_lsn);
-            if ended {
-                self.end_backfill().await?;
-            } else {
-                self.rest(self.pace.poll_interval).await?;
-            }
-            return Ok(ended);
-        }
-        let context = plan::Context { backfill_until: Some(now_lsn), ..self.context.clone() };
-        let (_, durable) = self.store(read, cursor, mode, &context).await?;
-        crash_point!("backfill-page-durable");
-        self.progress.send_modify(|progress| progress.advance_backfill(durable));
-        Ok(false)
-    }
-
-    /// Writes a page while the next one is read.
-    async fn store(
-        &self,
-        read: Read,
-        cursor: &mut Cursor,
-        mode: FeedMode,
-        context: &plan::Context,
-    ) -> Result<(Option<i64>, checkpoint::Durable), Halt> {
-        let plan = plan::plan(&read.page.entries, context);
-        if !plan.unreadable.is_empty() {
-            self.open_gap().await?;
-        }
-        let newest = plan.newest_ts;
-        self.reader.count(&read.page);
-        let terms = self.terms(&context.lineage);
-        cursor.position = Position::Token(read.page.token.clone());
-        let write = self.writer.write(plan, read.page.token.clone(), &terms);
-        let ahead = self.reader.read_ahead(&self.range, mode, &cursor.position);
-        let (durable, ahead) = tokio::join!(write, ahead);
-        cursor.ahead = ahead;
-        Ok((newest, durable?))
-    }
-
-    fn terms<'a>(&'a self, lineage: &'a str) -> Terms<'a> {
-        let progress = self.progress.borrow();
-        Terms {
-            guard: &self.guard,
-            drain: &self.drain,
-            range: &self.range,
-            lineage,
-            complete: progress.backfilled.is_some(),
-            behind_gap: !progress.gaps.is_empty(),
-        }
-    }
-
-    async fn take(&self, cursor: &mut Cursor, mode: FeedMode) -> Result<Read, Halt> {
-        match cursor.ahead.take() {
-            Some(read) => Ok(read),
-            None => self.reader.read(&self.range, mode, &cursor.position, &self.guard, &self.drain).await,
-        }
-    }
-
-    /// Nothing was there at an instant the service confirmed: everything committed before it is stored.
-    fn confirm_empty(&mut self, read: &Read, cursor: &mut Cursor) {
+    /// Where following itself reads what existed before, its first end is that of a backfill.
+    fn confirm_beginning(&self, mark: Mark) {
         let from_beginning = self.mode == FeedMode::LatestVersion && self.progress.borrow().reads_from_beginning();
-        let margin = self.pace.staleness_margin;
-        let now = self.reader.service_time();
-        let newest_only = self.mode == FeedMode::LatestVersion;
-        let complete = read.asked_at.and_then(|asked_at| cursor.complete_until(asked_at, margin, newest_only));
-        self.progress.send_modify(|progress| {
-            progress.position = Some(read.page.token.clone());
-            if let Some(complete) = complete {
-                progress.raise_watermark(complete);
-            }
-            if let (true, Some(now)) = (from_beginning, now) {
+        if let (true, Mark::CaughtUp { asked_at: Some(asked_at), .. }, Some(now)) =
+            (from_beginning, mark, self.reader.service_time())
+        {
+            let margin = self.pace.staleness_margin;
+            self.progress.send_modify(|progress| {
                 // All that is left out is older than what can be asked for from now on.
-                progress.raise_watermark(now - 1 - margin);
+                progress.raise_watermark(asked_at - 1 - margin);
                 progress.end_backfill(upper_bound(now) + margin);
-            }
-        });
+            });
+        }
     }
 
     /// Nobody knows which documents the entries belong to that cannot be understood.
-    async fn open_gap(&self) -> Result<(), Halt> {
+    async fn open_gap(&self, flow: &mut Flow) -> Result<(), Halt> {
         let known = self.progress.borrow().clone();
-        let terms = self.terms(&self.context.lineage);
-        let gaps = self.writer.begin_gap(&known, gap::UNREADABLE, &terms).await?;
-        let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
+        let terms = flow.window.terms();
+        let begin = self.writer.begin_gap(&known, gap::UNREADABLE, &terms);
+        let gaps = self.during(flow, begin).await??;
+        let now = self.during(flow, self.reader.feed.service_time()).await?.map_err(Halt::Failed)?;
         self.progress.send_modify(|progress| progress.open_gaps(gaps, upper_bound(now) + self.pace.staleness_margin));
         Ok(())
     }
 
-    async fn end_backfill(&mut self) -> Result<(), Halt> {
-        let now = self.reader.feed.service_time().await.map_err(Halt::Failed)?;
+    async fn end_backfill(&self, flow: &mut Flow) -> Result<(), Halt> {
+        if !flow.backfill_is_stored {
+            return Ok(());
+        }
+        let now = self.during(flow, self.reader.feed.service_time()).await?.map_err(Halt::Failed)?;
         let end = upper_bound(now) + self.pace.staleness_margin;
         crash_point!("backfill-to-end");
         self.progress.send_modify(|progress| progress.end_backfill(end));
         crash_point!("backfill-ended");
+        flow.end_backfill();
         tracing::info!(range = %self.range, "what existed before following began is mirrored");
         Ok(())
     }
 
-    async fn keep_state(&mut self, busy: &mut bool) -> Result<(), Halt> {
-        let progress = self.progress.borrow().clone();
+    async fn keep_state(&mut self, flow: &mut Flow) -> Result<(), Halt> {
         if !self.guard.is_open() {
             return Err(Halt::Fenced);
         }
-        if self.state_file.is_due(&progress, *busy) {
+        let progress = self.progress.borrow().clone();
+        if self.state_file.is_due(&progress, flow.busy) {
             // The lease holds the same; a target that does not take it now gets it with the next page.
-            match self.state_file.write(&progress).await {
-                Ok(()) => *busy = false,
+            match flow.window.beside(self.state_file.write(&progress)).await? {
+                Ok(()) => flow.busy = false,
                 Err(failure) => {
-                    tracing::warn!(range = %self.range, error = %failure, "the range's state was not written")
+                    tracing::warn!(range = %self.range, error = %failure, "the range's state was not written");
                 }
             }
         }
         Ok(())
     }
 
-    fn report(&self, caught_up: bool) {
-        self.observer.stepped(&self.range, &self.progress.borrow(), self.reader.service_time(), caught_up);
+    /// Does something else while pages are written. The outer error is one of the writes.
+    async fn during<T>(&self, flow: &mut Flow, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::pin!(work);
+        loop {
+            let page_is_stored = tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                stepped = flow.window.step() => stepped?,
+            };
+            if page_is_stored {
+                self.advance(flow);
+            }
+        }
     }
 
-    async fn rest(&self, pause: Duration) -> Result<(), Halt> {
-        self.guard.rests(pause);
-        tokio::select! {
-            biased;
-            () = self.guard.closed() => Err(Halt::Fenced),
-            () = self.drain.cancelled() => Ok(()),
-            () = tokio::time::sleep(pause) => Ok(()),
+    /// Nothing can be read: waits until a page is stored, there is room for another, or it is time to poll.
+    async fn wait(&self, flow: &mut Flow, room: impl Future<Output = ()>) -> Result<(), Halt> {
+        let (next_poll, wants_room) = (flow.next_poll(), flow.wants_room());
+        if let Some(at) = next_poll.filter(|_| flow.window.is_stored()) {
+            self.guard.rests(at.saturating_duration_since(Instant::now()));
+        }
+        let poll = async {
+            match next_poll {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(poll, room);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.guard.closed() => return Err(Halt::Fenced),
+                () = self.drain.cancelled() => return Ok(()),
+                stepped = flow.window.step() => if stepped? { return Ok(()) },
+                () = &mut room, if wants_room => return Ok(()),
+                () = &mut poll => return Ok(()),
+            }
         }
     }
 }
 
-/// The service's time is known as a lower bound in whole seconds, carried forward by whole seconds.
-fn upper_bound(lower: i64) -> i64 {
-    lower + 2
-}
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,8 @@ const CHANGES_READ: &str = "changes_read";
 const VERSIONS_WRITTEN: &str = "versions_written";
 const DUPLICATES_SKIPPED: &str = "duplicates_skipped";
 const STALE_WRITES_REFUSED: &str = "stale_writes_refused";
+const HOT_DOCUMENTS: &str = "hot_documents";
+const VERSIONS_LEFT_OUT: &str = "versions_left_out";
 const LEASES_OWNED: &str = "leases_owned";
 const LEASES_LOST: &str = "leases_lost";
 const DEAD_LETTERS: &str = "dead_letters";
@@ -85,6 +87,8 @@ struct Shared {
     versions_written: Family<Labels, Counter>,
     duplicates_skipped: Family<Labels, Counter>,
     stale_writes_refused: Family<Labels, Counter>,
+    hot_documents: Family<Labels, Counter>,
+    versions_left_out: Family<Labels, Counter>,
     leases_owned: Family<Labels, Gauge>,
     leases_lost: Family<Labels, Counter>,
     dead_letters: Family<Labels, Gauge>,
@@ -121,6 +125,10 @@ pub struct ContainerMetrics {
     pub duplicates_skipped: Counter,
     /// Changes that were not stored because the mirror holds a newer version.
     pub stale_writes_refused: Counter,
+    /// Documents of which this process has written a thousand versions.
+    pub hot_documents: Counter,
+    /// Changes that were left out because their documents change too often.
+    pub versions_left_out: Counter,
     /// Leases this process owns.
     pub leases_owned: Gauge,
     /// Leases that were taken from this process.
@@ -172,6 +180,8 @@ impl Metrics {
             versions_written: family(&mut r, VERSIONS_WRITTEN, "Versions stored, tombstones included"),
             duplicates_skipped: family(&mut r, DUPLICATES_SKIPPED, "Changes that were already stored"),
             stale_writes_refused: family(&mut r, STALE_WRITES_REFUSED, "Changes older than the stored version"),
+            hot_documents: family(&mut r, HOT_DOCUMENTS, "Documents that reached a thousand versions"),
+            versions_left_out: family(&mut r, VERSIONS_LEFT_OUT, "Changes left out by versions_per_minute_max"),
             leases_owned: family(&mut r, LEASES_OWNED, "Leases this process owns"),
             leases_lost: family(&mut r, LEASES_LOST, "Leases taken from this process"),
             dead_letters: family(&mut r, DEAD_LETTERS, "Dead letters waiting for replay"),
@@ -215,6 +225,8 @@ impl Metrics {
             versions_written: self.0.versions_written.get_or_create_owned(labels),
             duplicates_skipped: self.0.duplicates_skipped.get_or_create_owned(labels),
             stale_writes_refused: self.0.stale_writes_refused.get_or_create_owned(labels),
+            hot_documents: self.0.hot_documents.get_or_create_owned(labels),
+            versions_left_out: self.0.versions_left_out.get_or_create_owned(labels),
             leases_owned: self.0.leases_owned.get_or_create_owned(labels),
             leases_lost: self.0.leases_lost.get_or_create_owned(labels),
             dead_letters: self.0.dead_letters.get_or_create_owned(labels),
@@ -299,6 +311,8 @@ mod tests {
             "versions_written_total",
             "duplicates_skipped_total",
             "stale_writes_refused_total",
+            "hot_documents_total",
+            "versions_left_out_total",
             "leases_owned",
             "leases_lost_total",
             "dead_letters",

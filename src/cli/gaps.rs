@@ -89,6 +89,7 @@ mod tests {
             container: "orders".to_owned(),
             feed: FeedMode::default(),
             start: Start::default(),
+            versions_per_minute_max: 0,
         }
     }
 

@@ -31,6 +31,8 @@ struct VersionView<'a> {
     lsn: Option<u64>,
     etag: Option<&'a str>,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<u32>,
     sha256: &'a str,
     current: bool,
     origin: &'a str,
@@ -94,6 +96,7 @@ fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> View<'a> {
         lsn: entry.version.lsn,
         etag: entry.version.etag.as_deref(),
         bytes: entry.length,
+        omitted: entry.version.omitted,
         sha256: &entry.version.sha256,
         current: entry.current,
         origin: origins.of(entry),
@@ -113,8 +116,9 @@ fn text(view: &View<'_>) -> Vec<String> {
     ];
     lines.extend(view.versions.iter().map(|version| {
         let mark = if version.current { '*' } else { ' ' };
+        let omitted = version.omitted.map(|omitted| format!("  ({omitted} left out before it)")).unwrap_or_default();
         format!(
-            "{mark} {:<20}  {:<9}  {:>9}  {:<width$}  {}",
+            "{mark} {:<20}  {:<9}  {:>9}  {:<width$}  {}{omitted}",
             instant(version.ts),
             version.op,
             version.bytes,
@@ -149,6 +153,17 @@ mod tests {
             r#"{"version":"","op":"delete","ts":20,"lsn":2,"etag":null,"bytes":0,"sha256":"00","current":true,"origin":"feed"}]}"#,
         );
         assert_eq!(serde_json::to_string(&view(&history, &origins)).unwrap(), golden);
+    }
+
+    #[test]
+    fn what_was_left_out_beneath_a_version_shows() {
+        let mut thinned = entry("v2", 20, Some(9));
+        thinned.version.omitted = Some(7);
+        let (history, origins) = (history(vec![entry("v1", 10, Some(1)), thinned]), Origins::default());
+        let view = view(&history, &origins);
+        assert!(text(&view)[3].ends_with("feed  (7 left out before it)"), "{:?}", text(&view));
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!((json["versions"][1]["omitted"].as_u64(), json["versions"][0].get("omitted")), (Some(7), None));
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn document(mirror: &MirrorReader, history: &DocumentHistory, which: Which
         State::Uncertain { after, until } => {
             let (after, until) = (instant(after), instant(until));
             return Err(not_covered(format!(
-                "document {id:?} changed between {after} and {until}, and latest-version mode cannot tell when"
+                "document {id:?} changed between {after} and {until}, and the mirror cannot tell when: it was followed in latest-version mode, or versions were left out"
             )));
         }
         State::Unknown(why) => return Err(not_covered(format!("the state of document {id:?} is not known: {why}"))),

@@ -124,6 +124,7 @@ impl Reading {
             container: String::new(),
             feed: FeedMode::default(),
             start: Start::default(),
+            versions_per_minute_max: 0,
         };
         let mut config = Config { containers: vec![template], ..Config::default() };
         let schema = serde_json::to_value(&config).unwrap_or_default();

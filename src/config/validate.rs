@@ -241,7 +241,7 @@ fn limits(limits: &Limits, faults: &mut Faults) {
     if limits.bytes_in_flight_max < BYTES_IN_FLIGHT_MIN {
         let least = format_size(BYTES_IN_FLIGHT_MIN);
         let message =
-            format!("must be at least {least}: a page of the service has 4MiB, and one range takes up to four");
+            format!("must be at least {least}: a page of the service has up to 4MiB, and twice that while it is read");
         faults.add("limits.bytes_in_flight_max", message);
     }
     if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&limits.requests_in_flight_max) {

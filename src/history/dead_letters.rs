@@ -123,7 +123,8 @@ pub(crate) fn incoming(record: &DeadLetter, definition: Option<&KeyDefinition>) 
                 _ if version.is_tombstone() => Operation::Delete,
                 Op::Delete | Op::Backfill | Op::Reconcile => Operation::Write,
             };
-            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body, place })
+            let left_out = Vec::new();
+            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body, place, left_out })
         }
         None => parsed(record, &body, definition?),
     }
@@ -152,9 +153,11 @@ fn parsed(record: &DeadLetter, raw: &Bytes, definition: &KeyDefinition) -> Optio
         pk: change.pk,
         prev: None,
         after: None,
+        omitted: None,
         sha256: sha256_hex(&body),
     };
-    Some(Incoming { version, operation: change.operation, body, place: record.place.unwrap_or_default() })
+    let place = record.place.unwrap_or_default();
+    Some(Incoming { version, operation: change.operation, body, place, left_out: Vec::new() })
 }
 
 /// The document's text in a dead letter.

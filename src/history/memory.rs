@@ -40,6 +40,7 @@ pub(crate) fn version(id: &str, etag: &str, ts: i64, lsn: Option<u64>, body: &[u
         pk: key("p"),
         prev: None,
         after: None,
+        omitted: None,
         sha256: sha256_hex(body),
     }
 }

@@ -10,14 +10,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use cosmirror_formats::{Op, Version};
-
 use super::Entry;
 
 /// The entries in source order, each identity once. `entries` come in the store's order, oldest first.
 pub(crate) fn source_order(entries: Vec<Entry>) -> Vec<Entry> {
     let (tombstones, others): (Vec<Entry>, Vec<Entry>) =
-        distinct(entries).into_iter().partition(|entry| is_of_reconciliation(&entry.version));
+        distinct(entries).into_iter().partition(|entry| entry.version.is_of_reconciliation());
     let known = |identity: &Option<String>| {
         identity.as_ref().is_some_and(|identity| others.iter().any(|other| other.version.identity() == *identity))
     };
@@ -31,12 +29,6 @@ pub(crate) fn source_order(entries: Vec<Entry>) -> Vec<Entry> {
         ordered.insert(at, tombstone);
     }
     ordered
-}
-
-/// Whether a tombstone was written by a reconciliation: the feed's own tell when the document was deleted, not since when it may
-/// have been.
-fn is_of_reconciliation(version: &Version) -> bool {
-    version.is_tombstone() && (version.op == Op::Reconcile || version.after.is_some())
 }
 
 /// The first entry of each identity: a put that was repeated after a lost answer may have stored a version twice. That one
@@ -89,6 +81,7 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use cosmirror_formats::Op;
     use proptest::prelude::*;
 
     use super::super::memory::entry;
@@ -143,6 +136,20 @@ mod tests {
         let ordered = source_order(vec![entry("v0", 10, Some(1)), tombstone.clone(), elsewhere]);
         assert_eq!(ordered[1], tombstone);
         assert_eq!(names(&ordered)[2], "v1");
+    }
+
+    /// A delete with versions left out beneath it has an `after` like a reconciliation's, and stood before what it had overtaken.
+    #[test]
+    fn a_delete_beneath_which_versions_were_left_out_stays_in_the_feeds_order() {
+        let mut delete = entry("unused", 100, Some(9));
+        delete.version.etag = None;
+        delete.version.op = Op::Delete;
+        (delete.version.after, delete.version.omitted) = (Some(50), Some(3));
+        delete.version.prev = Some("v0".to_owned());
+        let replayed = entry("v1", 60, Some(7));
+        let ordered = source_order(vec![entry("v0", 10, Some(1)), delete.clone(), replayed]);
+        assert_eq!(names(&ordered)[1], "v1");
+        assert_eq!(ordered[2], delete);
     }
 
     prop_compose! {

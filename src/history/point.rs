@@ -3,8 +3,8 @@
 //! The state at T is the last version in source order with a commit time of at most T. It is not known where
 //! - the version that follows is tied to a predecessor (`prev`) that the mirror no longer has: whatever was lost may have
 //!   been the state at T;
-//! - the version that follows says that nothing was lost only from its own time on (`after`, in latest-version mode): between
-//!   `after` and its time there may have been versions the feed never gave out, or the delete it stands for;
+//! - the version that follows says that nothing was lost only from its own time on (`after`: in latest-version mode, or where
+//!   versions were left out): between `after` and its time there were versions that the mirror never got, or the delete it stands for;
 //! - no version is early enough, and the first one does not say that the document was created by it;
 //! - a dead letter of that time cannot be parsed.
 //!
@@ -27,7 +27,7 @@ pub enum State<'a> {
     Deleted(&'a Entry),
     /// It did not exist yet.
     NotYet,
-    /// Something happened between these two instants (seconds since 1970), exclusive, and the mode cannot tell when.
+    /// Something happened between these two instants (seconds since 1970), exclusive, and the mirror cannot tell when.
     Uncertain {
         /// Up to here the earlier state held.
         after: i64,
@@ -155,6 +155,17 @@ mod tests {
         assert!(matches!(history.state_at(20), State::Present(e) if e.version.identity() == "a"));
         assert_eq!(history.state_at(21), State::Uncertain { after: 20, until: 40 });
         assert!(matches!(history.state_at(40), State::Present(e) if e.version.identity() == "b"));
+    }
+
+    #[test]
+    fn between_versions_that_were_left_out_nothing_is_known_and_a_thinned_delete_is_a_delete() {
+        let mut delete = tombstone(40, Some(19), "a");
+        (delete.version.op, delete.version.lsn, delete.version.omitted) = (Op::Delete, Some(40), Some(5));
+        let history = history(source_order(vec![created("a", 10), delete, follows(created("c", 50), "del:l:40")]));
+        assert!(matches!(history.state_at(19), State::Present(e) if e.version.identity() == "a"));
+        assert_eq!(history.state_at(20), State::Uncertain { after: 19, until: 40 });
+        assert!(matches!(history.state_at(40), State::Deleted(_)));
+        assert!(matches!(history.state_at(50), State::Present(e) if e.version.identity() == "c"));
     }
 
     #[test]

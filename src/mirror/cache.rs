@@ -7,44 +7,54 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::order::Known;
+use super::thin::Tally;
+
+/// What is known of one document.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its current version.
+    pub known: Known,
+    /// How often it changes.
+    pub tally: Tally,
+}
 
 /// Entries of one generation; an entry takes about 400 bytes.
 const GENERATION_ENTRIES_MAX: usize = 25_000;
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<String, Known>,
-    old: HashMap<String, Known>,
+    young: HashMap<String, Entry>,
+    old: HashMap<String, Entry>,
 }
 
-/// Blob name → what is known of its current version.
+/// Blob name → what is known of its document.
 #[derive(Default)]
 pub struct Cache(Mutex<Generations>);
 
 impl Cache {
     /// What is known of a name.
-    pub fn get(&self, name: &str) -> Option<Known> {
+    pub fn get(&self, name: &str) -> Option<Entry> {
         let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = both.young.get(name) {
-            return Some(known.clone());
+        if let Some(entry) = both.young.get(name) {
+            return Some(entry.clone());
         }
-        let known = both.old.remove(name)?;
-        both.insert(name.to_owned(), known.clone());
-        Some(known)
+        let entry = both.old.remove(name)?;
+        both.insert(name.to_owned(), entry.clone());
+        Some(entry)
     }
 
-    /// Remembers the current version of a name.
-    pub fn put(&self, name: &str, known: Known) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), known);
+    /// Remembers what is known of a name.
+    pub fn put(&self, name: &str, entry: Entry) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), entry);
     }
 }
 
 impl Generations {
-    fn insert(&mut self, name: String, known: Known) {
+    fn insert(&mut self, name: String, entry: Entry) {
         if self.young.len() >= GENERATION_ENTRIES_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(name, known);
+        self.young.insert(name, entry);
     }
 }
 
@@ -52,16 +62,17 @@ impl Generations {
 mod tests {
     use super::*;
 
-    fn known(etag: &str) -> Known {
-        Known { etag: etag.to_owned(), identity: String::new(), lineage: String::new(), lsn: None, ts: 0, exists: true }
+    fn entry() -> Entry {
+        let known = Known::new("etag".to_owned(), &crate::history::memory::version("d", "e", 1, None, b""));
+        Entry { known, tally: Tally::default() }
     }
 
     #[test]
     fn the_cache_is_bounded_and_keeps_what_is_used() {
         let cache = Cache::default();
-        cache.put("kept", known("1"));
+        cache.put("kept", entry());
         for n in 0..GENERATION_ENTRIES_MAX * 3 {
-            cache.put(&n.to_string(), known("x"));
+            cache.put(&n.to_string(), entry());
             assert!(cache.get("kept").is_some());
         }
         assert!(cache.get("0").is_none());

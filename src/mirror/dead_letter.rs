@@ -24,7 +24,7 @@ pub struct Letter {
 }
 
 /// For an entry that could not be understood.
-pub fn unreadable(entry: &Unreadable, page: &str, terms: &Terms<'_>) -> Letter {
+pub fn unreadable(entry: &Unreadable, page: &str, terms: &Terms) -> Letter {
     let lsn = lsn_of(page).unwrap_or_default();
     letter(&entry.entry, entry.reason.clone(), lsn, page, terms)
 }
@@ -36,7 +36,7 @@ pub fn refused(
     incoming: &Incoming,
     failure: &Failure,
     page: &str,
-    terms: &Terms<'_>,
+    terms: &Terms,
 ) -> Letter {
     let lsn = version.lsn.or_else(|| lsn_of(page)).unwrap_or_default();
     let mut letter = letter(&incoming.body, failure.message.clone(), lsn, page, terms);
@@ -52,12 +52,12 @@ pub fn refused(
     letter
 }
 
-fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms<'_>) -> Letter {
+fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms) -> Letter {
     let record = DeadLetter {
         format: FORMAT,
         reason,
         range: terms.range.clone(),
-        lineage: terms.lineage.to_owned(),
+        lineage: terms.lineage.clone(),
         lsn,
         page: page.to_owned(),
         id: None,

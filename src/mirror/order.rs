@@ -21,6 +21,8 @@ pub struct Known {
     pub ts: i64,
     /// Whether the document exists in this version.
     pub exists: bool,
+    /// Whether versions beneath it were left out.
+    pub thinned: bool,
 }
 
 impl Known {
@@ -29,7 +31,7 @@ impl Known {
     /// A reconciliation's tombstone stands for its time only as the end of an interval: the document may have come back before it,
     /// so what comes next is held against the first instant behind the interval's start, which may be that of the version beneath.
     pub fn new(etag: String, version: &Version) -> Self {
-        let vanished_after = version.after.filter(|_| version.is_tombstone());
+        let vanished_after = version.after.filter(|_| version.is_of_reconciliation());
         Self {
             etag,
             identity: version.identity(),
@@ -37,6 +39,7 @@ impl Known {
             lsn: version.lsn,
             ts: vanished_after.map_or(version.ts, |after| after + 1),
             exists: !version.is_tombstone(),
+            thinned: version.omitted.is_some(),
         }
     }
 }
@@ -61,6 +64,10 @@ pub fn decide(stored: Option<&Known>, incoming: &Version) -> Decision {
         return Decision::Stored;
     }
     let order = match (stored.lsn, incoming.lsn) {
+        // Of what was left out, and of its transaction, the stored one is the last.
+        (Some(stored_lsn), Some(lsn)) if stored.lineage == incoming.lineage && stored.thinned && lsn == stored_lsn => {
+            return Decision::Older;
+        }
         (Some(stored_lsn), Some(lsn)) if stored.lineage == incoming.lineage => lsn.cmp(&stored_lsn),
         _ => incoming.ts.cmp(&stored.ts),
     };
@@ -156,6 +163,7 @@ mod tests {
             pk: PartitionKey(Vec::new()),
             prev: None,
             after: None,
+            omitted: None,
             sha256: String::new(),
         }
     }
@@ -189,6 +197,15 @@ mod tests {
         assert_eq!(decide(Some(&stored), &version("m", Some(1), 150, Some("e9"))), Decision::Put);
         assert_eq!(decide(Some(&stored), &version("l", Some(5), 90, Some("e5"))), Decision::Older);
         assert_eq!(decide(Some(&stored), &tombstone), Decision::Stored);
+    }
+
+    #[test]
+    fn what_was_left_out_beneath_a_version_is_older_also_within_its_transaction() {
+        let thinned = Version { omitted: Some(2), after: Some(50), ..version("l", Some(5), 100, None) };
+        let stored = Known::new("blob".to_owned(), &thinned);
+        assert_eq!(stored.ts, 100);
+        assert_eq!(decide(Some(&stored), &version("l", Some(5), 100, Some("e5"))), Decision::Older);
+        assert_eq!(decide(Some(&stored), &version("l", Some(6), 100, Some("e6"))), Decision::Put);
     }
 
     #[test]

@@ -34,14 +34,16 @@ pub struct Read {
     pub page: FeedPage,
     /// A lower bound of the service's time before the read, in seconds since 1970.
     pub asked_at: Option<i64>,
-    _share: Share,
+    /// What it takes of the budget of bytes.
+    pub share: Share,
 }
 
 /// Reads the pages of one range.
 pub struct Reader {
     /// The feed.
     pub feed: Arc<dyn ChangeFeed>,
-    bytes: Arc<Budget>,
+    /// The budget of bytes in flight.
+    pub bytes: Arc<Budget>,
     request_units: Arc<RequestUnits>,
     metrics: ContainerMetrics,
     throttles: Counter,
@@ -72,19 +74,21 @@ impl Reader {
         self.metrics.changes_read.inc_by(page.entries.len() as u64);
     }
 
-    /// Reads the page behind `position`, however long that takes.
+    /// Reads the page behind `position`, however long that takes. Who holds pages already passes the share of this one; without, it
+    /// waits in line for one.
     pub async fn read(
         &self,
         range: &EpkRange,
         mode: FeedMode,
         position: &Position,
+        mut share: Option<Share>,
         guard: &Guard,
         drain: &CancellationToken,
     ) -> Result<Read, Halt> {
         let mut backoff = Backoff::default();
         loop {
             let attempt = async {
-                let share = self.share(guard).await;
+                let share = self.share(share.take(), guard).await;
                 self.read_once(range, mode, position, share).await
             };
             let result = tokio::select! {
@@ -114,9 +118,12 @@ impl Reader {
     }
 
     /// Waits for a page's share of memory and for the request units to read it, which may take as long as others need them.
-    async fn share(&self, guard: &Guard) -> Share {
+    async fn share(&self, taken: Option<Share>, guard: &Guard) -> Share {
         let waiting = async {
-            let share = self.bytes.page().await;
+            let share = match taken {
+                Some(share) => share,
+                None => self.bytes.page().await,
+            };
             self.request_units.wait().await;
             share
         };
@@ -127,13 +134,6 @@ impl Reader {
                 return share;
             }
         }
-    }
-
-    /// Reads the page behind `position` if memory is free; a failure is left to the next `read`.
-    pub async fn read_ahead(&self, range: &EpkRange, mode: FeedMode, position: &Position) -> Option<Read> {
-        let share = self.bytes.try_another_page()?;
-        self.request_units.wait().await;
-        self.read_once(range, mode, position, share).await.ok()
     }
 
     async fn read_once(
@@ -155,7 +155,7 @@ impl Reader {
         self.request_units.spend(page.request_units);
         self.metrics.request_units.inc_by(page.request_units);
         share.becomes(bytes_of(&page));
-        Ok(Read { page, asked_at, _share: share })
+        Ok(Read { page, asked_at, share })
     }
 
     /// A transaction that does not fit beside others asks for smaller pages; the service refuses the page until then.

@@ -39,6 +39,8 @@ pub struct Incoming {
     pub body: Bytes,
     /// How many changes of its document came before it in its page.
     pub place: u32,
+    /// Changes before it that are left out.
+    pub left_out: Vec<Version>,
 }
 
 impl Incoming {
@@ -147,10 +149,12 @@ fn incoming(entry: &Bytes, change: Change<'_>, place: u32, context: &Context) ->
             pk: change.pk,
             prev: None,
             after: context.after,
+            omitted: None,
             sha256: sha256_hex(&body),
         },
         body,
         place,
+        left_out: Vec::new(),
     }
 }
 

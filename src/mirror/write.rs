@@ -1,4 +1,4 @@
-//! Storing a planned page: many documents in parallel, each document in order, every put conditional.
+//! Storing the changes of a document: in order, every put conditional. [`window`](super::window) does so with many documents.
 //!
 //! A put goes on top of what is known to be current (`If-Match`) or to be absent (`If-None-Match: *`). Knowledge comes from the
 //! cache or from a look; where neither has it, a create is tried first while creates have lately been right. A put
@@ -14,16 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cosmirror_formats::{EpkRange, MirrorPaths, Op, Operation, Version};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::cache::Cache;
-use super::checkpoint::{Durable, RangeProgress};
+use super::cache::{Cache, Entry};
+use super::checkpoint::RangeProgress;
 use super::dead_letter;
 use super::gap;
 use super::guard::Guard;
 use super::order::{Decision, Known, arrange, decide, existed};
-use super::plan::{self, DocumentPlan, Incoming, PagePlan};
+use super::plan::{self, DocumentPlan, Incoming, Unreadable};
+use super::thin::{self, Tally};
 use crate::admin::ContainerMetrics;
 use crate::crash::crash_point;
 use crate::failure::{Action, Failure, Kind};
@@ -32,8 +33,8 @@ use crate::pace::requests::{Requests, Turn};
 use crate::retry::Backoff;
 use crate::store::{Condition, Head, Listing, Put, Stored, VersionStore};
 
-/// Documents of one page that are written at the same time.
-const DOCUMENTS_IN_PARALLEL: usize = 64;
+/// Documents of a range that are written at the same time at least, so that one that waits for its next attempt holds up none.
+const DOCUMENTS_IN_PARALLEL_MIN: usize = 64;
 /// While waiting for its turn, a document gives a sign of life this often.
 const WAITING_SIGN: Duration = Duration::from_secs(5);
 /// Versions of one document that are searched for an identity before the search is given up.
@@ -57,67 +58,66 @@ impl From<Failure> for Halt {
 }
 
 /// Under which conditions a range writes.
-pub struct Terms<'a> {
+pub struct Terms {
     /// Open while the lease is ours.
-    pub guard: &'a Guard,
+    pub guard: Arc<Guard>,
     /// Cancelled when the process is to end.
-    pub drain: &'a CancellationToken,
+    pub drain: CancellationToken,
     /// The range that is followed.
-    pub range: &'a EpkRange,
+    pub range: EpkRange,
     /// Its lineage.
-    pub lineage: &'a str,
-    /// Whether all that existed is stored, so that what is not stored does not exist.
-    pub complete: bool,
-    /// Whether what is stored may have changed unseen, because a gap of the range is not repaired yet.
-    pub behind_gap: bool,
+    pub lineage: String,
+    /// How far the range is.
+    pub progress: watch::Receiver<RangeProgress>,
 }
 
-/// Writes the pages of one container.
+/// A document while its changes are written.
+struct Subject {
+    name: String,
+    known: Option<Known>,
+    tally: Tally,
+}
+
+/// Writes the documents of one container.
 pub struct Writer {
     store: Arc<dyn VersionStore>,
     paths: MirrorPaths,
     metrics: ContainerMetrics,
     requests: Arc<Requests>,
     put_timeout: Duration,
+    versions_per_minute_max: u32,
     cache: Cache,
     create_first: AtomicBool,
 }
 
 impl Writer {
-    /// A writer; `requests` bounds the requests in flight over all containers, `put_timeout` each put.
+    /// A writer; `requests` bounds the requests in flight over all containers, `put_timeout` each put. `versions_per_minute_max` is
+    /// what [`thin`] goes by.
     pub fn new(
         store: Arc<dyn VersionStore>,
         paths: MirrorPaths,
         metrics: ContainerMetrics,
         requests: Arc<Requests>,
         put_timeout: Duration,
+        versions_per_minute_max: u32,
     ) -> Self {
-        let create_first = AtomicBool::new(true);
-        Self { store, paths, metrics, requests, put_timeout, cache: Cache::default(), create_first }
+        let (cache, create_first) = (Cache::default(), AtomicBool::new(true));
+        Self { store, paths, metrics, requests, put_timeout, versions_per_minute_max, cache, create_first }
     }
 
-    /// Stores every change of a page and proves it.
-    pub async fn write(&self, plan: PagePlan, token: String, terms: &Terms<'_>) -> Result<Durable, Halt> {
-        for unreadable in &plan.unreadable {
-            let letter = dead_letter::unreadable(unreadable, &token, terms);
-            self.store_dead_letter(letter, terms).await?;
-        }
-        let token_of_page = token.as_str();
-        stream::iter(plan.documents)
-            .map(|document| self.write_document(document, token_of_page, terms))
-            .buffer_unordered(DOCUMENTS_IN_PARALLEL)
-            .try_collect::<()>()
-            .await?;
-        Ok(Durable::after_storing(token))
-    }
-
-    async fn write_document(&self, document: DocumentPlan, page: &str, terms: &Terms<'_>) -> Result<(), Halt> {
+    /// Stores every change of a document on a page; `Ok` says that each is a version, a dead letter, or left out by [`thin`].
+    pub(super) async fn write_document(&self, document: DocumentPlan, page: &str, terms: &Terms) -> Result<(), Halt> {
         let DocumentPlan { name, mut changes } = document;
+        let (remembered, mut tally) = match self.cache.get(&name) {
+            Some(entry) => (Some(entry.known), entry.tally),
+            None => (None, Tally::default()),
+        };
         let shares_lsn = changes.windows(2).any(|w| w[0].version.lsn == w[1].version.lsn);
-        let mut known = match self.cache.get(&name) {
+        let thins = tally.exceeds(&changes, self.versions_per_minute_max) && changes.len() > 1;
+        let known = match remembered {
             // The order of a transaction's changes follows from what is stored; what is remembered may be older.
             Some(known) if !shares_lsn => Some(known),
-            None if self.create_first.load(Ordering::Relaxed) && !shares_lsn => None,
+            None if self.create_first.load(Ordering::Relaxed) && !shares_lsn && !thins => None,
             _ => {
                 let known = self.look(&name, &changes[0].version, terms).await?;
                 self.create_first.store(known.is_none(), Ordering::Relaxed);
@@ -126,16 +126,34 @@ impl Writer {
         };
         if shares_lsn {
             plan::number_deletes(&mut changes);
+        }
+        if shares_lsn || thins {
             changes = self.missing(&name, known.as_ref(), changes, terms).await?;
+        }
+        if shares_lsn {
             arrange(exists_before(known.as_ref(), &changes, terms), &mut changes, Incoming::shape);
         }
-        for incoming in &changes {
-            self.write_version(&name, &mut known, incoming, page, terms).await?;
+        if thins {
+            changes = thin::keep_last(changes);
         }
-        if let Some(known) = known {
-            self.cache.put(&name, known);
+        let mut subject = Subject { name, known, tally };
+        for (at, incoming) in changes.iter().enumerate() {
+            self.write_version(&mut subject, incoming, &changes[at + 1..], page, terms).await?;
+        }
+        if let Some(known) = subject.known {
+            self.cache.put(&subject.name, Entry { known, tally: subject.tally });
         }
         Ok(())
+    }
+
+    /// Keeps what could not be understood.
+    pub(super) async fn write_letter(&self, unreadable: &Unreadable, page: &str, terms: &Terms) -> Result<(), Halt> {
+        self.store_dead_letter(dead_letter::unreadable(unreadable, page, terms), terms).await
+    }
+
+    /// How many documents a range may write at a time: more than may be asked at a time would only wait.
+    pub(super) fn documents_max(&self) -> usize {
+        self.requests.max().max(DOCUMENTS_IN_PARALLEL_MIN)
     }
 
     /// The changes that are not stored yet. They begin where the stored state is, so that state gives their order; with the
@@ -145,15 +163,19 @@ impl Writer {
         name: &str,
         known: Option<&Known>,
         changes: Vec<Incoming>,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Result<Vec<Incoming>, Halt> {
-        let mut missing = Vec::with_capacity(changes.len());
-        for incoming in changes {
-            let stored = match decide(known, &incoming.version) {
+        let mut stored = Vec::with_capacity(changes.len());
+        for (at, incoming) in changes.iter().enumerate() {
+            let later = &changes[at + 1..];
+            stored.push(match decide(known, &incoming.version) {
                 Decision::Stored | Decision::Older => true,
-                Decision::Open => self.is_stored(name, &incoming.version.identity(), terms).await?,
+                Decision::Open => self.is_stored(name, known, incoming, later, terms).await?,
                 Decision::Put => false,
-            };
+            });
+        }
+        let mut missing = Vec::with_capacity(changes.len());
+        for (incoming, stored) in changes.into_iter().zip(stored) {
             if stored {
                 self.skipped(false)?;
             } else {
@@ -165,19 +187,20 @@ impl Writer {
 
     async fn write_version(
         &self,
-        name: &str,
-        known: &mut Option<Known>,
+        subject: &mut Subject,
         incoming: &Incoming,
+        later: &[Incoming],
         page: &str,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         let mut overtaken = false;
         loop {
+            let Subject { name, known, .. } = &mut *subject;
             match decide(known.as_ref(), &incoming.version) {
                 Decision::Stored => return self.skipped(false),
                 Decision::Older => return self.skipped(overtaken),
-                Decision::Open if self.is_stored(name, &incoming.version.identity(), terms).await? => {
+                Decision::Open if self.is_stored(name, known.as_ref(), incoming, later, terms).await? => {
                     return self.skipped(false);
                 }
                 Decision::Open | Decision::Put => {}
@@ -188,8 +211,7 @@ impl Writer {
                 Ok(stored) => {
                     crash_point!("version-put");
                     terms.guard.alive();
-                    *known = Some(Known::new(stored.etag, &version));
-                    self.metrics.versions_written.inc();
+                    self.stored(subject, stored, &version);
                     return Ok(());
                 }
                 Err(failure) => {
@@ -209,8 +231,24 @@ impl Writer {
         }
     }
 
+    /// A version became the document's current one.
+    fn stored(&self, subject: &mut Subject, stored: Stored, version: &Version) {
+        subject.known = Some(Known::new(stored.etag, version));
+        self.metrics.versions_written.inc();
+        self.metrics.versions_left_out.inc_by(version.omitted.unwrap_or(0).into());
+        let Some(versions) = subject.tally.stored() else { return };
+        if subject.tally.became_hot() {
+            self.metrics.hot_documents.inc();
+        }
+        tracing::warn!(
+            name = subject.name,
+            versions,
+            "a document changes very often, and each version of it is kept and paid for; where not all of them are needed, set versions_per_minute_max of its container"
+        );
+    }
+
     /// One put, unless the lease may have run out by the time it could begin. The outer error ends the page.
-    async fn fenced_put(&self, put: Put, terms: &Terms<'_>) -> Result<Result<Stored, Failure>, Halt> {
+    async fn fenced_put(&self, put: Put, terms: &Terms) -> Result<Result<Stored, Failure>, Halt> {
         let turn = self.turn(Request::Put, terms).await?;
         if !terms.guard.is_open() {
             return Err(Halt::Fenced);
@@ -224,7 +262,7 @@ impl Writer {
     }
 
     /// Waits for the turn of a request, with signs of life: where the target hardly answers, the line is long.
-    async fn turn(&self, request: Request, terms: &Terms<'_>) -> Result<Turn<'_>, Halt> {
+    async fn turn(&self, request: Request, terms: &Terms) -> Result<Turn<'_>, Halt> {
         let waiting = self.requests.turn(request);
         tokio::pin!(waiting);
         loop {
@@ -249,7 +287,7 @@ impl Writer {
     }
 
     /// The current version of a document, which must be that document's.
-    async fn look(&self, name: &str, expected: &Version, terms: &Terms<'_>) -> Result<Option<Known>, Halt> {
+    async fn look(&self, name: &str, expected: &Version, terms: &Terms) -> Result<Option<Known>, Halt> {
         let mut backoff = Backoff::default();
         loop {
             let turn = self.turn(Request::Head, terms).await?;
@@ -267,8 +305,21 @@ impl Writer {
         }
     }
 
-    /// Whether one of a document's versions has this identity.
-    async fn is_stored(&self, name: &str, identity: &str, terms: &Terms<'_>) -> Result<bool, Halt> {
+    /// Whether a change, of which `known` does not tell whether it is newer, is among a document's versions.
+    async fn is_stored(
+        &self,
+        name: &str,
+        known: Option<&Known>,
+        incoming: &Incoming,
+        later: &[Incoming],
+        terms: &Terms,
+    ) -> Result<bool, Halt> {
+        // What was left out beneath a version is nowhere to be found; it came before that version.
+        let is_known = |later: &Incoming| known.is_some_and(|k| k.thinned && k.identity == later.version.identity());
+        if later.iter().any(is_known) {
+            return Ok(true);
+        }
+        let identity = incoming.version.identity();
         let mut backoff = Backoff::default();
         let (mut next, mut seen) = (None, 0);
         loop {
@@ -295,26 +346,21 @@ impl Writer {
     }
 
     /// Records that the range may lack changes from where it is completely mirrored on, and gives where the gap begins.
-    pub async fn begin_gap(
-        &self,
-        known: &RangeProgress,
-        reason: &str,
-        terms: &Terms<'_>,
-    ) -> Result<BTreeSet<i64>, Halt> {
+    pub async fn begin_gap(&self, known: &RangeProgress, reason: &str, terms: &Terms) -> Result<BTreeSet<i64>, Halt> {
         let (mut backoff, from) = (Backoff::default(), known.first_missing());
         loop {
-            match gap::begin(self.store.as_ref(), &self.paths, terms.range, known, from, reason).await {
+            match gap::begin(self.store.as_ref(), &self.paths, &terms.range, known, from, reason).await {
                 Ok(gaps) => return Ok(gaps),
                 Err(failure) => self.recover(failure, &mut backoff, terms).await?,
             }
         }
     }
 
-    async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms<'_>) -> Result<(), Halt> {
+    async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         loop {
             crash_point!("letter-to-put");
-            match self.fenced_put(letter.put(&self.paths, terms.range), terms).await? {
+            match self.fenced_put(letter.put(&self.paths, &terms.range), terms).await? {
                 Ok(_) => {
                     crash_point!("letter-put");
                     self.metrics.dead_letters.inc();
@@ -330,7 +376,7 @@ impl Writer {
     }
 
     /// Waits before the next attempt where the failure table says so; otherwise ends the page.
-    async fn recover(&self, failure: Failure, backoff: &mut Backoff, terms: &Terms<'_>) -> Result<(), Halt> {
+    async fn recover(&self, failure: Failure, backoff: &mut Backoff, terms: &Terms) -> Result<(), Halt> {
         self.metrics.write_failed(failure.kind);
         terms.guard.failed();
         match failure.kind.action() {
@@ -353,14 +399,19 @@ impl Writer {
 }
 
 /// Whether a document exists before these changes. What is stored says so, unless it need not be the state before them.
-fn exists_before(known: Option<&Known>, changes: &[Incoming], terms: &Terms<'_>) -> bool {
+fn exists_before(known: Option<&Known>, changes: &[Incoming], terms: &Terms) -> bool {
     let in_their_midst = |known: &Known| {
         let first = changes.first().map(|change| &change.version);
         first.is_some_and(|first| known.lsn.is_some() && first.lsn == known.lsn && first.lineage == known.lineage)
     };
+    let (complete, behind_gap) = {
+        let progress = terms.progress.borrow();
+        // What is not stored does not exist if all that existed is; what is stored may have changed unseen in a gap.
+        (progress.backfilled.is_some(), !progress.gaps.is_empty())
+    };
     match known {
-        Some(known) if !terms.behind_gap || in_their_midst(known) => known.exists,
-        None if terms.complete && !terms.behind_gap => false,
+        Some(known) if !behind_gap || in_their_midst(known) => known.exists,
+        None if complete && !behind_gap => false,
         _ => existed(changes, Incoming::shape),
     }
 }
@@ -380,6 +431,7 @@ pub(crate) fn known_of(head: Head, expected: &Version) -> Result<Known, Failure>
 /// The conditional put of an incoming version on what is known, and the version as it will be stored.
 pub(crate) fn put_on(name: &str, known: Option<&Known>, incoming: &Incoming) -> (Put, Version) {
     let mut version = incoming.version.clone();
+    thin::mark(&mut version, &incoming.left_out, known);
     version.prev = known.map(|k| k.identity.clone());
     if incoming.operation == Operation::Write && version.op != Op::Backfill && !known.is_some_and(|k| k.exists) {
         version.op = Op::Create;

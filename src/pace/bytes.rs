@@ -1,7 +1,7 @@
 //! A budget of bytes in flight, shared by all ranges of all containers: what is read and not yet durably stored.
 //!
-//! A read reserves what a page usually takes at most before it asks. When the page has come, the reservation becomes what the page
-//! really keeps: a smaller one gives the rest back at once, a larger one (the service never divides a transaction) overdraws the
+//! A read reserves what it takes at most before it asks: twice a page of the service, because the client holds an answer in pieces and
+//! whole. When the page has come, the reservation becomes what the page really keeps: a smaller one gives the rest back at once, a larger one (the service never divides a transaction) overdraws the
 //! budget, and no further read begins until that is paid off. So the process holds at most the budget and the overdraft of the
 //! reads that were under way.
 //!
@@ -15,11 +15,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// What a read reserves: the service's limit for a page that is not one transaction.
-pub const PAGE_BYTES: u64 = 4 * 1024 * 1024;
+/// The service's limit for a page that is not one transaction.
+const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Least budget: a page each for following and for the backfill of one range, one read ahead, and one for another range.
-pub const BYTES_IN_FLIGHT_MIN: u64 = 4 * PAGE_BYTES;
+/// What a read reserves.
+pub const READ_BYTES: u64 = 2 * PAGE_BYTES;
+
+/// Least budget: a page that is being written, one that is being read, and room for another range's.
+pub const BYTES_IN_FLIGHT_MIN: u64 = 2 * PAGE_BYTES + READ_BYTES;
 
 /// The budget.
 pub struct Budget {
@@ -50,7 +53,7 @@ impl Budget {
         loop {
             // Made before the look, so that what is released in between is not missed.
             let released = self.released();
-            if let Some(share) = self.take(PAGE_BYTES) {
+            if let Some(share) = self.take(READ_BYTES) {
                 return share;
             }
             released.await;
@@ -60,8 +63,8 @@ impl Budget {
     /// A page's share for one who holds a page already, where there is room for it and one more, and nobody waits.
     pub fn try_another_page(self: &Arc<Self>) -> Option<Share> {
         let _turn = self.turn.try_lock().ok()?;
-        self.take(2 * PAGE_BYTES).map(|mut share| {
-            share.becomes(PAGE_BYTES);
+        self.take(READ_BYTES + PAGE_BYTES).map(|mut share| {
+            share.becomes(READ_BYTES);
             share
         })
     }
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
 
     fn budget(pages: u64) -> Arc<Budget> {
-        Budget::new(pages * PAGE_BYTES, Gauge::default())
+        Budget::new(pages * READ_BYTES, Gauge::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -132,9 +135,9 @@ mod tests {
         first.becomes(10);
         assert_eq!(budget.gauge.get(), 10);
         let mut second = budget.page().await;
-        second.becomes(3 * PAGE_BYTES);
+        second.becomes(3 * READ_BYTES);
         assert!(budget.page().now_or_never().is_none());
-        second.becomes(PAGE_BYTES);
+        second.becomes(READ_BYTES);
         assert!(budget.page().now_or_never().is_none(), "ten bytes too many");
         drop(first);
         assert!(budget.page().now_or_never().is_some());
@@ -171,7 +174,7 @@ mod tests {
         #[test]
         fn every_range_gets_its_turns_and_nothing_is_lost(
             pages in 1u64..4,
-            sizes in prop::collection::vec(prop::collection::vec(0..3 * PAGE_BYTES, 1..6), 1..12),
+            sizes in prop::collection::vec(prop::collection::vec(0..3 * READ_BYTES, 1..6), 1..12),
         ) {
             let budget = budget(pages);
             let ranges: FuturesUnordered<_> = sizes.into_iter().map(|sizes| {
@@ -182,7 +185,7 @@ mod tests {
                         tokio::time::sleep(Duration::from_millis(size % 7)).await;
                         share.becomes(size);
                         tokio::time::sleep(Duration::from_millis(size % 11)).await;
-                        let most = i64::try_from((pages + 2 * pages) * PAGE_BYTES).unwrap();
+                        let most = i64::try_from((pages + 2 * pages) * READ_BYTES).unwrap();
                         assert!(budget.gauge.get() <= most);
                     }
                 }

@@ -17,6 +17,7 @@ pub struct Requests {
     state: Mutex<State>,
     /// Held by the first in line. A fair lock, so the line is served in order.
     line: tokio::sync::Mutex<()>,
+    max: u32,
     changed: Notify,
     metrics: FlowMetrics,
 }
@@ -39,7 +40,12 @@ impl Requests {
         let state = State { limit: Limit::new(max), in_flight: 0 };
         state.show(&metrics);
         let (line, changed) = (tokio::sync::Mutex::new(()), Notify::new());
-        Arc::new(Self { state: Mutex::new(state), line, changed, metrics })
+        Arc::new(Self { state: Mutex::new(state), line, max, changed, metrics })
+    }
+
+    /// How many there may be at most.
+    pub fn max(&self) -> usize {
+        self.max as usize
     }
 
     /// Waits until a request may begin.

@@ -72,6 +72,7 @@ pub(super) fn version(drift: &Drift, candidate: &Candidate, key: PartitionKey, t
         pk: key,
         prev: drift.known.as_ref().map(|known| known.identity.clone()),
         after: known_until,
+        omitted: None,
         sha256: sha256_hex(body),
     };
     // A tombstone's time is only the end of an interval; where it would not be the later one, a clock is wrong.

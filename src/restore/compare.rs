@@ -47,7 +47,9 @@ async fn planned(restore: &Restore<'_>, document: &DocumentHistory) -> Result<Pl
             State::Deleted(_) | State::NotYet => did_not_exist(restore, document).await,
             State::Uncertain { after, until } => {
                 let (after, until) = (instant(after), instant(until));
-                let why = format!("it changed between {after} and {until}, and latest-version mode cannot tell when");
+                let why = format!(
+                    "it changed between {after} and {until}, and the mirror cannot tell when: it was followed in latest-version mode, or versions were left out"
+                );
                 Ok(refused(Verdict::Uncertain, document, &why))
             }
             State::Unknown(why) => Ok(refused(Verdict::Unknown, document, why)),

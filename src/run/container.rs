@@ -124,6 +124,7 @@ impl Container {
             metrics.clone(),
             requests,
             Guard::write_timeout(shared.leases.expiration),
+            settings.versions_per_minute_max,
         );
         let board = Arc::new(Board::new(progress.clone(), settings.feed));
         if settings.feed == FeedMode::AllVersionsAndDeletes {

@@ -29,6 +29,7 @@ fn orders() -> Container {
         container: "orders".to_owned(),
         feed: FeedMode::AllVersionsAndDeletes,
         start: Start::Beginning,
+        versions_per_minute_max: 0,
     }
 }
 
@@ -190,6 +191,20 @@ target.create: must be true or false, without quotes
 target.history: "snapshots" is not available in this version; use "versions" on an account that has them
 target.prefix: must be names of letters, digits, - _ and . with single slashes between, none ending with a dot"#;
     assert_eq!(faults(file, &[], &[]), expected.trim_start());
+}
+
+#[test]
+fn limits_that_would_stop_everything_or_mean_nothing_are_told_with_their_reason() {
+    let of = |bytes: &str, requests: &str| {
+        faults("", &[], &[("limits.bytes_in_flight_max", bytes), ("limits.requests_in_flight_max", requests)])
+    };
+    let least = "limits.bytes_in_flight_max: must be at least 16MiB: a page of the service has up to 4MiB, and twice that while it is read";
+    assert_eq!(of("15MiB", "1"), least);
+    assert_eq!(of("16MiB", "0"), "limits.requests_in_flight_max: must be between 1 and 4096");
+    for nonsense in ["64", "64MB", "much", "-1MiB"] {
+        let found = of(nonsense, "64");
+        assert!(found.starts_with("limits.bytes_in_flight_max: ") && found.contains("MiB"), "{found}");
+    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn version() -> Version {
         pk: PartitionKey(Vec::new()),
         prev: Some("p".to_owned()),
         after: Some(1),
+        omitted: Some(1),
         sha256: String::new(),
     }
 }

@@ -20,6 +20,7 @@ mod expiry;
 mod faults;
 mod fidelity;
 mod fleet;
+mod flow;
 mod foreign;
 mod gaps;
 mod histories;

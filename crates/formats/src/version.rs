@@ -16,7 +16,8 @@
 //! | `id` | base64url of the document's id |
 //! | `pk` | base64url of the partition key as a JSON array |
 //! | `prev` | identity of the version beneath, absent for the first |
-//! | `after` | latest-version mode: the range's watermark before the change was read, seconds since 1970 |
+//! | `after` | latest-version mode: the range's watermark before the change was read, seconds since 1970. With `omitted`: the last second before the first change that was left out |
+//! | `omitted` | how many changes between the version beneath and this one were left out on purpose; absent where none was |
 //! | `sha256` | lower-case hex over the stored bytes |
 
 use std::collections::BTreeMap;
@@ -102,8 +103,11 @@ pub struct Version {
     pub pk: PartitionKey,
     /// Identity of the version beneath.
     pub prev: Option<String>,
-    /// Latest-version mode: the range's watermark before the change was read, seconds since 1970.
+    /// Up to here the version beneath held; what was between this second and `ts` is not known. Latest-version mode, reconciliations,
+    /// and where changes were left out.
     pub after: Option<i64>,
+    /// Changes beneath this version that were left out on purpose; `after` then says since when nothing is known.
+    pub omitted: Option<u32>,
     /// Lower-case hex of the SHA-256 over the stored bytes.
     pub sha256: String,
 }
@@ -149,6 +153,12 @@ impl Version {
         self.etag.is_none()
     }
 
+    /// Whether this is a tombstone that a reconciliation wrote. The feed's own tell when the document was deleted; a reconciliation's
+    /// time is only the end of an interval in which it vanished.
+    pub fn is_of_reconciliation(&self) -> bool {
+        self.is_tombstone() && (self.op == Op::Reconcile || (self.after.is_some() && self.omitted.is_none()))
+    }
+
     /// The fields as metadata.
     pub fn to_metadata(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::new();
@@ -169,6 +179,7 @@ impl Version {
         set("pk", Some(URL_SAFE_NO_PAD.encode(self.pk.to_string())));
         set("prev", self.prev.clone());
         set("after", self.after.map(|after| after.to_string()));
+        set("omitted", self.omitted.map(|omitted| omitted.to_string()));
         set("sha256", Some(self.sha256.clone()));
         map
     }
@@ -197,6 +208,7 @@ impl Version {
             pk: pk.ok_or_else(|| fields.invalid("pk"))?,
             prev: fields.optional("prev").map(str::to_owned),
             after: fields.parsed("after")?,
+            omitted: fields.parsed("omitted")?,
             sha256: fields.required("sha256")?.to_owned(),
         })
     }
@@ -261,6 +273,7 @@ mod tests {
             pk: PartitionKey::from_json(&json!(["a", 1, null, {}])).unwrap(),
             prev: Some("\"00ff\"".to_owned()),
             after: Some(1_699_999_990),
+            omitted: None,
             sha256: sha256_hex(b"{}"),
         }
     }
@@ -299,6 +312,16 @@ mod tests {
         let second = Version { nth: Some(2), ..delete };
         assert_eq!(second.identity(), "del:TQxHAKF8vo8=..FF:42#2");
         assert_eq!(Version::from_metadata(&second.to_metadata()).unwrap(), second);
+    }
+
+    #[test]
+    fn a_delete_with_versions_left_out_beneath_it_is_still_the_feeds() {
+        let delete = Version { op: Op::Delete, etag: None, ..version() };
+        assert!(delete.is_of_reconciliation());
+        let thinned = Version { omitted: Some(3), ..delete };
+        assert!(!thinned.is_of_reconciliation());
+        assert_eq!(thinned.to_metadata()["omitted"], "3");
+        assert_eq!(Version::from_metadata(&thinned.to_metadata()).unwrap(), thinned);
     }
 
     #[test]

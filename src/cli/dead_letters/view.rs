@@ -245,6 +245,7 @@ mod tests {
             container: "c".to_owned(),
             feed: FeedMode::default(),
             start: Start::default(),
+            versions_per_minute_max: 0,
         };
         let definition = Some(KeyDefinition::new(["/pk"]));
         Mirror { container, store: Arc::new(MemoryStore::default()), paths: paths(), definition }

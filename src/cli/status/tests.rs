@@ -14,6 +14,7 @@ fn container() -> Container {
         container: "orders".to_owned(),
         feed: FeedMode::AllVersionsAndDeletes,
         start: Start::Beginning,
+        versions_per_minute_max: 0,
     }
 }
 

@@ -4,13 +4,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cosmirror_formats::KeyDefinition;
+use prometheus_client::metrics::gauge::Gauge;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::*;
 use crate::admin::Metrics;
+use crate::config::Start;
 use crate::history::memory::MemoryStore;
 use crate::mirror::plan::{Context, plan};
+use crate::mirror::window::{Mark, Stream, Window};
+use crate::pace::bytes::Budget;
 use crate::store::{Head, Page, Stored};
 
 /// What happens to a request of a flaky store.
@@ -91,38 +95,59 @@ fn context() -> Context {
     }
 }
 
-fn writer(store: &Arc<Flaky>) -> Writer {
+fn writer(store: &Arc<Flaky>) -> Arc<Writer> {
+    thinning_writer(store, 0)
+}
+
+fn thinning_writer(store: &Arc<Flaky>, versions_per_minute_max: u32) -> Arc<Writer> {
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
     let store: Arc<dyn VersionStore> = Arc::clone(store) as Arc<dyn VersionStore>;
-    Writer::new(
+    Arc::new(Writer::new(
         store,
         context().paths,
         metrics,
         Requests::new(8, Metrics::new([("db", "c")]).flow()),
         Duration::from_secs(12),
-    )
+        versions_per_minute_max,
+    ))
 }
 
-async fn write(writer: &Writer, entries: &[Bytes], guard: &Guard) -> Result<Durable, Halt> {
+/// Writes a page until it is durable.
+async fn write(writer: &Arc<Writer>, entries: &[Bytes], guard: &Arc<Guard>) -> Result<(), Halt> {
     write_as(writer, entries, guard, true, false).await
 }
 
 /// The same while not all that existed is stored, or what is stored may have changed unseen.
 async fn write_as(
-    writer: &Writer,
+    writer: &Arc<Writer>,
     entries: &[Bytes],
-    guard: &Guard,
+    guard: &Arc<Guard>,
     complete: bool,
     behind_gap: bool,
-) -> Result<Durable, Halt> {
-    let range = EpkRange::full();
-    let drain = CancellationToken::new();
-    let terms = Terms { guard, drain: &drain, range: &range, lineage: "line", complete, behind_gap };
-    writer.write(plan(entries, &context()), "\"1\"".to_owned(), &terms).await
+) -> Result<(), Halt> {
+    let mut progress = RangeProgress::new("line".to_owned(), 0, Start::Now);
+    progress.backfilled = complete.then_some(0);
+    progress.gaps.extend(behind_gap.then_some(0));
+    let terms = Terms {
+        guard: Arc::clone(guard),
+        drain: CancellationToken::new(),
+        range: EpkRange::full(),
+        lineage: "line".to_owned(),
+        progress: watch::channel(progress).1,
+    };
+    let mut window = Window::new(Arc::clone(writer), terms);
+    let share = Budget::new(1, Gauge::default()).page().await;
+    let mark = Mark::Changes { complete_until: None };
+    window.enter(Stream::Followed, "\"1\"".to_owned(), mark, plan(entries, &context()), share);
+    while !window.is_stored() {
+        window.step().await?;
+    }
+    window.next_durable().unwrap();
+    Ok(())
 }
 
-fn open() -> Guard {
-    Guard::new(Instant::now() + Duration::from_secs(1_000_000))
+fn open() -> Arc<Guard> {
+    Arc::new(Guard::new(Instant::now() + Duration::from_secs(1_000_000)))
 }
 
 /// The entries of a source's history: each step changes one of four documents in a way that is possible.
@@ -228,7 +253,7 @@ async fn a_stale_owner_never_overwrites_a_newer_version() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_when_the_lease_may_have_run_out() {
     let store = Arc::new(Flaky::new(Vec::new()));
-    let guard = Guard::new(Instant::now() + Duration::from_secs(10));
+    let guard = Arc::new(Guard::new(Instant::now() + Duration::from_secs(10)));
     tokio::time::advance(Duration::from_secs(11)).await;
     let halt = write(&writer(&store), &[entry(0, 1, "create")], &guard).await.unwrap_err();
     assert!(matches!(halt, Halt::Fenced), "{halt:?}");
@@ -328,8 +353,9 @@ async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
     let shared: Arc<dyn VersionStore> = Arc::clone(&store) as Arc<dyn VersionStore>;
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
     let requests = Requests::new(1, Metrics::new([("db", "c")]).flow());
-    let writer = Writer::new(shared, context().paths, metrics, Arc::clone(&requests), Duration::from_secs(12));
-    let guard = Guard::new(Instant::now() + Duration::from_secs(10));
+    let writer =
+        Arc::new(Writer::new(shared, context().paths, metrics, Arc::clone(&requests), Duration::from_secs(12), 0));
+    let guard = Arc::new(Guard::new(Instant::now() + Duration::from_secs(10)));
     let busy = async {
         let _turn = requests.turn(Request::Put).await;
         tokio::time::sleep(Duration::from_secs(11)).await;
@@ -340,6 +366,7 @@ async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
     assert_eq!(stored_lsns(&store, 0), Vec::<u64>::new());
 }
 
+mod thinning;
 /// Random histories under kills found it: a document that existed before following began, and that the backfill had not stored yet, was
 /// deleted and created again in one transaction. Nothing was known of it, so the create was stored first, and the mirror said it was gone.
 #[tokio::test(start_paused = true)]

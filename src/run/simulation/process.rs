@@ -27,7 +27,7 @@ use crate::failure::{Action, Failure};
 use crate::leases::balance::Fleet;
 use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
-use crate::pace::bytes::{Budget, PAGE_BYTES};
+use crate::pace::bytes::{Budget, READ_BYTES};
 use crate::pace::requests::Requests;
 use crate::retry::Backoff;
 use crate::time::HostClock;
@@ -208,6 +208,7 @@ async fn prepare(shared: Arc<Shared>, feed: Arc<SimulatedFeed>, mode: config::Fe
         container: "c".to_owned(),
         feed: mode,
         start: config::Start::Beginning,
+        versions_per_minute_max: 0,
     };
     loop {
         match Container::prepare(Arc::clone(&shared), settings.clone(), Arc::clone(&feed) as _).await {
@@ -240,7 +241,7 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
         owner: Owner::new(life.name.to_string()),
         fleet: Fleet::default(),
         once: false,
-        bytes: Budget::new(setup.pages * PAGE_BYTES, Metrics::new(names).flow().bytes_in_flight),
+        bytes: Budget::new(setup.pages * READ_BYTES, Metrics::new(names).flow().bytes_in_flight),
         requests: Requests::new(setup.requests, Metrics::new(names).flow()),
         request_units: Arc::new(RequestUnits::new(0)),
         admin: Admin { metrics: Metrics::new(names), progress: Progress::new(names) },

@@ -236,6 +236,13 @@ impl Running {
         assert_eq!(ended.signal(), Some(ABORTED), "it ended with {ended:?}: {}", self.log());
     }
 
+    /// The most memory that it has had so far, in KiB.
+    pub(super) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
     /// What it logged.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
