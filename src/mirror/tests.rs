@@ -33,6 +33,10 @@ impl ChangeFeed for Script {
         &self.container
     }
 
+    async fn describe(&self) -> Result<SourceContainer, Failure> {
+        Ok(self.container.clone())
+    }
+
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         Ok(Vec::new())
     }
