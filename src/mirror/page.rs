@@ -26,7 +26,7 @@ const WAITING_SIGN: Duration = Duration::from_secs(5);
 /// Changes asked for in one page.
 const PAGE_CHANGES_MAX: u32 = 1_000;
 /// What a change keeps beside its bytes while it is planned and written.
-const CHANGE_BYTES: u64 = 1_024;
+pub(super) const CHANGE_BYTES: u64 = 1_024;
 
 /// A page, the service's time before it was asked for, and its share of memory.
 pub struct Read {
@@ -170,7 +170,7 @@ impl Reader {
 }
 
 /// What a page keeps until its last document is stored: versions are slices of what the service sent, so one of them keeps it whole.
-/// Beside that, each change has its metadata, its blob's name and its place in the plan. Measured with short ids and keys, that is
+/// Beside that, each change has its metadata, its blob's name and its place in the plan. With short ids and keys that is
 /// about 700 bytes; ids and keys of 1 KiB would be four times as much, and are as rare as they are long.
 fn bytes_of(page: &FeedPage) -> u64 {
     page.entries.iter().map(|entry| entry.len() as u64 + CHANGE_BYTES).sum()

@@ -102,7 +102,8 @@ pub fn plan(entries: &[Bytes], context: &Context) -> PagePlan {
         }
         let name = context.paths.document(&change.pk, &change.id);
         let place = *places.entry(name.clone()).or_insert_with(|| {
-            plan.documents.push(DocumentPlan { name, changes: Vec::new() });
+            // Most documents of a page change once; room for four would cost as much as all the rest.
+            plan.documents.push(DocumentPlan { name, changes: Vec::with_capacity(1) });
             plan.documents.len() - 1
         });
         let changes = &mut plan.documents[place].changes;
@@ -199,6 +200,18 @@ mod tests {
         assert_eq!(shape, [("d/c/documents/p/a.json", vec![1, 3, 4]), ("d/c/documents/p/b.json", vec![2])]);
         assert_eq!(plan.newest_ts, Some(1004));
         assert!(plan.documents[0].changes[2].body.is_empty());
+    }
+
+    #[test]
+    fn a_change_keeps_no_more_beside_its_bytes_than_the_budget_counts() {
+        let plan = plan(&[entry("an-id-of-usual-length", 1_000_000, "replace")], &context());
+        let document = &plan.documents[0];
+        let Incoming { version, .. } = &document.changes[0];
+        let texts = [&version.lineage, &version.rid, &version.id, &version.sha256].map(String::capacity);
+        let own = size_of::<DocumentPlan>() + document.changes.capacity() * size_of::<Incoming>();
+        // The name stands in the plan, among the lanes and in what is being written; the etag and the key are about 100 bytes.
+        let kept = own + texts.iter().sum::<usize>() + 3 * document.name.capacity() + 100;
+        assert!((400..super::super::page::CHANGE_BYTES as usize).contains(&kept), "{kept}");
     }
 
     #[test]
