@@ -19,12 +19,14 @@
 //! | [`replay`] | dead letters become versions |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness and metrics |
+//! | [`crash`] | where a test can make the process die |
 //! | [`cli`] | one file per command |
 
 pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod cosmos;
+pub mod crash;
 #[cfg(feature = "emulator")]
 pub mod demo;
 pub mod documents;

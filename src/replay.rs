@@ -15,8 +15,9 @@ use cosmirror_formats::records::{DeadLetter, RESOLVED, Resolution};
 use cosmirror_formats::{KeyDefinition, MirrorPaths};
 use futures::TryStreamExt as _;
 
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
-use crate::history::{Entry, Place, dead_letter_version, groups, source_order};
+use crate::history::{Entry, Life, Place, dead_letter_version, groups, source_order};
 use crate::mirror::order::{Decision, Known, arrange, decide};
 use crate::mirror::plan::Incoming;
 use crate::mirror::write::{known_of, put_on};
@@ -163,6 +164,7 @@ impl Replay<'_> {
         if !self.dry_run {
             let (put, _) = put_on(&candidate.blob, known.as_ref(), &candidate.incoming);
             self.store.put(put).await?;
+            crash_point!("replay-put");
         }
         Ok(Outcome::Stored)
     }
@@ -191,7 +193,9 @@ impl Replay<'_> {
             record.resolved = true;
             record.resolution = Some(how);
         })
-        .await
+        .await?;
+        crash_point!("replay-marked");
+        Ok(())
     }
 
     async fn keep_reason(&self, candidate: &Candidate, reason: &str) -> Result<(), Failure> {
@@ -225,18 +229,19 @@ impl Replay<'_> {
 }
 
 /// One document's letters in source order; those of one transaction in an order that is possible where the document `exists`
-/// before them or not.
-fn order(candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
+/// before them or not, and else as they came.
+fn order(mut candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
+    candidates.sort_by_key(|candidate| candidate.incoming.place);
     let entry = |candidate: &Candidate| Entry {
         version: candidate.incoming.version.clone(),
         place: Place::DeadLetter { name: candidate.name.clone() },
         length: 0,
         current: false,
+        life: Life::default(),
     };
     let ordered = source_order(candidates.iter().map(entry).collect());
     let places: HashMap<String, usize> =
         ordered.iter().enumerate().map(|(at, entry)| (entry.version.identity(), at)).collect();
-    let mut candidates = candidates;
     // Two letters of one version, which have one identity, share a place.
     candidates.sort_by_key(|candidate| places.get(&candidate.incoming.version.identity()).copied());
     arrange(exists, &mut candidates, |candidate| candidate.incoming.shape());

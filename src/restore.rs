@@ -24,6 +24,7 @@ use futures::StreamExt as _;
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
+use crate::crash::crash_point;
 use crate::documents::Documents;
 use crate::failure::{CommandError, Exit};
 use crate::history::{Coverage, MirrorReader};
@@ -104,7 +105,10 @@ impl Restore<'_> {
             return report;
         }
         let mut recorder = match record::Recorder::begin(self, id).await {
-            Ok(recorder) => recorder,
+            Ok(recorder) => {
+                crash_point!("restore-recorded");
+                recorder
+            }
             Err(failure) => {
                 report.fatal = Some(failure);
                 return report;

@@ -39,6 +39,7 @@ mod reconciling;
 mod signal;
 #[cfg(test)]
 mod simulation;
+mod source;
 mod supervisor;
 mod tiling;
 mod versioning;
@@ -105,7 +106,7 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     result
 }
 
-/// Starts, and tries again for a while where a service does not answer; a wrong address should not look like patience.
+/// Starts, and tries again for a while where that may help; a wrong address should not look like patience.
 async fn start_patiently(
     config: &Config,
     options: &RunOptions,
@@ -120,7 +121,7 @@ async fn start_patiently(
     let (mut backoff, begun) = (Backoff::default(), Instant::now());
     loop {
         match start(config, options, admin, stop, tracker).await {
-            Err(failure) if failure.kind.action() == Action::Retry && begun.elapsed() < START_PATIENCE => {
+            Err(failure) if passes(&failure) && begun.elapsed() < START_PATIENCE => {
                 let pause = backoff.next(failure.retry_after);
                 tracing::warn!(error = %failure, pause_ms = pause.as_millis(), "start-up failed; trying again");
                 admin.progress.not_ready("start-up", failure.to_string());
@@ -132,6 +133,11 @@ async fn start_patiently(
             }
         }
     }
+}
+
+/// Whether start-up may succeed the next time: a service does not answer, or what was just read has changed, such as a range that split.
+fn passes(failure: &Failure) -> bool {
+    matches!(failure.kind.action(), Action::Retry | Action::Look) || failure.kind == Kind::RangeGone
 }
 
 /// Builds every container's parts. Everything is read and proved before the first thing is written.

@@ -42,6 +42,7 @@ const DEAD_LETTERS: &str = "dead_letters";
 const GAPS: &str = "gaps";
 const REQUEST_UNITS: &str = "request_units";
 const FEED_TOKEN_AGE_SECONDS: &str = "feed_token_age_seconds";
+const FEED_RETENTION_SECONDS: &str = "feed_retention_seconds";
 const WRITE_FAILURES: &str = "write_failures";
 const OBSERVER_FAILURES: &str = "observer_failures";
 const RECONCILIATIONS: &str = "reconciliations";
@@ -90,6 +91,7 @@ struct Shared {
     gaps: Family<Labels, Gauge>,
     request_units: Family<Labels, Counter<f64, AtomicU64>>,
     feed_token_age_seconds: Family<Labels, Seconds>,
+    feed_retention_seconds: Family<Labels, Seconds>,
     write_failures: Family<FailureLabels, Counter>,
     observer_failures: Family<Labels, Counter>,
     observed: observed::Families,
@@ -131,6 +133,8 @@ pub struct ContainerMetrics {
     pub request_units: Counter<f64, AtomicU64>,
     /// Age of the oldest feed position; written at each exposition once ranges report theirs.
     pub feed_token_age_seconds: Seconds,
+    /// How far the feed goes back, by the configuration; 0 where it has no end.
+    pub feed_retention_seconds: Seconds,
     /// Passes of the observer that failed as a whole.
     pub observer_failures: Counter,
     write_failures: Vec<(Kind, Counter)>,
@@ -174,6 +178,7 @@ impl Metrics {
             gaps: family(&mut r, GAPS, "Recorded gaps that are not repaired"),
             request_units: family(&mut r, REQUEST_UNITS, "Request units used on the source"),
             feed_token_age_seconds: family(&mut r, FEED_TOKEN_AGE_SECONDS, "Age of the oldest feed position"),
+            feed_retention_seconds: family(&mut r, FEED_RETENTION_SECONDS, "How far the feed goes back, 0 if for ever"),
             write_failures: family(
                 &mut r,
                 WRITE_FAILURES,
@@ -216,6 +221,7 @@ impl Metrics {
             gaps: self.0.gaps.get_or_create_owned(labels),
             request_units: self.0.request_units.get_or_create_owned(labels),
             feed_token_age_seconds: self.0.feed_token_age_seconds.get_or_create_owned(labels),
+            feed_retention_seconds: self.0.feed_retention_seconds.get_or_create_owned(labels),
             observer_failures: self.0.observer_failures.get_or_create_owned(labels),
             write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
@@ -299,6 +305,7 @@ mod tests {
             "gaps",
             "request_units_total",
             "feed_token_age_seconds",
+            "feed_retention_seconds",
             "leases_unowned",
             "lease_holes",
             "observer_active",

@@ -14,7 +14,7 @@ use cosmirror_formats::records::{DeadLetter, RESOLVED, Resolution};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, Op, Operation, PartitionKey, Version};
 
-use super::{Entry, Place, Unreadable};
+use super::{Entry, Life, Place, Unreadable};
 use crate::failure::{Failure, Kind};
 use crate::mirror::plan::Incoming;
 use crate::records;
@@ -33,6 +33,7 @@ pub(crate) struct Letter {
     pub(crate) entry: Option<Entry>,
     name: String,
     ts: Option<i64>,
+    place: u32,
 }
 
 impl Letter {
@@ -65,6 +66,8 @@ pub(crate) async fn letters(
     for letter in found.into_iter().filter_map(|(_, letter)| letter) {
         letters.entry(paths.document(&letter.key, &letter.id)).or_default().push(letter);
     }
+    // Those of one transaction have one number and are listed by their hashes.
+    letters.values_mut().for_each(|letters| letters.sort_by_key(|letter| letter.place));
     Ok(letters)
 }
 
@@ -101,13 +104,15 @@ fn letter(name: String, record: &DeadLetter, definition: Option<&KeyDefinition>)
             version: incoming.version,
             place: Place::DeadLetter { name: name.clone() },
             current: false,
+            life: Life::default(),
         });
-    Some(Letter { key, id, entry, name, ts: record.ts })
+    Some(Letter { key, id, entry, name, ts: record.ts, place: record.place.unwrap_or_default() })
 }
 
 /// What a dead letter holds, as a version that is to be stored; none where that cannot be told from it.
 pub(crate) fn incoming(record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Incoming> {
     let body = Bytes::from(STANDARD.decode(&record.raw_base64).ok()?);
+    let place = record.place.unwrap_or_default();
     match &record.metadata {
         Some(metadata) => {
             let version = Version::from_metadata(metadata).ok()?;
@@ -118,7 +123,7 @@ pub(crate) fn incoming(record: &DeadLetter, definition: Option<&KeyDefinition>) 
                 _ if version.is_tombstone() => Operation::Delete,
                 Op::Delete | Op::Backfill | Op::Reconcile => Operation::Write,
             };
-            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body })
+            (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body, place })
         }
         None => parsed(record, &body, definition?),
     }
@@ -149,7 +154,7 @@ fn parsed(record: &DeadLetter, raw: &Bytes, definition: &KeyDefinition) -> Optio
         after: None,
         sha256: sha256_hex(&body),
     };
-    Some(Incoming { version, operation: change.operation, body })
+    Some(Incoming { version, operation: change.operation, body, place: record.place.unwrap_or_default() })
 }
 
 /// The document's text in a dead letter.
@@ -176,6 +181,7 @@ mod tests {
             id: Some("d".to_owned()),
             partition_key: Some(json!(["p"])),
             ts: Some(20),
+            place: None,
             metadata: None,
             raw_base64: STANDARD.encode(raw),
             resolved: false,

@@ -12,6 +12,7 @@ use super::balance::{Fleet, Seat, balance};
 use super::owner::{Owner, wanted_by};
 use super::{LeaseStore, Standing};
 use crate::config;
+use crate::crash::crash_point;
 use crate::failure::{Action, Failure, Kind};
 
 /// A lease that is ours.
@@ -190,6 +191,7 @@ pub(super) async fn take(store: &LeaseStore, owner: &Owner, mut standing: Standi
     store.stamp(&mut standing.lease);
     match store.replace(&standing.lease, &standing.etag).await {
         Ok(etag) => {
+            crash_point!("lease-taken");
             standing.etag = etag;
             Ok(Some(Owned { standing, since }))
         }

@@ -14,6 +14,7 @@ use super::coverage::Coverage;
 use super::restart::restart;
 use super::{Standing, mode_field};
 use crate::config::{FeedMode, Start};
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::mirror::checkpoint::{Backfill, RangeProgress};
 use crate::mirror::gap;
@@ -75,6 +76,7 @@ async fn switched(
     };
     let progress = restart(place, range, known, from, gap::MODE_SWITCHED).await?;
     standing.lease.mode = Some(mode_field(mode).to_owned());
+    crash_point!("mode-switched");
     Ok(progress)
 }
 

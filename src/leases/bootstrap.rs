@@ -12,6 +12,7 @@ use super::lock::Lock;
 use super::parts::{self, cut};
 use super::{LeaseStore, mint_lineage, mode_field, new_lease};
 use crate::config::{FeedMode, Start};
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, Position};
 use crate::mirror::checkpoint::{Backfill, RangeProgress, lsn_of};
@@ -29,6 +30,7 @@ pub async fn bootstrap(coverage: &Coverage<'_>) -> Result<(), Failure> {
     prove_permissions(leases).await?;
     if leases.note(MARKER).await?.is_none() {
         let lock = Lock::wait(leases, coverage.feed).await?;
+        crash_point!("lock-taken");
         let created = create_first(coverage).await;
         lock.release_after(created).await?;
     }
@@ -49,6 +51,7 @@ async fn prove_permissions(leases: &LeaseStore) -> Result<(), Failure> {
         None => leases.note(PROBE).await?.map(|note| note.etag),
     };
     let Some(etag) = etag else { return Ok(()) };
+    crash_point!("probe-created");
     match leases.delete_note(PROBE, &etag).await {
         Err(failure) if failure.kind == Kind::Unauthorized => {
             let message = format!("documents of the lease container cannot be deleted: {}", failure.message);
@@ -67,7 +70,12 @@ async fn create_first(coverage: &Coverage<'_>) -> Result<(), Failure> {
             // A range was split while its lease was made; what is there stays, and the rest is cut otherwise.
             Err(failure) if failure.kind == Kind::RangeGone => tracing::info!(reason = %failure, "looking again"),
             Err(failure) => return Err(failure),
-            Ok(()) => return coverage.leases.create_note(MARKER, &Map::new()).await.map(drop),
+            Ok(()) => {
+                crash_point!("marker-to-create");
+                coverage.leases.create_note(MARKER, &Map::new()).await?;
+                crash_point!("marker-created");
+                return Ok(());
+            }
         }
     }
     Err(Failure::new(Kind::Transient, "the container's ranges keep being split while their leases are created"))
@@ -81,6 +89,7 @@ async fn create_missing(coverage: &Coverage<'_>) -> Result<(), Failure> {
         let progress = first_progress(coverage.feed, mode, &coverage.settings.start, &part.range).await?;
         let like = new_lease(coverage.leases.prefix(), part.within, mode_field(mode), &progress);
         parts::create(coverage.leases, &part.lease(coverage.leases.prefix(), &like)).await?;
+        crash_point!("first-lease-created");
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::lock::Lock;
 use super::parts::{self, Part, cut};
 use super::{LeaseStore, Standing, mode_field, new_lease, range_of};
 use crate::config;
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, PhysicalRange};
 use crate::mirror::checkpoint::{RangeProgress, lsn_of};
@@ -134,6 +135,7 @@ impl Coverage<'_> {
                 Err(failure) if !matches!(failure.kind, Kind::Conflict | Kind::NotFound) => return Err(failure),
                 _ => {}
             }
+            crash_point!("twin-removed");
         }
         let mut holes = holes(&leases, &physical);
         holes.retain(|hole| before.iter().any(|other| other.overlaps(hole)));
@@ -189,6 +191,7 @@ impl Coverage<'_> {
         }
         let like = new_lease(self.leases.prefix(), part.within, mode_field(self.settings.feed), &progress);
         let stands = parts::create(self.leases, &part.lease(self.leases.prefix(), &like)).await?;
+        crash_point!("hole-lease-created");
         if !RangeProgress::from_lease(&stands, "", 0).gaps.contains(&from) {
             // It was there all the time, and nothing was missed.
             let gap = Gap { format: FORMAT, range: part.range.clone(), from, until: None, reason: String::new() };
@@ -196,6 +199,7 @@ impl Coverage<'_> {
         }
         for state in former.iter().filter(|state| state.range != part.range) {
             self.supersede(state, &part.range).await?;
+            crash_point!("hole-state-superseded");
         }
         Ok(())
     }

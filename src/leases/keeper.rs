@@ -20,6 +20,7 @@ use super::acquire::Owned;
 use super::owner::Owner;
 use super::{LeaseStore, Standing};
 use crate::config;
+use crate::crash::crash_point;
 use crate::failure::{Action, Failure, Kind};
 use crate::mirror::checkpoint::{RangeProgress, pulse_to_lease};
 use crate::mirror::guard::Guard;
@@ -108,8 +109,10 @@ impl Keeper {
                 continue;
             }
             let state = progress.borrow_and_update().clone();
+            crash_point!("lease-to-renew");
             match self.write(&state, true).await {
                 Ok(true) => {
+                    crash_point!("lease-renewed");
                     backoff = Backoff::default();
                     next_write = self.next_renewal();
                 }
@@ -165,8 +168,12 @@ impl Keeper {
         let mut backoff = Backoff::default();
         let release = async {
             loop {
+                crash_point!("lease-to-release");
                 match self.write(progress, false).await {
-                    Ok(true) => return Kept::Released,
+                    Ok(true) => {
+                        crash_point!("lease-released");
+                        return Kept::Released;
+                    }
                     Ok(false) => return Kept::Lost,
                     Err(failure) => {
                         tracing::warn!(lease = self.standing.lease.id, error = %failure, "the lease was not released; trying again");

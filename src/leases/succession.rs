@@ -17,6 +17,7 @@ use super::acquire::{give_back, take};
 use super::owner::Owner;
 use super::parts::{self, Part, cut};
 use super::{LeaseStore, Standing, mint_lineage, range_of, required_range_of};
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, PhysicalRange};
 use crate::mirror::checkpoint::RangeProgress;
@@ -49,6 +50,7 @@ impl Succession<'_> {
     pub async fn run(&self, id: &str) -> Result<Vec<EpkRange>, Failure> {
         // Ours while it gives way, so that two replicas never cut it differently.
         let Some(parent) = self.take(id).await? else { return Ok(Vec::new()) };
+        crash_point!("split-lease-taken");
         let parts = self.divide(&parent).await;
         if parts.is_err() {
             give_back(self.leases, &parent).await;
@@ -66,14 +68,20 @@ impl Succession<'_> {
         let (there, missing) = parts_of(&range, &physical, &others)?;
         for part in &missing {
             parts::create(self.leases, &part.lease(self.leases.prefix(), &parent.lease)).await?;
+            crash_point!("split-part-created");
         }
         let parts: Vec<EpkRange> = there.into_iter().chain(missing.into_iter().map(|part| part.range)).collect();
         self.require_covered(id, &range, &physical).await?;
+        crash_point!("split-covered");
         self.supersede(&parent.lease, &range, &parts).await?;
+        crash_point!("split-superseded");
         match self.leases.delete(id, &parent.etag).await {
             // Our own request whose answer was lost, or another replica that took it because we were slow.
             Err(failure) if !matches!(failure.kind, Kind::Conflict | Kind::NotFound) => Err(failure),
-            _ => Ok(parts),
+            _ => {
+                crash_point!("split-lease-deleted");
+                Ok(parts)
+            }
         }
     }
 
@@ -110,6 +118,7 @@ impl Succession<'_> {
                 Err(failure) if failure.kind != Kind::Conflict => return Err(failure),
                 _ => {}
             }
+            crash_point!("split-part-state-put");
         }
         let state = RangeState { superseded_by: parts.to_vec(), ..state };
         self.store.put(records::put(name, &state, Condition::Matches(etag))).await?;

@@ -11,7 +11,7 @@ use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{EpkRange, MirrorPaths, Version};
 
 use super::checkpoint::lsn_of;
-use super::plan::Unreadable;
+use super::plan::{Incoming, Unreadable};
 use super::write::Terms;
 use crate::failure::Failure;
 use crate::records;
@@ -33,18 +33,19 @@ pub fn unreadable(entry: &Unreadable, page: &str, terms: &Terms<'_>) -> Letter {
 pub fn refused(
     name: &str,
     version: &Version,
-    body: &Bytes,
+    incoming: &Incoming,
     failure: &Failure,
     page: &str,
     terms: &Terms<'_>,
 ) -> Letter {
     let lsn = version.lsn.or_else(|| lsn_of(page)).unwrap_or_default();
-    let mut letter = letter(body, failure.message.clone(), lsn, page, terms);
+    let mut letter = letter(&incoming.body, failure.message.clone(), lsn, page, terms);
     letter.record.id = Some(version.id.clone());
     letter.record.partition_key = Some(version.pk.to_json());
     letter.record.ts = Some(version.ts);
     letter.record.metadata = Some(version.to_metadata());
-    if body.is_empty() {
+    letter.record.place = Some(incoming.place);
+    if incoming.body.is_empty() {
         // Deletes of one transaction share their LSN and have no bytes that would tell them apart.
         letter.sha256 = sha256_hex(format!("{name}\n{}", version.identity()).as_bytes());
     }
@@ -62,6 +63,7 @@ fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms<'_>) 
         id: None,
         partition_key: None,
         ts: None,
+        place: None,
         metadata: None,
         raw_base64: STANDARD.encode(raw),
         resolved: false,

@@ -9,6 +9,7 @@ use cosmirror_formats::{EpkRange, MirrorPaths};
 
 use super::gap;
 use crate::config;
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::feed::SourceContainer;
 use crate::records;
@@ -49,7 +50,11 @@ impl Place<'_> {
             }
             match self.store.put(records::put(name.clone(), &record, condition)).await {
                 Err(failure) if failure.kind == Kind::Conflict => {}
-                done => return done.map(drop),
+                Err(failure) => return Err(failure),
+                Ok(_) => {
+                    crash_point!("container-described");
+                    return Ok(());
+                }
             }
         }
         Err(Failure::new(Kind::Conflict, format!("the record {name:?} keeps being changed by another writer")))
@@ -86,13 +91,14 @@ impl Place<'_> {
         let states: Vec<RangeState> =
             records::all(self.store, &self.paths.range_states(), RECORDS_MAX, |_, state| state).await?;
         let old: Vec<RangeState> = states.into_iter().filter(|s| s.rid != rid && s.superseded_by.is_empty()).collect();
-        let from = old.iter().filter_map(|s| s.watermark).min().unwrap_or(now);
+        let from = old.iter().filter_map(|s| s.watermark).min().map_or(now, |complete| complete + 1);
         gap::record(self.store, self.paths, &EpkRange::full(), from, gap::RECREATED).await?;
         for state in old {
             let name = self.paths.range_state(&state.lineage, &state.range);
             let Some((mut state, etag)) = records::get::<RangeState>(self.store, &name).await? else { continue };
             state.superseded_by = vec![EpkRange::full()];
             self.store.put(records::put(name, &state, Condition::Matches(etag))).await?;
+            crash_point!("generation-superseded");
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use cosmirror_formats::records::{FORMAT, Gap};
 use cosmirror_formats::{EpkRange, MirrorPaths};
 
 use super::checkpoint::RangeProgress;
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::records;
 use crate::store::{Condition, VersionStore};
@@ -51,6 +52,7 @@ pub async fn record(
             store.put(records::put(name, &gap, Condition::Matches(etag))).await?;
         }
     }
+    crash_point!("gap-recorded");
     tracing::error!(%range, from, reason, "history is incomplete from here on; a gap is recorded");
     Ok(())
 }
@@ -93,10 +95,12 @@ pub async fn end(store: &dyn VersionStore, paths: &MirrorPaths, gap: &Gap, until
         return Ok(());
     }
     stored.until = Some(until.max(stored.from));
+    crash_point!("gap-to-end");
     match store.put(records::put(name, &stored, Condition::Matches(etag))).await {
         // Another replica ended it at the same time.
         Err(failure) if failure.kind != Kind::Conflict => Err(failure),
         _ => {
+            crash_point!("gap-ended");
             tracing::info!(range = %gap.range, from = gap.from, until, "a recorded gap is repaired");
             Ok(())
         }

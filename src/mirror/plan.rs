@@ -37,6 +37,8 @@ pub struct Incoming {
     pub operation: Operation,
     /// The document's bytes as delivered.
     pub body: Bytes,
+    /// How many changes of its document came before it in its page.
+    pub place: u32,
 }
 
 impl Incoming {
@@ -101,7 +103,9 @@ pub fn plan(entries: &[Bytes], context: &Context) -> PagePlan {
             plan.documents.push(DocumentPlan { name, changes: Vec::new() });
             plan.documents.len() - 1
         });
-        plan.documents[place].changes.push(incoming(entry, change, context));
+        let changes = &mut plan.documents[place].changes;
+        let place = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        changes.push(incoming(entry, change, place, context));
     }
     plan
 }
@@ -120,7 +124,7 @@ pub fn number_deletes(changes: &mut [Incoming]) {
     }
 }
 
-fn incoming(entry: &Bytes, change: Change<'_>, context: &Context) -> Incoming {
+fn incoming(entry: &Bytes, change: Change<'_>, place: u32, context: &Context) -> Incoming {
     let body = if change.document.is_empty() { Bytes::new() } else { entry.slice_ref(change.document.as_bytes()) };
     let op = match change.operation {
         Operation::Delete => Op::Delete,
@@ -146,6 +150,7 @@ fn incoming(entry: &Bytes, change: Change<'_>, context: &Context) -> Incoming {
             sha256: sha256_hex(&body),
         },
         body,
+        place,
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::checkpoint::RangeProgress;
 use crate::config::FeedMode;
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::records;
 use crate::store::{Condition, VersionStore};
@@ -100,8 +101,10 @@ impl RangeStateFile {
             self.etag = Some(etag);
         }
         let condition = self.etag.clone().map_or(Condition::Absent, Condition::Matches);
+        crash_point!("state-to-put");
         match self.store.put(records::put(self.name.clone(), &state, condition)).await {
             Ok(stored) => {
+                crash_point!("state-put");
                 self.etag = Some(stored.etag);
                 self.template = RangeState { backfilled: None, watermark: None, ..state.clone() };
                 self.written = Some((Instant::now(), state));

@@ -22,9 +22,10 @@ use super::checkpoint::{Durable, RangeProgress};
 use super::dead_letter;
 use super::gap;
 use super::guard::Guard;
-use super::order::{Decision, Known, arrange, decide};
+use super::order::{Decision, Known, arrange, decide, existed};
 use super::plan::{self, DocumentPlan, Incoming, PagePlan};
 use crate::admin::ContainerMetrics;
+use crate::crash::crash_point;
 use crate::failure::{Action, Failure, Kind};
 use crate::pace::limit::Request;
 use crate::pace::requests::{Requests, Turn};
@@ -65,6 +66,10 @@ pub struct Terms<'a> {
     pub range: &'a EpkRange,
     /// Its lineage.
     pub lineage: &'a str,
+    /// Whether all that existed is stored, so that what is not stored does not exist.
+    pub complete: bool,
+    /// Whether what is stored may have changed unseen, because a gap of the range is not repaired yet.
+    pub behind_gap: bool,
 }
 
 /// Writes the pages of one container.
@@ -122,7 +127,7 @@ impl Writer {
         if shares_lsn {
             plan::number_deletes(&mut changes);
             changes = self.missing(&name, known.as_ref(), changes, terms).await?;
-            arrange(known.as_ref().is_some_and(|k| k.exists), &mut changes, Incoming::shape);
+            arrange(exists_before(known.as_ref(), &changes, terms), &mut changes, Incoming::shape);
         }
         for incoming in &changes {
             self.write_version(&name, &mut known, incoming, page, terms).await?;
@@ -178,8 +183,10 @@ impl Writer {
                 Decision::Open | Decision::Put => {}
             }
             let (put, version) = put_on(name, known.as_ref(), incoming);
+            crash_point!("version-to-put");
             match self.fenced_put(put, terms).await? {
                 Ok(stored) => {
+                    crash_point!("version-put");
                     terms.guard.alive();
                     *known = Some(Known::new(stored.etag, &version));
                     self.metrics.versions_written.inc();
@@ -188,7 +195,7 @@ impl Writer {
                 Err(failure) => {
                     let action = failure.kind.action();
                     if action == Action::DeadLetter {
-                        let letter = dead_letter::refused(name, &version, &incoming.body, &failure, page, terms);
+                        let letter = dead_letter::refused(name, &version, incoming, &failure, page, terms);
                         return self.store_dead_letter(letter, terms).await;
                     }
                     overtaken |= action == Action::Look && known.is_some();
@@ -306,8 +313,10 @@ impl Writer {
     async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms<'_>) -> Result<(), Halt> {
         let mut backoff = Backoff::default();
         loop {
+            crash_point!("letter-to-put");
             match self.fenced_put(letter.put(&self.paths, terms.range), terms).await? {
                 Ok(_) => {
+                    crash_point!("letter-put");
                     self.metrics.dead_letters.inc();
                     tracing::error!(range = %terms.range, reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
                     return Ok(());
@@ -340,6 +349,19 @@ impl Writer {
             }
             Action::DeadLetter | Action::GiveUpRange | Action::Stop => Err(failure.into()),
         }
+    }
+}
+
+/// Whether a document exists before these changes. What is stored says so, unless it need not be the state before them.
+fn exists_before(known: Option<&Known>, changes: &[Incoming], terms: &Terms<'_>) -> bool {
+    let in_their_midst = |known: &Known| {
+        let first = changes.first().map(|change| &change.version);
+        first.is_some_and(|first| known.lsn.is_some() && first.lsn == known.lsn && first.lineage == known.lineage)
+    };
+    match known {
+        Some(known) if !terms.behind_gap || in_their_midst(known) => known.exists,
+        None if terms.complete && !terms.behind_gap => false,
+        _ => existed(changes, Incoming::shape),
     }
 }
 

@@ -10,6 +10,7 @@ use cosmirror_formats::{Op, PartitionKey, Version};
 
 use super::compare::{Candidate, State};
 use super::judge::{Drift, look};
+use crate::crash::crash_point;
 use crate::failure::{Action, Failure};
 use crate::history::MirrorReader;
 use crate::mirror::order::{Decision, decide};
@@ -52,9 +53,11 @@ pub(super) fn version(drift: &Drift, candidate: &Candidate, key: PartitionKey, t
     let live = drift.live.as_ref().filter(|_| !tombstone);
     // The scan's number belongs to the version it saw.
     let numbered = candidate.seen.as_ref().zip(live).filter(|((etag, _), live)| *etag == live.document.etag);
+    // More may have happened in the second in which the head beneath was committed.
+    let held_until = drift.held_ts.map(|ts| ts - 1);
     let known_until = match part.reconciled.filter(|_| tombstone && terms.by_reconciliation) {
-        Some(reconciled) => drift.held_ts.map(|ts| ts.max(reconciled)),
-        None => drift.held_ts,
+        Some(reconciled) => held_until.map(|ts| ts.max(reconciled)),
+        None => held_until,
     };
     let body = live.map(|live| &live.document.bytes[..]).unwrap_or_default();
     let version = Version {
@@ -106,8 +109,12 @@ pub(super) async fn repair(
 async fn conditional(mirror: &MirrorReader, put: Put, version: &Version) -> Result<Repaired, Failure> {
     let mut backoff = Backoff::default();
     for attempt in 1.. {
+        crash_point!("repair-to-put");
         let failure = match mirror.store.put(put.clone()).await {
-            Ok(_) => return Ok(Repaired::Yes),
+            Ok(_) => {
+                crash_point!("repair-put");
+                return Ok(Repaired::Yes);
+            }
             Err(failure) => failure,
         };
         match failure.kind.action() {

@@ -29,6 +29,7 @@ fn letter(version: Option<&Version>, body: &str) -> DeadLetter {
         id: version.map(|version| version.id.clone()),
         partition_key: version.map(|version| version.pk.to_json()),
         ts: version.map(|version| version.ts),
+        place: None,
         metadata: version.map(Version::to_metadata),
         raw_base64: STANDARD.encode(body),
         resolved: false,

@@ -15,6 +15,7 @@ use super::plan::{Action, Step};
 use super::record::Recorder;
 use super::report::Report;
 use super::{DOCUMENTS_AT_ONCE, Restore};
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::history::client_text;
 use crate::retry::persist;
@@ -134,7 +135,10 @@ async fn attempt(restore: &Restore<'_>, step: &Step) -> Result<Outcome, Failure>
         Outcome::Done(Done { id: step.id.clone(), partition_key: step.partition_key.clone(), etag, sha256 })
     };
     let failure = match result {
-        Ok(etag) => return Ok(done(etag)),
+        Ok(etag) => {
+            crash_point!("document-restored");
+            return Ok(done(etag));
+        }
         Err(failure) => failure,
     };
     if !matches!(failure.kind, Kind::Conflict | Kind::NotFound | Kind::Transient) {

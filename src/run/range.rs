@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::{Container, Shared};
 use super::reconciling::{Reconciler, WhenReconciled};
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
@@ -150,6 +151,7 @@ impl Following<'_> {
         let from = known.first_missing();
         let progress = restart(&self.container.coverage(), range, known, from, gap::TOKEN_EXPIRED).await?;
         self.progress.send_replace(progress);
+        crash_point!("followed-anew");
         Ok(())
     }
 

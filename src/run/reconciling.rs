@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::container::Container;
 use crate::config::FeedMode;
+use crate::crash::crash_point;
 use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::history::MirrorReader;
@@ -140,7 +141,9 @@ impl Reconciler {
             self.progress.send_modify(|now| now.end_repair(gaps, reread, at));
             tracing::info!(range = %self.range, gaps = gaps.len(), "the range is complete again behind its gaps");
         }
-        Ok(LOOK_INTERVAL_MIN)
+        // It is due again at once where the range is not mirrored that far yet.
+        let due = self.due(what, &self.progress.borrow(), margin);
+        Ok(if due.is_some_and(|due| due <= now) { jittered(LOOK_INTERVAL) } else { LOOK_INTERVAL_MIN })
     }
 
     /// When the range is to be reconciled; none where it is not.
@@ -196,6 +199,7 @@ impl Reconciler {
         shared.admin.metrics.reconciled(&settings.database, &settings.container, &self.range, counts);
         tracing::info!(range = %self.range, documents = counts.documents, extra = counts.extra, missing = counts.missing,
             stale = counts.stale, pending = counts.pending, repaired = counts.repaired, "the range is reconciled");
+        crash_point!("range-reconciled");
         self.progress.send_modify(|progress| progress.reconciled = progress.reconciled.max(report.complete_until));
         Ok(report.complete_until)
     }

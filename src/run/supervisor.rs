@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
 use super::range::{self, Ended, Outcome};
+use super::source::SourceWatch;
 use super::tiling::Tiling;
 use crate::failure::{Action, Failure, Kind};
 use crate::feed::PhysicalRange;
@@ -61,6 +62,9 @@ pub(super) struct Supervisor {
     resting: BTreeMap<String, Instant>,
     /// The ranges that were given up here and that nobody has followed since, by their leases.
     given_up: BTreeMap<String, EpkRange>,
+    source: SourceWatch,
+    /// The gap that a recreated container left has been looked for since the window opened.
+    gaps_closed: bool,
 }
 
 impl Supervisor {
@@ -70,8 +74,9 @@ impl Supervisor {
         let shared = container.shared();
         let acquirer = Acquirer::new(shared.owner.clone(), &shared.leases, container.name(), shared.once);
         let (running, tiling) = (FuturesUnordered::new(), Tiling::default());
+        let source = SourceWatch::new(&container);
         let (followed, resting, given_up) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { acquirer, tiling, running, followed, resting, given_up, container }
+        Self { acquirer, tiling, running, followed, resting, given_up, source, gaps_closed: false, container }
     }
 
     /// Follows the container until the process is to end. An error ends the process.
@@ -85,6 +90,11 @@ impl Supervisor {
         }
         if result.is_ok() {
             self.tiling.finish(&self.container).await;
+            let window = *self.container.board().window().borrow();
+            // A run that ends as soon as the window is open has not come to this yet.
+            if let (Some(until), false) = (window.from, self.gaps_closed) {
+                self.close_gaps(until).await;
+            }
         }
         result
     }
@@ -93,7 +103,6 @@ impl Supervisor {
         let begun = Instant::now();
         let mut backoff = Backoff::default();
         let mut next_round = begun;
-        let mut gaps_closed = false;
         let mut window = self.container.board().window();
         loop {
             tokio::select! {
@@ -103,9 +112,9 @@ impl Supervisor {
                     self.ended(ended)?;
                     next_round = next_round.min(Instant::now() + jittered(PAUSE_MIN * 2));
                 }
-                until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !gaps_closed => {
-                    gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
-                    if !gaps_closed {
+                until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !self.gaps_closed => {
+                    self.gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
+                    if !self.gaps_closed {
                         tokio::time::sleep(PAUSE_MIN).await;
                     }
                 }
@@ -144,6 +153,7 @@ impl Supervisor {
         let shared = container.shared();
         let (owned, resting): (Vec<&String>, Vec<&String>) =
             (self.followed.keys().collect(), self.resting.keys().collect());
+        self.source.look(&container).await?;
         let service_time = container.feed().service_time().await?;
         let leases = container.leases();
         let round = self.acquirer.round(&leases, &shared.fleet, &owned, &resting, service_time).await?;
@@ -156,6 +166,12 @@ impl Supervisor {
         for id in &round.asked_for {
             if let Some(hand_over) = self.followed.get(id).filter(|hand_over| !hand_over.is_cancelled()) {
                 tracing::info!(lease = id, "another replica asked for the lease; handing it over");
+                hand_over.cancel();
+            }
+        }
+        for id in self.tiling.overlapped(&owned, &round.leases, &physical) {
+            if let Some(hand_over) = self.followed.get(&id).filter(|hand_over| !hand_over.is_cancelled()) {
+                tracing::warn!(lease = id, "others stand for parts of the lease's range; it gives way to them");
                 hand_over.cancel();
             }
         }
@@ -280,6 +296,7 @@ impl Supervisor {
             return Err(failure);
         }
         tracing::error!(range = %ended.range, error = %failure, "the range was given up for now");
+        self.source.suspect();
         self.container.shared().admin.progress.not_ready(&self.component(&ended.range), failure.to_string());
         self.resting.insert(ended.lease.clone(), Instant::now() + GIVEN_UP_REST);
         self.given_up.insert(ended.lease, ended.range);

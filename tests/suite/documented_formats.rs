@@ -66,6 +66,7 @@ fn dead_letter() -> DeadLetter {
         id: None,
         partition_key: None,
         ts: None,
+        place: Some(0),
         metadata: Some(version().to_metadata()),
         raw_base64: String::new(),
         resolved: true,

@@ -143,6 +143,9 @@ pub struct DeadLetter {
     pub partition_key: Option<Value>,
     /// The commit time, where it could be read.
     pub ts: Option<i64>,
+    /// How many changes of its document came before it in its page: the order of those that share their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u32>,
     /// The metadata of the version it was to become; none where the entry was not understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -220,12 +223,13 @@ mod tests {
             id: Some("d".to_owned()),
             partition_key: Some(serde_json::json!(["p"])),
             ts: Some(20),
+            place: Some(1),
             metadata: Some([("format".to_owned(), "1".to_owned())].into()),
             raw_base64: "e30=".to_owned(),
             resolved: false,
             resolution: None,
         };
-        let golden = r#"{"format":1,"reason":"refused","range":{"min":"","max":"FF"},"lineage":"l","lsn":7,"page":"\"7\"","id":"d","partition_key":["p"],"ts":20,"metadata":{"format":"1"},"raw_base64":"e30=","resolved":false}"#;
+        let golden = r#"{"format":1,"reason":"refused","range":{"min":"","max":"FF"},"lineage":"l","lsn":7,"page":"\"7\"","id":"d","partition_key":["p"],"ts":20,"place":1,"metadata":{"format":"1"},"raw_base64":"e30=","resolved":false}"#;
         assert_eq!(serde_json::to_string(&letter).unwrap(), golden);
         assert_eq!(serde_json::from_str::<DeadLetter>(golden).unwrap(), letter);
         let resolved = DeadLetter { resolved: true, resolution: Some(Resolution::Superseded), ..letter };

@@ -104,8 +104,20 @@ fn writer(store: &Arc<Flaky>) -> Writer {
 }
 
 async fn write(writer: &Writer, entries: &[Bytes], guard: &Guard) -> Result<Durable, Halt> {
+    write_as(writer, entries, guard, true, false).await
+}
+
+/// The same while not all that existed is stored, or what is stored may have changed unseen.
+async fn write_as(
+    writer: &Writer,
+    entries: &[Bytes],
+    guard: &Guard,
+    complete: bool,
+    behind_gap: bool,
+) -> Result<Durable, Halt> {
     let range = EpkRange::full();
-    let terms = Terms { guard, drain: &CancellationToken::new(), range: &range, lineage: "line" };
+    let drain = CancellationToken::new();
+    let terms = Terms { guard, drain: &drain, range: &range, lineage: "line", complete, behind_gap };
     writer.write(plan(entries, &context()), "\"1\"".to_owned(), &terms).await
 }
 
@@ -326,4 +338,34 @@ async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
     let ((), written) = tokio::join!(busy, write(&writer, &entries, &guard));
     assert!(matches!(written, Err(Halt::Fenced)));
     assert_eq!(stored_lsns(&store, 0), Vec::<u64>::new());
+}
+
+/// Random histories under kills found it: a document that existed before following began, and that the backfill had not stored yet, was
+/// deleted and created again in one transaction. Nothing was known of it, so the create was stored first, and the mirror said it was gone.
+#[tokio::test(start_paused = true)]
+async fn a_transaction_on_a_document_that_was_not_read_yet_keeps_its_order() {
+    let page = [shared(3, 0, "delete"), shared(3, 1, "create")];
+    for (complete, behind_gap, expected) in [
+        (false, false, [Op::Delete, Op::Create]),
+        (true, true, [Op::Delete, Op::Create]),
+        (true, false, [Op::Create, Op::Delete]),
+    ] {
+        let store = Arc::new(Flaky::new(Vec::new()));
+        write_as(&writer(&store), &page, &open(), complete, behind_gap).await.unwrap();
+        let ops: Vec<Op> = stored_ops(&store).into_iter().map(|(_, op)| op).collect();
+        assert_eq!(ops, expected, "{complete} {behind_gap}");
+    }
+}
+
+/// A document was deleted in a gap, and nothing of it is there any more when a transaction creates and deletes it again.
+#[tokio::test(start_paused = true)]
+async fn behind_a_gap_a_transaction_is_not_arranged_by_what_was_stored_before() {
+    let store = Arc::new(Flaky::new(Vec::new()));
+    let writer = writer(&store);
+    write(&writer, &[entry(0, 1, "create")], &open()).await.unwrap();
+    let page = [shared(3, 0, "create"), shared(3, 1, "delete")];
+    for _ in 0..2 {
+        write_as(&writer, &page, &open(), true, true).await.unwrap();
+    }
+    assert_eq!(stored_ops(&store), [(1, Op::Create), (3, Op::Create), (3, Op::Delete)]);
 }

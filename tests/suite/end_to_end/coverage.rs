@@ -8,9 +8,10 @@ use super::oracle::{live, stored};
 use super::ranges::assert_leases_tile;
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
-const RANGES: usize = 3;
+pub(super) const RANGES: usize = 3;
 
-async fn leases(world: &World) -> Vec<Value> {
+/// The leases there are.
+pub(super) async fn leases(world: &World) -> Vec<Value> {
     let documents = live(&world.history("leases").await).into_values();
     let leases = documents.map(|text| serde_json::from_str::<Value>(&text).unwrap());
     leases.filter(|lease| lease["LeaseToken"].is_string()).collect()
@@ -23,11 +24,12 @@ pub(super) async fn gaps(world: &World) -> Vec<Value> {
     gaps.map(|(_, versions)| serde_json::from_slice(&versions.last().unwrap().body).unwrap()).collect()
 }
 
-async fn delete_lease(world: &World, lease: &Value) {
+pub(super) async fn delete_lease(world: &World, lease: &Value) {
     let id = lease["id"].as_str().unwrap();
     world.source("leases").delete(&json!([id]).to_string(), id).await;
 }
 
+/// Writes twelve documents, of all ranges.
 pub(super) async fn change_all(world: &World, step: usize) {
     for number in 0..12 {
         let document = json!({ "id": format!("d{number}"), "pk": format!("p{number}"), "step": step });
@@ -45,6 +47,7 @@ pub(super) async fn prepared(feed: &str, ranges: usize) -> World {
     world
 }
 
+/// Every document that exists is the newest version of its blob.
 pub(super) async fn assert_all_stored(world: &World) {
     let mirror = world.mirror().await;
     let stored = stored(&mirror, "orders");

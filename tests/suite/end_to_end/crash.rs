@@ -42,7 +42,7 @@ async fn die(world: &World, daemon: Running) {
 }
 
 /// Waits until the leases are there, so that every later change is followed.
-async fn leases_are_there(world: &World) {
+pub(super) async fn leases_are_there(world: &World) {
     eventually("the leases", async || {
         let leases = world.emulator.history(DATABASE, "leases").await?;
         leases.iter().any(|change| change.id.ends_with(".info")).then_some(())

@@ -12,12 +12,14 @@ use super::world::{ALL_VERSIONS, Target, World};
 /// Ids that are hard on terminals, tables, paths and JSON.
 const IDS: [&str; 5] = ["plain", "a\nb\u{1b}[2J", "\u{202e}\"☃ #%", "..", "-rf"];
 
-async fn refuse(world: &World, path: &str) {
+/// From now on the target refuses to store anything with this in its path.
+pub(super) async fn refuse(world: &World, path: &str) {
     let rule = json!({ "service": "blob", "operation": "put", "path": path, "status": 400 });
     world.emulator.control("faults", &json!({ "rules": [rule] })).await;
 }
 
-async fn take_again(world: &World) {
+/// Nothing is refused any more.
+pub(super) async fn take_again(world: &World) {
     world.emulator.control("faults", &json!({ "rules": [] })).await;
 }
 
@@ -26,13 +28,14 @@ fn document(id: &str, step: u32) -> String {
 }
 
 /// What the target holds, without its dead letters.
-async fn without_letters(world: &World) -> Mirror {
+pub(super) async fn without_letters(world: &World) -> Mirror {
     let mut mirror = world.mirror().await;
     mirror.retain(|name, _| !name.contains("/_mirror/dead-letters/"));
     mirror
 }
 
-async fn letters(world: &World) -> Vec<Value> {
+/// Every dead letter as it is listed.
+pub(super) async fn letters(world: &World) -> Vec<Value> {
     let listed = world.json(&["dead-letters", "list"]).await;
     listed["dead_letters"].as_array().unwrap().clone()
 }

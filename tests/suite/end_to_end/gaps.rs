@@ -10,20 +10,21 @@ use super::world::{ALL_VERSIONS, LATEST_VERSION, World};
 /// Documents that are deleted while nobody looks.
 const DELETED: usize = 5;
 
-async fn delete_some(world: &World) {
+pub(super) async fn delete_some(world: &World) {
     for number in 0..DELETED {
         world.source("orders").delete(&json!([format!("p{number}")]).to_string(), &format!("d{number}")).await;
     }
 }
 
-async fn retention(world: &World, seconds: u64) {
+/// How far the feed of all versions goes back.
+pub(super) async fn retention(world: &World, seconds: u64) {
     let retention = json!({ "database": DATABASE, "container": "orders", "seconds": seconds });
     world.emulator.control("retention", &retention).await;
 }
 
 /// What the mirror says is what the source holds: every document in its newest state, and of those that are gone a tombstone that says
 /// since when nothing is known.
-async fn assert_equals_the_source(world: &World, from: i64) {
+pub(super) async fn assert_equals_the_source(world: &World, from: i64) {
     assert_all_stored(world).await;
     let (history, mirror) = (world.history("orders").await, world.mirror().await);
     let stored = stored(&mirror, "orders");
@@ -39,7 +40,7 @@ async fn assert_equals_the_source(world: &World, from: i64) {
 }
 
 /// Whether all can be restored as of an instant; it is refused where it is not covered.
-async fn can_restore(world: &World, at: i64) -> bool {
+pub(super) async fn can_restore(world: &World, at: i64) -> bool {
     let at = jiff::Timestamp::from_second(at).unwrap().to_string();
     let finished = world.run(&["restore", "--all", "--at", &at, "--dry-run", "--delete-extra"]).await;
     assert!(matches!(finished.code, Some(0 | 5)), "{}", finished.err);
@@ -47,7 +48,7 @@ async fn can_restore(world: &World, at: i64) -> bool {
 }
 
 /// The one gap there is, repaired.
-async fn the_gap(world: &World) -> (Value, i64, i64) {
+pub(super) async fn the_gap(world: &World) -> (Value, i64, i64) {
     let mut gaps = gaps(world).await;
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     let gap = gaps.remove(0);

@@ -109,6 +109,21 @@ pub(super) fn assert_latest_versions(history: &[Change], mirror: &Mirror, contai
     assert_nothing_set_aside(mirror, container);
 }
 
+/// After a reconciliation: `before` is what the mirror held until then, of documents that nobody had reconciled. Each document that is gone
+/// has one version more, which is its tombstone, and nothing else has changed.
+pub(super) fn assert_tombstones(history: &[Change], before: &Mirror, after: &Mirror, container: &str) {
+    let (live, before, after) = (live(history), stored(before, container), stored(after, container));
+    assert!(after.keys().eq(before.keys()));
+    for (name, versions) in &after {
+        let gone = usize::from(!live.contains_key(name));
+        let (kept, added) = versions.split_at(versions.len() - gone);
+        let bodies = |versions: &[Stored]| versions.iter().map(|version| version.body.clone()).collect::<Vec<_>>();
+        assert_eq!(bodies(kept), bodies(before[name]), "{name:?}");
+        assert!(added.iter().all(|version| version.field("etag").is_none() && version.body.is_empty()), "{name:?}");
+        assert_tied(versions);
+    }
+}
+
 fn told(change: &Change, backfilled: bool) -> String {
     let op = if backfilled { "backfill" } else { &change.op };
     let etag = change.document.as_ref().map_or("-", |_| &change.etag);
@@ -126,12 +141,14 @@ fn assert_same_bytes(version: &Stored, change: &Change) {
 }
 
 fn assert_tied(versions: &[Stored]) {
-    let mut beneath = None;
-    for version in versions {
-        assert_eq!(version.field("prev"), beneath.as_deref());
+    let identity = |version: &Stored| {
         let nth = version.field("nth").map(|nth| format!("#{nth}")).unwrap_or_default();
         let delete = || format!("del:{}:{}{nth}", version.field("lineage").unwrap(), version.field("lsn").unwrap());
-        beneath = Some(version.field("etag").map_or_else(delete, str::to_owned));
+        version.field("etag").map_or_else(delete, str::to_owned)
+    };
+    assert!(versions.first().is_none_or(|first| first.field("prev").is_none()));
+    for pair in versions.windows(2) {
+        assert_eq!(pair[1].field("prev"), Some(&*identity(&pair[0])));
     }
 }
 

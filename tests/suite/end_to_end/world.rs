@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -17,6 +18,9 @@ use super::{LIMIT, eventually};
 pub(super) const ALL_VERSIONS: &str = "all-versions-and-deletes";
 /// The feed with each document's newest version.
 pub(super) const LATEST_VERSION: &str = "latest-version";
+
+/// The signal of a process that aborts.
+const ABORTED: i32 = 6;
 
 /// Where the mirror is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,10 +151,21 @@ impl World {
 
     /// Starts a command that goes on; its log is a file.
     pub(super) fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(None, arguments)
+    }
+
+    fn start_with(&self, crash_point: Option<&str>, arguments: &[&str]) -> Running {
         let log = self.folder().join("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let process = self.command(arguments).stderr(Stdio::from(file)).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = self.command(arguments);
+        command.envs(crash_point.map(|point| ("COSMIRROR_CRASH_AT", point)));
+        let process = command.stderr(Stdio::from(file)).stdout(Stdio::piped()).spawn().unwrap();
         Running { process, log }
+    }
+
+    /// Starts a command that dies at a crash point: `name`, or `name:3` for the third time.
+    pub(super) fn start_to_die(&self, point: &str, arguments: &[&str]) -> Running {
+        self.start_with(Some(point), arguments)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -182,6 +197,20 @@ impl Running {
         self.process.kill().await.unwrap();
     }
 
+    /// Ends it at once, unless it has died at its crash point before.
+    pub(super) async fn end(mut self) {
+        if !self.has_died() {
+            self.process.kill().await.unwrap();
+        }
+    }
+
+    /// Whether it has died at its crash point. It must not have ended in another way.
+    pub(super) fn has_died(&mut self) -> bool {
+        let ended = self.process.try_wait().unwrap();
+        assert!(ended.is_none_or(|ended| ended.signal() == Some(ABORTED)), "it ended with {ended:?}: {}", self.log());
+        ended.is_some()
+    }
+
     /// Asks it to end, and gives its exit code.
     pub(super) async fn terminate(self) -> Option<i32> {
         self.signal("TERM").await;
@@ -198,6 +227,13 @@ impl Running {
     pub(super) async fn ended(mut self) -> Option<i32> {
         let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
         ended.unwrap_or_else(|_| panic!("it goes on: {}", self.log())).unwrap().code()
+    }
+
+    /// Waits until it has died at its crash point.
+    pub(super) async fn died(mut self) {
+        let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("it goes on: {}", self.log())).unwrap();
+        assert_eq!(ended.signal(), Some(ABORTED), "it ended with {ended:?}: {}", self.log());
     }
 
     /// What it logged.
