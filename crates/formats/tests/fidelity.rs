@@ -1,14 +1,16 @@
 //! What a feed delivers is kept to the byte, in both of its shapes, whatever JSON a client has sent.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
+
 use cosmirror_formats::feed_page::{parse_change, without_system_properties};
 use cosmirror_formats::{KeyDefinition, Operation};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[path = "support/raw_json.rs"]
 mod raw_json;
 
-/// Ids and keys as they stand in a text, and what they are.
+/// Ids as they stand in a text, and what they are.
 const TEXTS: [(&str, &str); 7] = [
     (r#""d0""#, "d0"),
     (r#""\u0064\u0030""#, "d0"),
@@ -18,14 +20,15 @@ const TEXTS: [(&str, &str); 7] = [
     (r#""\\u0041""#, "\\u0041"),
     (r#""\/""#, "/"),
 ];
-const KEYS: [(&str, fn() -> Value); 7] = [
-    (r#""p0""#, || json!("p0")),
-    (r#""\u00e9""#, || json!("é")),
-    ("1.10", || json!(1.1)),
-    ("-0.0", || json!(0)),
-    ("1e5", || json!(100_000)),
-    ("null", || Value::Null),
-    (r#"[1,{"a":2}]"#, || json!({})),
+/// Partition keys as they stand in a text, and as they are told canonically.
+const KEYS: [(&str, &str); 7] = [
+    (r#""p0""#, r#""p0""#),
+    (r#""\u00e9""#, r#""é""#),
+    ("1.10", "1.1"),
+    ("-0.0", "0"),
+    ("1e5", "100000"),
+    ("null", "null"),
+    (r#"[1,{"a":2}]"#, "{}"),
 ];
 
 const ETAG: &str = r#""\"0000-7\"""#;
@@ -33,7 +36,7 @@ const ETAG: &str = r#""\"0000-7\"""#;
 struct Entry {
     sent: String,
     id: &'static str,
-    key: Value,
+    key: &'static str,
     stored: String,
     picks: usize,
 }
@@ -52,7 +55,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         // As the service does it: before the last brace, behind all that was sent.
         let open = sent.strip_suffix('}').unwrap();
         let stored = format!(r#"{open},"_rid":"r","_self":"s","_etag":{ETAG},"_attachments":"a/","_ts":1700000000}}"#);
-        Entry { sent, id, key: key(), stored, picks: tape.len() }
+        Entry { sent, id, key, stored, picks: tape.len() }
     })
 }
 
@@ -67,7 +70,7 @@ fn check(entry: &Entry, text: &str, document: &str, expected: (Operation, Option
     assert_eq!(change.document, document);
     assert_eq!((change.operation, change.lsn, change.ts), expected);
     assert_eq!((change.id.as_str(), change.etag.as_deref()), (entry.id, Some("\"0000-7\"")));
-    assert_eq!(change.pk.to_json(), json!([entry.key]));
+    assert_eq!(change.pk.to_string(), format!("[{}]", entry.key));
     assert_eq!(without_system_properties(change.document).unwrap(), entry.sent);
 }
 
@@ -103,11 +106,8 @@ fn the_texts_are_those_that_get_lost_in_translation() {
         (seed >> 8) as usize % below.max(1)
     };
     let texts: Vec<String> = (0..400).map(|_| raw_json::document(&mut pick, &[("id", "\"i\"")])).collect();
-    let changed = texts.iter().filter(|text| match serde_json::from_str::<Value>(text) {
-        Ok(tree) => tree.to_string() != **text,
-        Err(_) => true,
-    });
-    assert!(changed.count() > 300);
+    let printed = |text: &String| serde_json::from_str::<Value>(text).map(|tree| tree.to_string()).ok();
+    assert!(texts.iter().filter(|text| printed(text).as_ref() != Some(text)).count() > 300);
     for part in
         ["\"_ts\"", "\"current\"", "\\ud800", "12345678901234567890", "-0.0", "1.10", "[[[[[[[[[[", "\r\n", "{}"]
     {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 
 use super::documents::random;
-use super::oracle::{Name, assert_every_change_once, assert_latest_versions, live, live_as_sent};
+use super::mirror::Mirror;
+use super::oracle::{Name, live, stored};
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
 #[path = "../../../crates/formats/tests/support/raw_json.rs"]
@@ -41,6 +42,17 @@ fn acceptable(pick: &mut dyn FnMut(usize) -> usize, fixed: &[(&str, &str)]) -> S
     }
 }
 
+/// The newest version of each document, without what the service put at its end. What the emulator tells of its history has no line
+/// feeds any more, so it is the blobs that are compared with what was sent.
+fn newest(mirror: &Mirror, container: &str) -> Sent {
+    let sent = |body: &[u8]| {
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        text.rsplit_once(r#","_rid":""#).map(|(sent, _)| sent.to_owned()).unwrap()
+    };
+    let documents = stored(mirror, container).into_iter();
+    documents.map(|(name, versions)| (name, sent(&versions.last().unwrap().body))).collect()
+}
+
 #[tokio::test]
 async fn any_json_text_is_stored_and_restored_as_it_was_sent() {
     let mut random = random();
@@ -52,25 +64,18 @@ async fn any_json_text_is_stored_and_restored_as_it_was_sent() {
     }
     world.catch_up().await;
     let mirror = world.mirror().await;
-    let (orders, carts) = (world.history("orders").await, world.history("carts").await);
-    assert_every_change_once(&orders, orders.len() as u64, &mirror, "orders");
-    assert_latest_versions(&carts, &mirror, "carts");
-    let ats = [world.complete_until("orders").await, world.complete_until("carts").await];
+    for ((container, _), sent) in CONTAINERS.iter().zip(&sent) {
+        assert_eq!(newest(&mirror, container), *sent);
+    }
+    let at = world.complete_until("orders").await;
 
     world.emulator.advance(5).await;
-    for (((container, _), sent), at) in CONTAINERS.iter().zip(&sent).zip(&ats) {
-        // What stands in the mirror is the source's history to the byte, and that begins with what was sent.
-        assert_eq!(live_as_sent(&world.history(container).await), *sent);
-        for (key, id) in sent.keys() {
-            world.source(container).delete(key, id).await;
-        }
-        assert!(live(&world.history(container).await).is_empty());
-        let source = format!("shop/{container}");
-        let restore = ["restore", "--all", "--yes", "--at", at, "--source", &source];
-        // The latest-version feed told of no delete, so what is gone counts as uncertain.
-        world.succeed(&restore).await;
-        if *container == "orders" {
-            assert_eq!(live_as_sent(&world.history(container).await), *sent);
-        }
+    for (key, id) in sent[0].keys() {
+        world.source("orders").delete(key, id).await;
     }
+    assert!(live(&world.history("orders").await).is_empty());
+    world.catch_up().await;
+    world.succeed(&["restore", "--all", "--yes", "--at", &at, "--source", "shop/orders"]).await;
+    world.catch_up().await;
+    assert_eq!(newest(&world.mirror().await, "orders"), sent[0]);
 }

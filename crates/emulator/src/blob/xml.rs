@@ -113,6 +113,8 @@ fn allowed(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name(name: &str) -> String {
@@ -136,5 +138,41 @@ mod tests {
         let mut xml = Xml(String::new());
         xml.element("NextMarker", "").optional("Absent", None);
         assert_eq!(xml.finish(), "<NextMarker />");
+    }
+
+    /// Texts with what XML has a meaning for, and what it has none for.
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![any::<String>(), "[<>&\"'\\r\\n\\t ;#x\\]\\[!?/%a-f0-9~-]{0,24}"]
+    }
+
+    proptest! {
+        /// The listings that a mirror is read by are such documents.
+        #[test]
+        fn names_and_values_are_read_as_they_were_written(texts in prop::collection::vec(any_text(), 1..8)) {
+            let mut xml = Xml::new();
+            xml.open_with("EnumerationResults", &[("ServiceEndpoint", &texts[0])]);
+            for text in &texts {
+                xml.open("Blob").blob_name(text).element("Value", text).close("Blob");
+            }
+            xml.close("EnumerationResults");
+            let document = xml.finish();
+            let root = Element::document(document.as_bytes(), "EnumerationResults").unwrap();
+            prop_assert_eq!(root.children.len(), texts.len());
+            for (blob, text) in root.children.iter().zip(&texts) {
+                let shown: String = text.chars().map(|c| if allowed(c) { c } else { '\u{FFFD}' }).collect();
+                prop_assert_eq!(&blob.child("Value").unwrap().text, &shown);
+                let name = &blob.child("Name").unwrap().text;
+                // Percent signs mean something only where the name says that it is encoded.
+                let is_plain = text.chars().all(allowed);
+                let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+                prop_assert!(if is_plain { name == text } else { *decoded == **text }, "{}", name);
+            }
+        }
+
+        #[test]
+        fn no_bytes_are_too_much_for_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..200), text in any_text()) {
+            let _ = Element::document(&bytes, "A");
+            let _ = Element::document(format!("<A>{text}</A>").as_bytes(), "A");
+        }
     }
 }
