@@ -66,6 +66,9 @@ pub struct Source {
     /// Replica lag allowed for in watermarks.
     #[serde(with = "duration")]
     pub staleness_margin: Duration,
+    /// How far the feed of all versions goes back: the account's period of continuous backup.
+    #[serde(with = "duration")]
+    pub feed_retention: Duration,
 }
 
 /// How to prove who we are to Cosmos.
@@ -292,6 +295,7 @@ impl Default for Source {
             poll_interval: Duration::from_secs(1),
             poll_interval_idle_max: Duration::from_secs(30),
             staleness_margin: Duration::from_secs(5),
+            feed_retention: Duration::from_hours(7 * 24),
         }
     }
 }

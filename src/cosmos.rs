@@ -97,6 +97,16 @@ impl Account {
 
     /// Looks a container up; `Kind::NotFound` names it.
     pub async fn resolve(&self, database: &str, container: &str) -> Result<Resolved, Failure> {
+        let source = self.describe(database, container).await?;
+        let what = format!("find the container {database}/{container} at {}", self.endpoint);
+        let reference = self.driver.resolve_container(database, container, operation_options()).await;
+        let reference = reference.map_err(|e| failure(&e, &what))?;
+        // The driver may remember a container that is no more; what it reads would be of that one.
+        Ok(Resolved { source: SourceContainer { rid: reference.rid().to_owned(), ..source }, reference })
+    }
+
+    /// What the service says of a container at present; `Kind::NotFound` names it.
+    pub async fn describe(&self, database: &str, container: &str) -> Result<SourceContainer, Failure> {
         let what = format!("find the container {database}/{container} at {}", self.endpoint);
         let database_reference = DatabaseReference::from_name(self.reference.clone(), database.to_owned());
         let operation = CosmosOperation::read_container_by_name(database_reference, container.to_owned());
@@ -108,17 +118,8 @@ impl Account {
             .as_array()
             .map(|paths| paths.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect())
             .unwrap_or_default();
-        let reference = self.driver.resolve_container(database, container, operation_options()).await;
-        let reference = reference.map_err(|e| failure(&e, &what))?;
-        Ok(Resolved {
-            source: SourceContainer {
-                rid: reference.rid().to_owned(),
-                key: KeyDefinition::new(&paths),
-                key_paths: paths,
-                settings,
-            },
-            reference,
-        })
+        let rid = settings["_rid"].as_str().unwrap_or_default().to_owned();
+        Ok(SourceContainer { rid, key: KeyDefinition::new(&paths), key_paths: paths, settings })
     }
 
     /// Creates a container and, where it is missing, its database. Existing ones are left as they are.

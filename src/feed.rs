@@ -77,6 +77,9 @@ pub trait ChangeFeed: Send + Sync + 'static {
     /// The container's identity and key.
     fn container(&self) -> &SourceContainer;
 
+    /// The container as it is at present, freshly read. With another `rid` it was removed and created again, and this feed is at its end.
+    async fn describe(&self) -> Result<SourceContainer, Failure>;
+
     /// The physical partitions at present, freshly read.
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure>;
 

@@ -12,7 +12,7 @@
 //! | the partition keys under which an id occurs | `history/find.rs` |
 //!
 //! Nothing here writes. Reading needs neither the source nor the leases: the mirror describes itself. Versions of all
-//! generations of a container count as one history; the moment of a recreation is not yet taken into account.
+//! lives of a container are one history; what belongs to an earlier life is absent from the moment of recreation.
 
 use bytes::Bytes;
 use cosmirror_formats::{PartitionKey, Version};
@@ -33,7 +33,7 @@ pub use coverage::Coverage;
 pub(crate) use coverage::instant;
 pub use dead_letters::unresolved as unresolved_dead_letters;
 pub(crate) use dead_letters::{Letter, incoming as dead_letter_version, resolution};
-pub(crate) use groups::{document_of, groups};
+pub(crate) use groups::groups;
 pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
 pub use point::{State, expiry};
@@ -78,6 +78,17 @@ pub struct Entry {
     pub length: u64,
     /// Whether it is the store's current version.
     pub current: bool,
+    /// The life of the container that it belongs to.
+    pub life: Life,
+}
+
+/// One life of a container: it ends when the container is removed, and what it held is absent from then on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Life {
+    /// When the mirror first saw it, in seconds since 1970; none of the first one, or where it is not known.
+    pub began: Option<i64>,
+    /// When the mirror first saw the next one; none of the present one.
+    pub ended: Option<i64>,
 }
 
 /// A change of a document that is known to exist but cannot be read: a dead letter that no parser understands.

@@ -17,7 +17,7 @@ use futures::TryStreamExt as _;
 
 use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
-use crate::history::{Entry, Place, dead_letter_version, groups, source_order};
+use crate::history::{Entry, Life, Place, dead_letter_version, groups, source_order};
 use crate::mirror::order::{Decision, Known, arrange, decide};
 use crate::mirror::plan::Incoming;
 use crate::mirror::write::{known_of, put_on};
@@ -237,6 +237,7 @@ fn order(mut candidates: Vec<Candidate>, exists: bool) -> Vec<Candidate> {
         place: Place::DeadLetter { name: candidate.name.clone() },
         length: 0,
         current: false,
+        life: Life::default(),
     };
     let ordered = source_order(candidates.iter().map(entry).collect());
     let places: HashMap<String, usize> =

@@ -27,7 +27,7 @@ use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
-use crate::store::azure::{AzureAuth, AzureStore};
+use crate::store::azure::{AzureAuth, AzureStore, VersioningReport};
 use crate::store::directory::DirectoryStore;
 use crate::time::HostClock;
 
@@ -39,8 +39,10 @@ mod reconciling;
 mod signal;
 #[cfg(test)]
 mod simulation;
+mod source;
 mod supervisor;
 mod tiling;
+mod versioning;
 
 use container::{Container, Shared};
 use reconciling::Reconciling;
@@ -156,7 +158,8 @@ async fn start(
         Err(failure) if failure.kind == Kind::NotFound && config.leases.create => None,
         Err(failure) => return Err(failure),
     };
-    let store = open_store(&config.target)?;
+    let (report, versioning_off) = versioning::report(admin);
+    let store = open_reporting_store(&config.target, Some(report))?;
     store.prepare(config.target.create).await?;
     let leases = match leases {
         Some(resolved) => resolved,
@@ -211,6 +214,7 @@ async fn start(
             at_once: options.reconcile,
         }));
     }
+    tracker.spawn(versioning::watch_over(Arc::clone(&shared.store), versioning_off, shared.drain.clone()));
     admin.progress.started();
     Ok(containers)
 }
@@ -272,8 +276,22 @@ fn supervision(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Re
 
 /// The configured version store; makes no request.
 pub fn open_store(target: &config::Target) -> Result<Arc<dyn VersionStore>, Failure> {
+    open_reporting_store(target, None)
+}
+
+/// The same, which tells when versioning is switched off and on.
+fn open_reporting_store(
+    target: &config::Target,
+    report: Option<VersioningReport>,
+) -> Result<Arc<dyn VersionStore>, Failure> {
     match target.kind {
-        TargetKind::Azure => Ok(Arc::new(AzureStore::new(target, AzureAuth::resolve(target)?)?)),
+        TargetKind::Azure => {
+            let store = AzureStore::new(target, AzureAuth::resolve(target)?)?;
+            Ok(match report {
+                Some(report) => Arc::new(store.with_versioning_report(report)),
+                None => Arc::new(store),
+            })
+        }
         TargetKind::Directory => {
             let path = target.path.clone().ok_or_else(|| {
                 Failure::new(Kind::Misconfigured, "target.path is missing").remedy("name the directory of the mirror")

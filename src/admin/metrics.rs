@@ -42,11 +42,13 @@ const DEAD_LETTERS: &str = "dead_letters";
 const GAPS: &str = "gaps";
 const REQUEST_UNITS: &str = "request_units";
 const FEED_TOKEN_AGE_SECONDS: &str = "feed_token_age_seconds";
+const FEED_RETENTION_SECONDS: &str = "feed_retention_seconds";
 const WRITE_FAILURES: &str = "write_failures";
 const OBSERVER_FAILURES: &str = "observer_failures";
 const RECONCILIATIONS: &str = "reconciliations";
 const VERIFY_AGE_SECONDS: &str = "verify_age_seconds";
 const VERIFY_DOCUMENTS: &str = "verify_documents";
+const TARGET_VERSIONING: &str = "target_versioning";
 const BUILD: &str = "build";
 
 /// The media type of [`Metrics::render`].
@@ -89,10 +91,12 @@ struct Shared {
     gaps: Family<Labels, Gauge>,
     request_units: Family<Labels, Counter<f64, AtomicU64>>,
     feed_token_age_seconds: Family<Labels, Seconds>,
+    feed_retention_seconds: Family<Labels, Seconds>,
     write_failures: Family<FailureLabels, Counter>,
     observer_failures: Family<Labels, Counter>,
     observed: observed::Families,
     verified: verified::Families,
+    target_versioning: Gauge,
     flow: FlowMetrics,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
@@ -129,6 +133,8 @@ pub struct ContainerMetrics {
     pub request_units: Counter<f64, AtomicU64>,
     /// Age of the oldest feed position; written at each exposition once ranges report theirs.
     pub feed_token_age_seconds: Seconds,
+    /// How far the feed goes back, by the configuration; 0 where it has no end.
+    pub feed_retention_seconds: Seconds,
     /// Passes of the observer that failed as a whole.
     pub observer_failures: Counter,
     write_failures: Vec<(Kind, Counter)>,
@@ -152,7 +158,12 @@ impl Metrics {
     pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>) -> Self {
         let mut r = Registry::with_prefix(PREFIX);
         r.register(BUILD, "The version of this program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let target_versioning = Gauge::default();
+        target_versioning.set(1);
+        let help = "1 while the target keeps versions as far as known, 0 since a write has shown that it does not";
+        r.register(TARGET_VERSIONING, help, target_versioning.clone());
         let metrics = Self(Arc::new(Shared {
+            target_versioning,
             lag_seconds: family(&mut r, LAG_SECONDS, "Service time minus the watermark of the slowest range"),
             restorable_from: family(&mut r, RESTORABLE_FROM, "First instant that can be restored, 0 if none"),
             restorable_until: family(&mut r, RESTORABLE_UNTIL, "Last instant that can be restored, 0 if none"),
@@ -167,6 +178,7 @@ impl Metrics {
             gaps: family(&mut r, GAPS, "Recorded gaps that are not repaired"),
             request_units: family(&mut r, REQUEST_UNITS, "Request units used on the source"),
             feed_token_age_seconds: family(&mut r, FEED_TOKEN_AGE_SECONDS, "Age of the oldest feed position"),
+            feed_retention_seconds: family(&mut r, FEED_RETENTION_SECONDS, "How far the feed goes back, 0 if for ever"),
             write_failures: family(
                 &mut r,
                 WRITE_FAILURES,
@@ -209,9 +221,15 @@ impl Metrics {
             gaps: self.0.gaps.get_or_create_owned(labels),
             request_units: self.0.request_units.get_or_create_owned(labels),
             feed_token_age_seconds: self.0.feed_token_age_seconds.get_or_create_owned(labels),
+            feed_retention_seconds: self.0.feed_retention_seconds.get_or_create_owned(labels),
             observer_failures: self.0.observer_failures.get_or_create_owned(labels),
             write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
+    }
+
+    /// Whether the target keeps versions.
+    pub fn target_versioning(&self, on: bool) {
+        self.0.target_versioning.set(on.into());
     }
 
     /// What is in flight, of all containers together.
@@ -287,6 +305,7 @@ mod tests {
             "gaps",
             "request_units_total",
             "feed_token_age_seconds",
+            "feed_retention_seconds",
             "leases_unowned",
             "lease_holes",
             "observer_active",

@@ -115,6 +115,11 @@ impl ChangeFeed for CosmosFeed {
         &self.container.source
     }
 
+    async fn describe(&self) -> Result<SourceContainer, Failure> {
+        let (database, container) = self.name.split_once('/').unwrap_or_default();
+        self.account.describe(database, container).await
+    }
+
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         let what = format!("read the partition key ranges of {}", self.name);
         let read = self.account.driver().resolve_all_partition_key_ranges(&self.container.reference, true);

@@ -1,9 +1,10 @@
 //! Which instants can be asked for: the window that the range states give, less the gaps.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::records::{Gap, RangeState, Window};
+use cosmirror_formats::{EpkRange, MirrorPaths};
 
 use super::MirrorReader;
 use crate::config::FeedMode;
@@ -24,6 +25,8 @@ const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Coverage {
     /// The window in which instants are covered.
     pub window: Window,
+    /// The windows of the container's earlier lives: what it held then can still be asked for.
+    pub earlier: Vec<Window>,
     /// Intervals inside it that are not.
     pub gaps: Vec<Gap>,
 }
@@ -57,7 +60,19 @@ impl Coverage {
             }
         }
         let gaps = gap::all(store, paths).await?;
-        Ok(Self { window: Window::of(&states, FeedMode::LatestVersion.as_str()), gaps })
+        let window = Window::of(&states, FeedMode::LatestVersion.as_str());
+        Ok(Self { window, earlier: earlier_lives(states), gaps })
+    }
+
+    /// The window that an instant lies in.
+    fn window_of(&self, at: i64) -> Option<&Window> {
+        let holds = |window: &&Window| window.from.is_some_and(|from| from <= at) && window.until >= Some(at);
+        std::iter::once(&self.window).chain(&self.earlier).find(holds)
+    }
+
+    /// Whether every delete up to this instant is known.
+    pub fn knows_deletes(&self, at: i64) -> bool {
+        self.window_of(at).is_some_and(|window| window.deletes_until >= Some(at))
     }
 
     /// The gaps that matter: those that are open, and those that have a part in the window.
@@ -71,6 +86,10 @@ impl Coverage {
 
     /// Why the end of second `at` cannot be asked for, and what can; none if it is covered.
     pub fn refusal(&self, at: i64) -> Option<CommandError> {
+        if self.window_of(at).is_some() { self.in_gap(at) } else { self.outside(at) }
+    }
+
+    fn outside(&self, at: i64) -> Option<CommandError> {
         let (Some(from), Some(until)) = (self.window.from, self.window.until) else {
             return Some(CommandError::new(
                 Exit::NotCovered,
@@ -86,11 +105,15 @@ impl Coverage {
                 format!("ask for an instant from {} to {}, or let the mirror catch up", instant(from), instant(until)),
             ));
         }
-        if at < from {
-            let message = format!("{} is not covered: the mirror begins at {}", instant(at), instant(from));
-            let remedy = format!("ask for an instant from {} to {}", instant(from), instant(until));
-            return Some(CommandError::new(Exit::NotCovered, message, remedy));
-        }
+        let message = format!("{} is not covered: the mirror begins at {}", instant(at), instant(from));
+        let earlier =
+            |window: &Window| Some(format!(" or from {} to {}", instant(window.from?), instant(window.until?)));
+        let earlier: String = self.earlier.iter().filter_map(earlier).collect();
+        let remedy = format!("ask for an instant from {} to {}{earlier}", instant(from), instant(until));
+        Some(CommandError::new(Exit::NotCovered, message, remedy))
+    }
+
+    fn in_gap(&self, at: i64) -> Option<CommandError> {
         let gap = self.gaps.iter().find(|gap| gap.from <= at && gap.until.is_none_or(|until| at < until))?;
         let end = gap.until.map_or_else(|| "an end that is not reached yet".to_owned(), instant);
         let message = format!(
@@ -106,6 +129,20 @@ impl Coverage {
     }
 }
 
+/// The windows of the container's earlier lives. A recreation lets their ranges' states give way to the whole key space.
+fn earlier_lives(states: Vec<RangeState>) -> Vec<Window> {
+    let mut lives: BTreeMap<String, Vec<RangeState>> = BTreeMap::new();
+    let present: BTreeSet<String> =
+        states.iter().filter(|state| state.superseded_by.is_empty()).map(|state| state.rid.clone()).collect();
+    for state in states {
+        if state.superseded_by == [EpkRange::full()] && !present.contains(&state.rid) {
+            lives.entry(state.rid.clone()).or_default().push(RangeState { superseded_by: Vec::new(), ..state });
+        }
+    }
+    let windows = lives.into_values().map(|states| Window::of(&states, FeedMode::LatestVersion.as_str()));
+    windows.filter(|window| window.from.is_some()).collect()
+}
+
 /// Seconds since 1970 as RFC 3339.
 pub(crate) fn instant(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |instant| instant.to_string())
@@ -113,7 +150,6 @@ pub(crate) fn instant(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cosmirror_formats::EpkRange;
     use proptest::prelude::*;
 
     use super::*;
@@ -128,6 +164,7 @@ mod tests {
         };
         Coverage {
             window: Window { from: Some(from), until: Some(until), deletes_until: None },
+            earlier: Vec::new(),
             gaps: gaps.iter().map(gap).collect(),
         }
     }
@@ -140,7 +177,7 @@ mod tests {
         assert!(refusal(&covered, 99).message.contains("begins at 1970-01-01T00:01:40Z"));
         assert!(refusal(&covered, 155).remedy.contains("before 1970-01-01T00:02:30Z, or 1970-01-01T00:02:40Z"));
         assert_eq!(refusal(&covered, 201).exit, Exit::NotCovered);
-        let none = Coverage { window: Window::default(), gaps: Vec::new() };
+        let none = Coverage { window: Window::default(), earlier: Vec::new(), gaps: Vec::new() };
         assert_eq!(refusal(&none, 150).exit, Exit::NotCovered);
     }
 
@@ -152,6 +189,34 @@ mod tests {
         assert_eq!(begins, [(90, Some(101)), (200, Some(300)), (5, None)]);
         let no_window = Coverage { window: Window::default(), ..coverage };
         assert_eq!(no_window.gaps_that_matter().count(), 1);
+    }
+
+    #[test]
+    fn what_an_earlier_life_of_the_container_held_stays_restorable() {
+        let state = |rid: &str, min: &str, max: &str, backfilled, watermark, superseded: bool| RangeState {
+            format: 1,
+            lineage: format!("{rid}:{min}"),
+            rid: rid.to_owned(),
+            range: EpkRange::new(min, max),
+            mode: FeedMode::AllVersionsAndDeletes.as_str().to_owned(),
+            since: 1,
+            backfilled: Some(backfilled),
+            reconciled: None,
+            watermark: Some(watermark),
+            superseded_by: if superseded { vec![EpkRange::full()] } else { Vec::new() },
+        };
+        let old = [state("old", "", "20", 10, 50, true), state("old", "20", "FF", 12, 40, true)];
+        let split = RangeState {
+            superseded_by: vec![EpkRange::new("", "20"), EpkRange::new("20", "FF")],
+            ..state("old", "", "FF", 10, 15, false)
+        };
+        let states: Vec<RangeState> = old.into_iter().chain([split, state("new", "", "FF", 100, 200, false)]).collect();
+        let window = Window::of(&states, FeedMode::LatestVersion.as_str());
+        let coverage = Coverage { window, earlier: earlier_lives(states), gaps: Vec::new() };
+        let covered: Vec<i64> = (0..210).filter(|at| coverage.refusal(*at).is_none()).collect();
+        assert_eq!(covered, (12..=40).chain(100..=200).collect::<Vec<i64>>());
+        assert!(coverage.refusal(60).unwrap().remedy.ends_with("or from 1970-01-01T00:00:12Z to 1970-01-01T00:00:40Z"));
+        assert!(coverage.knows_deletes(40) && coverage.knows_deletes(200) && !coverage.knows_deletes(60));
     }
 
     proptest! {

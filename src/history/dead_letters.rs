@@ -14,7 +14,7 @@ use cosmirror_formats::records::{DeadLetter, RESOLVED, Resolution};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, Op, Operation, PartitionKey, Version};
 
-use super::{Entry, Place, Unreadable};
+use super::{Entry, Life, Place, Unreadable};
 use crate::failure::{Failure, Kind};
 use crate::mirror::plan::Incoming;
 use crate::records;
@@ -104,6 +104,7 @@ fn letter(name: String, record: &DeadLetter, definition: Option<&KeyDefinition>)
             version: incoming.version,
             place: Place::DeadLetter { name: name.clone() },
             current: false,
+            life: Life::default(),
         });
     Some(Letter { key, id, entry, name, ts: record.ts, place: record.place.unwrap_or_default() })
 }

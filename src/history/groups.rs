@@ -12,7 +12,7 @@ use futures::stream::try_unfold;
 
 use super::dead_letters::Letter;
 use super::order::source_order;
-use super::{DocumentHistory, Entry, Place};
+use super::{DocumentHistory, Entry, Life, Place};
 use crate::failure::{Failure, Kind};
 use crate::retry::persist;
 use crate::store::{Head, Listing, VersionStore};
@@ -73,7 +73,7 @@ impl Groups<'_> {
 
 /// One document's heads, in the store's order, as its history. The metadata must speak of the document that the name stands
 /// for, in every version; otherwise the names collided or a blob was copied, and nothing under that name can be trusted.
-pub(crate) fn document_of(
+pub(super) fn document_of(
     paths: &MirrorPaths,
     heads: Vec<Head>,
     letters: &[Letter],
@@ -99,7 +99,7 @@ fn entry(head: Head) -> Result<Entry, Failure> {
     let version = Version::from_metadata(&head.metadata)
         .map_err(|error| Failure::new(Kind::Integrity, format!("{} (version {}): {error}", head.name, head.version)))?;
     let place = Place::Version { name: head.name, version: head.version };
-    Ok(Entry { version, place, length: head.length, current: head.current })
+    Ok(Entry { version, place, length: head.length, current: head.current, life: Life::default() })
 }
 
 fn wrong_document(entry: &Entry) -> Failure {

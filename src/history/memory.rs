@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::json;
 
-use super::{DocumentHistory, Entry, MirrorReader, Place};
+use super::{DocumentHistory, Entry, Life, MirrorReader, Place};
 use crate::documents::{Document, Documents};
 use crate::failure::{Failure, Kind};
 use crate::store::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
@@ -23,6 +23,7 @@ pub(crate) fn entry(name: &str, ts: i64, lsn: Option<u64>) -> Entry {
         place: Place::Version { name: "n".to_owned(), version: name.to_owned() },
         length: 0,
         current: false,
+        life: Life::default(),
     }
 }
 

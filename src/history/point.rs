@@ -7,6 +7,8 @@
 //!   `after` and its time there may have been versions the feed never gave out, or the delete it stands for;
 //! - no version is early enough, and the first one does not say that the document was created by it;
 //! - a dead letter of that time cannot be parsed.
+//!
+//! What belongs to an earlier life of the container is absent from the moment in which that was removed and created again.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -60,9 +62,11 @@ pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
     }
     match (last.map(|last| &entries[last]), next) {
         (Some(entry), _) if entry.version.is_tombstone() => State::Deleted(entry),
+        (Some(entry), _) if entry.life.ended.is_some_and(|ended| ended <= at) => State::Deleted(entry),
         (Some(entry), _) => State::Present(entry),
         // A watermark behind `at` says that nothing of this document was there.
         (None, Some(first)) if first.version.op == Op::Create || first.version.after.is_some() => State::NotYet,
+        (None, Some(first)) if first.life.began.is_some_and(|began| at < began) => State::NotYet,
         (None, Some(_)) => State::Unknown(NEVER_HAD),
         (None, None) => State::NotYet,
     }

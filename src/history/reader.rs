@@ -8,15 +8,14 @@ use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
 use futures::TryStreamExt as _;
 
-use super::dead_letters::{self, Letters};
+use super::dead_letters::{self, Letter, Letters};
 use super::groups::document_of;
-use super::{Coverage, DocumentHistory, Entry, Place, groups};
+use super::{Coverage, DocumentHistory, Entry, Life, Place, groups};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
-use crate::mirror::gap;
 use crate::records::read;
 use crate::retry::persist;
-use crate::store::{Listing, VersionStore};
+use crate::store::{Head, Listing, VersionStore};
 
 /// A mirror and what it says of itself.
 pub struct MirrorReader {
@@ -28,10 +27,8 @@ pub struct MirrorReader {
     pub record: ContainerRecord,
     /// The source it was made from, where that may be asked for newer states; the mirror is complete without it.
     pub source: Option<(Config, config::Container)>,
-    /// Every gap it records, ended ones included.
-    gaps: Vec<Gap>,
-    /// Up to here every delete is known.
-    deletes_until: Option<i64>,
+    /// Which instants it covers, as its own records say.
+    coverage: Coverage,
     pub(crate) letters: Letters,
 }
 
@@ -41,23 +38,38 @@ impl MirrorReader {
         let record = described(store.as_ref(), &paths).await?;
         let definition = key_definition(&record);
         let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
-        let Coverage { window, gaps } = Coverage::read(store.as_ref(), &paths, &[]).await?;
-        Ok(Self { store, paths, record, source: None, gaps, deletes_until: window.deletes_until, letters })
+        let coverage = Coverage::read(store.as_ref(), &paths, &[]).await?;
+        Ok(Self { store, paths, record, source: None, coverage, letters })
     }
 
-    /// Whether a delete between these two instants may have been missed: the feed of the mode gives none and it was not looked for since, or
-    /// the container was made anew. Behind any other gap it was looked for.
-    pub fn may_miss_delete(&self, since: i64, at: i64) -> bool {
+    /// One document's heads and dead letters as its history.
+    pub(crate) fn document(&self, heads: Vec<Head>, letters: &[Letter]) -> Result<DocumentHistory, Failure> {
+        let mut history = document_of(&self.paths, heads, letters)?;
+        for entry in &mut history.entries {
+            entry.life = self.life(&entry.version.rid);
+        }
+        Ok(history)
+    }
+
+    /// The life of the container that has this resource id.
+    fn life(&self, rid: &str) -> Life {
+        let lives = &self.record.generations;
+        let Some(at) = lives.iter().rposition(|life| life.rid == rid) else { return Life::default() };
+        let began = (at > 0).then(|| lives[at].since);
+        Life { began, ended: lives.get(at + 1).map(|next| next.since) }
+    }
+
+    /// Whether a delete before this instant may have been missed: the feed of the mode gives none, and it was not looked for since. Behind
+    /// a gap it was.
+    pub fn may_miss_delete(&self, at: i64) -> bool {
         let modes = self.record.generations.last().map(|generation| generation.modes.as_slice()).unwrap_or_default();
         let latest_version = modes.last().is_some_and(|mode| mode == config::FeedMode::LatestVersion.as_str());
-        let unseen = latest_version && self.deletes_until.is_none_or(|until| until < at);
-        let anew = |gap: &Gap| gap.reason == gap::RECREATED && since < gap.from && gap.from <= at;
-        unseen || self.gaps.iter().any(anew)
+        latest_version && !self.coverage.knows_deletes(at)
     }
 
     /// Every recorded gap, ended ones included.
     pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+        &self.coverage.gaps
     }
 
     /// The properties of the source container, as the mirror last saw them.
@@ -80,7 +92,7 @@ impl MirrorReader {
                 unreadable: Vec::new(),
             });
         }
-        let history = document_of(&self.paths, heads, letters)?;
+        let history = self.document(heads, letters)?;
         if history.key != *key || history.id != id {
             return Err(Failure::new(
                 Kind::Integrity,

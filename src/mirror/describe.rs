@@ -91,7 +91,7 @@ impl Place<'_> {
         let states: Vec<RangeState> =
             records::all(self.store, &self.paths.range_states(), RECORDS_MAX, |_, state| state).await?;
         let old: Vec<RangeState> = states.into_iter().filter(|s| s.rid != rid && s.superseded_by.is_empty()).collect();
-        let from = old.iter().filter_map(|s| s.watermark).min().unwrap_or(now);
+        let from = old.iter().filter_map(|s| s.watermark).min().map_or(now, |complete| complete + 1);
         gap::record(self.store, self.paths, &EpkRange::full(), from, gap::RECREATED).await?;
         for state in old {
             let name = self.paths.range_state(&state.lineage, &state.range);

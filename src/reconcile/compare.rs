@@ -39,6 +39,8 @@ pub(super) struct Held {
     pub(super) head: Head,
     /// Its metadata, or why nothing under this name can be trusted.
     pub(super) version: Result<Box<Version>, String>,
+    /// It belongs to an earlier life of the container, so the document does not exist by it.
+    pub(super) of_earlier_life: bool,
 }
 
 /// One name.
@@ -54,7 +56,9 @@ impl Pair {
         let held = match &self.held {
             None => None,
             Some(Held { version: Err(_), .. }) => return State::Different,
-            Some(Held { version: Ok(version), .. }) => version.etag.as_deref(),
+            Some(Held { version: Ok(version), of_earlier_life, .. }) => {
+                version.etag.as_deref().filter(|_| !of_earlier_life)
+            }
         };
         state(self.source.as_ref().map(|seen| seen.etag.as_str()), held)
     }
@@ -145,7 +149,7 @@ mod tests {
             length: 0,
             metadata: version.to_metadata(),
         };
-        Held { head, version: Ok(Box::new(version)) }
+        Held { head, version: Ok(Box::new(version)), of_earlier_life: false }
     }
 
     fn states(

@@ -17,7 +17,7 @@ use super::scan::held;
 use super::{Mode, Reconcile};
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
-use crate::history::{Entry, MirrorReader, Place, client_text, document_of};
+use crate::history::{Entry, Life, MirrorReader, Place, client_text};
 use crate::mirror::order::Known;
 use crate::retry::persist;
 
@@ -116,12 +116,13 @@ impl Judge<'_> {
             }
             _ => self.newest(&candidate.name, held.as_ref())?,
         };
-        if let Some(Held { head, version: Ok(version) }) = &held {
+        if let Some(Held { head, version: Ok(version), .. }) = &held {
             drift.known = Some(Known::new(head.etag.clone(), version));
             drift.held_ts = Some(version.ts);
         }
         let live_etag = drift.live.as_ref().map(|live| live.document.etag.as_str());
-        drift.state = state(live_etag, newest.as_ref().and_then(|entry| entry.version.etag.as_deref()));
+        let present = newest.as_ref().filter(|entry| entry.life.ended.is_none());
+        drift.state = state(live_etag, present.and_then(|entry| entry.version.etag.as_deref()));
         match (drift.state, candidate.state, &drift.live, &newest) {
             (State::Absent, ..) => return Ok(Verdict::Absent),
             (State::Equal, State::Different, Some(live), Some(newest)) => {
@@ -153,7 +154,7 @@ impl Judge<'_> {
             return Ok(None);
         }
         let heads = held.iter().map(|held| held.head.clone()).collect();
-        Ok(document_of(&self.mirror.paths, heads, letters)?.entries.pop())
+        Ok(self.mirror.document(heads, letters)?.entries.pop())
     }
 
     async fn live(&self, key: &PartitionKey, id: &str) -> Result<Option<Live>, Failure> {
@@ -174,11 +175,12 @@ impl Reconcile<'_> {
     /// A first look at two sides; a candidate where they are not known to be equal, and none where there is nothing to say.
     pub(super) async fn first_look(&self, pair: Pair) -> Result<Looked, Failure> {
         let mut state = pair.state();
-        if let (State::Equal, Mode::Hash | Mode::Full, Some(Held { head, version: Ok(version) })) =
+        if let (State::Equal, Mode::Hash | Mode::Full, Some(Held { head, version: Ok(version), .. })) =
             (state, self.request.mode, &pair.held)
         {
             let place = Place::Version { name: head.name.clone(), version: head.version.clone() };
-            let entry = Entry { version: (**version).clone(), place, length: head.length, current: head.current };
+            let (version, length, current) = ((**version).clone(), head.length, head.current);
+            let entry = Entry { version, place, length, current, life: Life::default() };
             let expected = pair.source.as_ref().and_then(|seen| seen.sha256.as_deref());
             if content(self.mirror, &entry, expected).await?.is_some() {
                 state = State::Different;
@@ -224,7 +226,7 @@ pub(super) enum Looked {
 /// The mirror's head of one name.
 pub(super) async fn look(mirror: &MirrorReader, name: &str) -> Result<Option<Held>, Failure> {
     let head = persist(|| mirror.store.head(name)).await?;
-    head.map(|head| held(&mirror.paths, head)).transpose()
+    head.map(|head| held(mirror, head)).transpose()
 }
 
 /// What is wrong with stored bytes: they must match their hash, and without the service's properties the expected one.

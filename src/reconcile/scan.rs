@@ -17,7 +17,7 @@ use super::{Mode, Reconcile, Sample, Scope, Source};
 use crate::config::FeedMode;
 use crate::failure::{Failure, Kind};
 use crate::feed::{FeedPage, Position};
-use crate::history::{client_text, document_of, groups};
+use crate::history::{MirrorReader, client_text, groups};
 use crate::retry::persist;
 use crate::store::{Head, Listing};
 
@@ -114,7 +114,7 @@ impl Scanner<'_> {
 pub(super) fn catalog(reconcile: &Reconcile<'_>) -> impl Stream<Item = Result<Held, Failure>> + Send {
     let (mirror, sample) = (reconcile.mirror, reconcile.request.sample);
     groups(mirror.store.as_ref(), mirror.paths.documents(), Listing::Current).try_filter_map(move |mut heads| {
-        let held = heads.pop().filter(|head| sample.contains(&head.name)).map(|head| held(&mirror.paths, head));
+        let held = heads.pop().filter(|head| sample.contains(&head.name)).map(|head| held(mirror, head));
         let held = held.transpose().and_then(|held| match held {
             Some(held) if !in_scope(reconcile, &held)? => Ok(None),
             held => Ok(held),
@@ -133,15 +133,17 @@ fn in_scope(reconcile: &Reconcile<'_>, held: &Held) -> Result<bool, Failure> {
 }
 
 /// A head with what its metadata say.
-pub(super) fn held(paths: &MirrorPaths, head: Head) -> Result<Held, Failure> {
-    let version = match document_of(paths, vec![head.clone()], &[]) {
+pub(super) fn held(mirror: &MirrorReader, head: Head) -> Result<Held, Failure> {
+    match mirror.document(vec![head.clone()], &[]) {
         Ok(history) => {
             let entry = history.entries.into_iter().next();
             let entry = entry.ok_or_else(|| Failure::new(Kind::Internal, "a blob without a version"))?;
-            Ok(Box::new(entry.version))
+            let of_earlier_life = entry.life.ended.is_some();
+            Ok(Held { head, version: Ok(Box::new(entry.version)), of_earlier_life })
         }
-        Err(failure) if failure.kind == Kind::Integrity => Err(failure.message),
-        Err(failure) => return Err(failure),
-    };
-    Ok(Held { head, version })
+        Err(failure) if failure.kind == Kind::Integrity => {
+            Ok(Held { head, version: Err(failure.message), of_earlier_life: false })
+        }
+        Err(failure) => Err(failure),
+    }
 }

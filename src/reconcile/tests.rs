@@ -36,6 +36,10 @@ impl ChangeFeed for MemoryFeed {
         &self.container
     }
 
+    async fn describe(&self) -> Result<SourceContainer, Failure> {
+        Ok(self.container.clone())
+    }
+
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         Ok(vec![PhysicalRange { id: "0".to_owned(), range: EpkRange::full(), parents: Vec::new() }])
     }

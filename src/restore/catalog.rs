@@ -3,12 +3,11 @@
 //! Documents stream by in the order of their names, one document's versions at a time. A document that is known from a dead
 //! letter alone has no blob and comes at the end.
 
-use cosmirror_formats::MirrorPaths;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use super::Selection;
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, Letter, MirrorReader, document_of, groups};
+use crate::history::{DocumentHistory, Letter, MirrorReader, groups};
 use crate::retry::persist;
 use crate::store::{Head, Listing};
 
@@ -35,12 +34,12 @@ pub(super) fn candidates<'a>(
     let prefix = selection.prefix(mirror);
     let listed = groups(mirror.store.as_ref(), prefix.clone(), Listing::Versions).and_then(move |heads| async move {
         let letters = heads.first().and_then(|head| mirror.letters.get(&head.name)).map(Vec::as_slice);
-        candidate(&mirror.paths, heads, letters.unwrap_or_default())
+        candidate(mirror, heads, letters.unwrap_or_default())
     });
     let lettered = mirror.letters.iter().filter(move |(name, _)| name.starts_with(&prefix)).map(Ok);
     let unlisted = stream::iter(lettered).try_filter_map(move |(name, letters)| async move {
         let stored = persist(|| mirror.store.head(name)).await?.is_some();
-        if stored { Ok(None) } else { candidate(&mirror.paths, Vec::new(), letters).map(Some) }
+        if stored { Ok(None) } else { candidate(mirror, Vec::new(), letters).map(Some) }
     });
     listed
         .chain(unlisted)
@@ -54,8 +53,8 @@ pub(super) fn candidates<'a>(
         .boxed()
 }
 
-fn candidate(paths: &MirrorPaths, heads: Vec<Head>, letters: &[Letter]) -> Result<Candidate, Failure> {
-    match document_of(paths, heads, letters) {
+fn candidate(mirror: &MirrorReader, heads: Vec<Head>, letters: &[Letter]) -> Result<Candidate, Failure> {
+    match mirror.document(heads, letters) {
         Ok(document) => Ok(Candidate::Document(document)),
         Err(failure) if failure.kind == Kind::Integrity => Ok(Candidate::Damaged(failure)),
         Err(failure) => Err(failure),

@@ -16,7 +16,7 @@ use crate::history::{DocumentHistory, Entry, State, client_text, expiry, instant
 use crate::retry::persist;
 
 const GONE: &str =
-    "it is gone from the container, and the mode, or a gap, cannot tell since when; name a --version to bring it back";
+    "it is gone from the container, and the mode cannot tell since when; name a --version to bring it back";
 
 /// The plan for all candidates.
 pub(super) async fn plan(
@@ -88,7 +88,7 @@ async fn existed(
         return Ok(Planned::Verdict(Verdict::Unchanged, None, None));
     }
     let newest = document.entries.last().is_some_and(|last| std::ptr::eq(last, entry));
-    let missed = at.is_some_and(|at| restore.mirror.may_miss_delete(entry.version.ts, at));
+    let missed = at.is_some_and(|at| restore.mirror.may_miss_delete(at));
     if missed && live.is_none() && newest {
         return Ok(refused(Verdict::Uncertain, document, GONE));
     }

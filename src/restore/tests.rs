@@ -251,21 +251,30 @@ async fn a_lost_predecessor_is_refused_and_the_rest_restored() {
 }
 
 #[tokio::test]
-async fn what_is_gone_since_the_container_was_made_anew_is_uncertain_and_not_brought_back() {
-    let scene = |reason: &str| {
-        let scene = Scene::new();
-        scene.mirrored("d", Op::Create, 1000, &body("d", 1));
-        scene.store.add_record(
-            &paths().gap(1200, &cosmirror_formats::EpkRange::full()),
-            &json!({"format": 1, "range": {"min": "", "max": "FF"}, "from": 1200, "until": 1300, "reason": reason}),
-        );
-        scene
-    };
-    let anew = scene(crate::mirror::gap::RECREATED);
-    assert_eq!(anew.plan(&all(1500)).await.unwrap().counts, Counts { uncertain: 1, ..Counts::default() });
-    assert_eq!(anew.plan(&all(1100)).await.unwrap().counts.create, 1, "before the gap it was there");
-    // Behind another gap what was deleted would have its tombstone.
-    assert_eq!(scene(crate::mirror::gap::TOKEN_EXPIRED).plan(&all(1500)).await.unwrap().counts.create, 1);
+async fn behind_a_gap_whatever_has_no_tombstone_is_still_there() {
+    let scene = Scene::new();
+    scene.mirrored("d", Op::Create, 1000, &body("d", 1));
+    scene.store.add_record(
+        &paths().gap(1200, &cosmirror_formats::EpkRange::full()),
+        &json!({"format": 1, "range": {"min": "", "max": "FF"}, "from": 1200, "until": 1300, "reason": "a hole"}),
+    );
+    for at in [1100, 1500] {
+        assert_eq!(scene.plan(&all(at)).await.unwrap().counts.create, 1, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_of_the_container_held_is_absent_since_it_was_made_anew() {
+    let scene = Scene::new();
+    scene.mirrored("d", Op::Create, 1000, &body("d", 1));
+    let life = |rid: &str, since: i64| json!({ "rid": rid, "since": since, "modes": ["all-versions-and-deletes"], "partition_key_paths": ["/pk"], "settings": {} });
+    let record = json!({
+        "format": 1, "account": "https://a", "database": "shop", "container": "orders",
+        "generations": [life("rid", 1), life("other", 1200)],
+    });
+    scene.store.add_record(&paths().container_record(), &record);
+    assert_eq!(scene.plan(&all(1199)).await.unwrap().counts.create, 1);
+    assert_eq!(scene.plan(&all(1200)).await.unwrap().counts, Counts::default());
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use super::board::Board;
 use super::range::Ended;
 use super::reconciling::Reconciling;
 use super::supervisor::Supervisor;
-use crate::admin::{Admin, ContainerMetrics};
-use crate::config;
+use crate::admin::{Admin, ContainerMetrics, ContainerProgress};
+use crate::config::{self, FeedMode};
 use crate::documents::Documents;
 use crate::failure::{Failure, Kind};
-use crate::feed::ChangeFeed;
+use crate::feed::{ChangeFeed, SourceContainer};
 use crate::leases::LeaseStore;
 use crate::leases::balance::Fleet;
 use crate::leases::bootstrap::bootstrap;
@@ -91,6 +91,7 @@ pub(super) struct Container {
     writer: Arc<Writer>,
     paths: MirrorPaths,
     metrics: ContainerMetrics,
+    progress: ContainerProgress,
     board: Arc<Board>,
     reconciling: Option<Reconciling>,
 }
@@ -124,9 +125,13 @@ impl Container {
             requests,
             Guard::write_timeout(shared.leases.expiration),
         );
-        let board = Arc::new(Board::new(progress, settings.feed));
+        let board = Arc::new(Board::new(progress.clone(), settings.feed));
+        if settings.feed == FeedMode::AllVersionsAndDeletes {
+            metrics.feed_retention_seconds.set(shared.source.feed_retention.as_secs_f64());
+        }
         let (leases, writer) = (Arc::new(leases), Arc::new(writer));
-        let container = Self { leases, writer, board, shared, settings, feed, paths, metrics, reconciling: None };
+        let container =
+            Self { leases, writer, board, shared, settings, feed, paths, metrics, progress, reconciling: None };
         container.begin().await?;
         Ok(container)
     }
@@ -146,6 +151,12 @@ impl Container {
         if let Some(physical) = self.feed.ranges().await?.first() {
             self.feed.self_test(&physical.range, self.settings.feed).await?;
         }
+        self.describe(self.feed.container()).await?;
+        bootstrap(&self.coverage()).await
+    }
+
+    /// Writes into the mirror what is new about the source container.
+    pub(super) async fn describe(&self, source: &SourceContainer) -> Result<(), Failure> {
         let service_time = self.feed.service_time().await?;
         let place = describe::Place {
             store: self.shared.store.as_ref(),
@@ -153,8 +164,7 @@ impl Container {
             account: self.shared.endpoint.as_str(),
             settings: &self.settings,
         };
-        place.describe(self.feed.container(), service_time).await?;
-        bootstrap(&self.coverage()).await
+        place.describe(source, service_time).await
     }
 
     /// What all containers share.
@@ -190,6 +200,11 @@ impl Container {
     /// Its metrics.
     pub(super) fn metrics(&self) -> &ContainerMetrics {
         &self.metrics
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> &ContainerProgress {
+        &self.progress
     }
 
     /// What its ranges report.

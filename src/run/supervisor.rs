@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
 use super::range::{self, Ended, Outcome};
+use super::source::SourceWatch;
 use super::tiling::Tiling;
 use crate::failure::{Action, Failure, Kind};
 use crate::feed::PhysicalRange;
@@ -59,7 +60,10 @@ pub(super) struct Supervisor {
     /// The leases whose ranges are followed here, each with the token that makes its follower end and hand it over.
     followed: BTreeMap<String, CancellationToken>,
     resting: BTreeMap<String, Instant>,
-    /// Whether the gaps of a new generation have been ended.
+    /// The ranges that were given up here and that nobody has followed since, by their leases.
+    given_up: BTreeMap<String, EpkRange>,
+    source: SourceWatch,
+    /// The gap that a recreated container left has been looked for since the window opened.
     gaps_closed: bool,
 }
 
@@ -70,8 +74,9 @@ impl Supervisor {
         let shared = container.shared();
         let acquirer = Acquirer::new(shared.owner.clone(), &shared.leases, container.name(), shared.once);
         let (running, tiling) = (FuturesUnordered::new(), Tiling::default());
-        let (followed, resting) = (BTreeMap::new(), BTreeMap::new());
-        Self { acquirer, tiling, running, followed, resting, gaps_closed: false, container }
+        let source = SourceWatch::new(&container);
+        let (followed, resting, given_up) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { acquirer, tiling, running, followed, resting, given_up, source, gaps_closed: false, container }
     }
 
     /// Follows the container until the process is to end. An error ends the process.
@@ -148,6 +153,7 @@ impl Supervisor {
         let shared = container.shared();
         let (owned, resting): (Vec<&String>, Vec<&String>) =
             (self.followed.keys().collect(), self.resting.keys().collect());
+        self.source.look(&container).await?;
         let service_time = container.feed().service_time().await?;
         let leases = container.leases();
         let round = self.acquirer.round(&leases, &shared.fleet, &owned, &resting, service_time).await?;
@@ -163,8 +169,15 @@ impl Supervisor {
                 hand_over.cancel();
             }
         }
+        for id in self.tiling.overlapped(&owned, &round.leases, &physical) {
+            if let Some(hand_over) = self.followed.get(&id).filter(|hand_over| !hand_over.is_cancelled()) {
+                tracing::warn!(lease = id, "others stand for parts of the lease's range; it gives way to them");
+                hand_over.cancel();
+            }
+        }
         let pause = self.pause(&round);
         container.board().told(states(&container, &round.leases, &physical));
+        self.forgive(&round.leases, service_time);
         let Round { taken, leases, held_elsewhere, free, failure, .. } = round;
         for owned in taken {
             match required_range_of(&owned.standing.lease, &physical) {
@@ -222,12 +235,27 @@ impl Supervisor {
         round.next_expiry.map_or(pause, |expiry| pause.min(expiry))
     }
 
+    /// A range that was given up here is another replica's trouble once that one follows it, and nobody's once its lease is gone.
+    fn forgive(&mut self, leases: &[Standing], service_time: i64) {
+        let shared = self.container.shared();
+        let elsewhere = |standing: &Standing| {
+            !standing.is_free(service_time, shared.leases.expiration) && !shared.owner.holds(&standing.lease)
+        };
+        let is_over = |id: &String| leases.iter().find(|standing| standing.lease.id == *id).is_none_or(elsewhere);
+        let over: Vec<String> = self.given_up.keys().filter(|id| is_over(id)).cloned().collect();
+        for range in over.iter().filter_map(|id| self.given_up.remove(id)).collect::<Vec<_>>() {
+            shared.admin.progress.ready(&self.component(&range));
+            self.container.board().stopped(&range, false);
+        }
+    }
+
     /// Starts to follow the range of a lease that became ours.
     fn follow(&mut self, owned: Owned, range: EpkRange, under_way: bool) {
         let shared = self.container.shared();
         let id = owned.standing.lease.id.clone();
         tracing::info!(lease = id, %range, "following");
         shared.admin.progress.ready(&self.component(&range));
+        self.given_up.remove(&id);
         self.container.board().started(&range);
         self.container.metrics().leases_owned.inc();
         let hand_over = CancellationToken::new();
@@ -268,8 +296,10 @@ impl Supervisor {
             return Err(failure);
         }
         tracing::error!(range = %ended.range, error = %failure, "the range was given up for now");
+        self.source.suspect();
         self.container.shared().admin.progress.not_ready(&self.component(&ended.range), failure.to_string());
-        self.resting.insert(ended.lease, Instant::now() + GIVEN_UP_REST);
+        self.resting.insert(ended.lease.clone(), Instant::now() + GIVEN_UP_REST);
+        self.given_up.insert(ended.lease, ended.range);
         Ok(())
     }
 }

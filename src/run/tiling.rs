@@ -7,8 +7,8 @@ use cosmirror_formats::EpkRange;
 use super::container::Container;
 use crate::failure::{Action, Failure};
 use crate::feed::PhysicalRange;
-use crate::leases::Standing;
 use crate::leases::coverage::{holes, twins};
+use crate::leases::{Standing, range_of, succession};
 use crate::mirror::checkpoint::{RangeProgress, Repair};
 
 /// What a lease says of gaps: its id, the gap that is being repaired, and when the last one was.
@@ -20,6 +20,8 @@ pub(super) struct Tiling {
     /// What the last round saw: holes, and leases that are one too many. A list is not one instant's, so only what two rounds see is
     /// repaired.
     suspicious: (Vec<EpkRange>, Vec<String>),
+    /// Leases that are followed here although others stand for parts of their ranges, in the last round.
+    overlapped: BTreeSet<String>,
     /// What the leases said of gaps when those were last looked at.
     gaps_seen: Option<Vec<Said>>,
 }
@@ -48,6 +50,24 @@ impl Tiling {
             self.gaps_seen = None;
         }
         self.end_gaps(container, leases, physical).await
+    }
+
+    /// Of the leases that are followed here, those that two rounds in a row have seen beside leases of parts of their ranges: they must
+    /// give way to these. A replica that hung while it made the first leases may have made them long after others did.
+    pub(super) fn overlapped(
+        &mut self,
+        followed: &[&String],
+        leases: &[Standing],
+        physical: &[PhysicalRange],
+    ) -> Vec<String> {
+        let has_parts = |standing: &&Standing| {
+            let range = range_of(&standing.lease, physical);
+            range.is_some_and(|range| succession::is_under_way(&standing.lease.id, &range, leases, physical))
+        };
+        let ours = leases.iter().filter(|standing| followed.contains(&&standing.lease.id));
+        let seen: BTreeSet<String> = ours.filter(has_parts).map(|standing| standing.lease.id.clone()).collect();
+        let before = std::mem::replace(&mut self.overlapped, seen);
+        self.overlapped.intersection(&before).cloned().collect()
     }
 
     /// Looks once more when every range was released: what was repaired last should not wait for the next start.

@@ -40,8 +40,10 @@ mod errors;
 mod heads;
 mod prepare;
 mod shared_key;
+mod versioning;
 
 pub use auth::AzureAuth;
+pub use versioning::VersioningReport;
 
 /// Time to find and greet the service. Storage answers in milliseconds; a firewall that drops packets never does.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +69,7 @@ pub struct AzureStore {
     container_name: String,
     prefix: String,
     page_items_max: u16,
+    versioning: versioning::Versioning,
 }
 
 /// The client's own form shows its URL, and with it a SAS.
@@ -88,7 +91,22 @@ impl AzureStore {
             container_name: settings.container.clone(),
             prefix: settings.prefix.trim_matches('/').to_owned(),
             page_items_max: PAGE_ITEMS_MAX,
+            versioning: versioning::Versioning::default(),
         })
+    }
+
+    /// The same, which tells when versioning is switched off and on.
+    #[must_use]
+    pub fn with_versioning_report(mut self, report: VersioningReport) -> Self {
+        self.versioning.set_report(report);
+        self
+    }
+
+    /// The same, for which the answer of a probe counts so long.
+    #[must_use]
+    pub fn with_probe_interval(mut self, interval: Duration) -> Self {
+        self.versioning.set_interval(interval);
+        self
     }
 
     /// The same with shorter pages of listings.
@@ -100,6 +118,13 @@ impl AzureStore {
 
     fn attempt<'a>(&'a self, operation: Operation, name: &'a str) -> Attempt<'a> {
         Attempt { operation, name, container: &self.container_name }
+    }
+
+    /// Whoever puts on a version without id must know that it will be kept.
+    fn remember(&self, head: &Head) {
+        if head.current && head.version.is_empty() {
+            self.versioning.seen_without_id(&head.etag);
+        }
     }
 
     fn blob(&self, name: &str) -> BlobClient {
@@ -150,9 +175,9 @@ impl VersionStore for AzureStore {
     async fn put(&self, put: Put) -> Result<Stored, Failure> {
         let attempt = self.attempt(Operation::Put, &put.name);
         heads::check_name(&attempt)?;
-        let (if_match, if_none_match) = match put.condition {
+        let (if_match, if_none_match) = match &put.condition {
             Condition::Absent => (None, Some("*".into())),
-            Condition::Matches(etag) => (Some(etag.into()), None),
+            Condition::Matches(etag) => (Some(etag.as_str().into()), None),
         };
         let options = BlockBlobClientUploadOptions {
             metadata: Some(heads::checked_metadata(&attempt, put.metadata)?),
@@ -160,8 +185,16 @@ impl VersionStore for AzureStore {
             if_none_match,
             ..BlockBlobClientUploadOptions::default()
         };
+        if self.versioning.is_in_doubt(&put.condition) {
+            self.prove_for(&put.condition).await?;
+        }
         let (etag, version) = self.upload(attempt, put.body, options).await?;
-        let version = version.ok_or_else(|| prepare::versioning_is_off(&self.container_name))?;
+        let Some(version) = version else {
+            let failure = prepare::versioning_is_off(&self.container_name);
+            self.versioning.lost(&etag, &failure);
+            return Err(failure);
+        };
+        self.versioning.replaced(&put.condition);
         Ok(Stored { etag, version })
     }
 
@@ -169,7 +202,11 @@ impl VersionStore for AzureStore {
         let attempt = self.attempt(Operation::Read, name);
         heads::check_name(&attempt)?;
         match self.blob(name).get_properties(None).await {
-            Ok(answer) => heads::from_headers(&attempt, answer.headers(), None, None).map(Some),
+            Ok(answer) => {
+                let head = heads::from_headers(&attempt, answer.headers(), None, None)?;
+                self.remember(&head);
+                Ok(Some(head))
+            }
             Err(error) if errors::is_missing_blob(&error) => Ok(None),
             Err(error) => Err(attempt.failure(&error)),
         }
@@ -182,6 +219,7 @@ impl VersionStore for AzureStore {
         match self.download(name, version).await {
             Ok((headers, body)) => {
                 let head = heads::from_headers(&attempt, &headers, version, Some(body.len() as u64))?;
+                self.remember(&head);
                 Ok(Some((head, body)))
             }
             Err(error) if errors::is_missing_blob(&error) => Ok(None),
@@ -208,7 +246,11 @@ impl VersionStore for AzureStore {
         let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
         let page = page.into_model().map_err(failed)?;
         let heads = page.blob_items.into_iter().map(|item| heads::from_item(&attempt, listing, item));
-        Ok(Page { heads: heads.collect::<Result<_, _>>()?, next: page.next_marker.filter(|next| !next.is_empty()) })
+        let heads = heads.collect::<Result<Vec<_>, _>>()?;
+        if listing == Listing::Versions {
+            heads.iter().for_each(|head| self.remember(head));
+        }
+        Ok(Page { heads, next: page.next_marker.filter(|next| !next.is_empty()) })
     }
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts the emulator and Azurite on free ports, compares them with azurite.py, and ends both. Arguments go to azurite.py.
+# Starts the emulator and Azurite on free ports, compares them with azurite.py, holds the contract of a version store to Azurite
+# (tests/azurite.rs), and ends both. Arguments go to azurite.py.
 # COSMIRROR_BIN names the binary (default: the debug build in the target folder).
 set -euo pipefail
 
@@ -20,11 +21,14 @@ if [[ ! -x $cache/node_modules/.bin/azurite-blob ]]; then
   npm install --prefix "$cache" --no-audit --no-fund --loglevel error node@22 azurite@3.37.0
 fi
 
-# From the start of the script, the installation left out.
-SECONDS=0
-readonly READY_SECONDS_MAX=60 COMPARE_SECONDS_MAX=120
-
 scratch=$(mktemp -d)
+cargo test --locked --quiet -p cosmirror --test azurite --no-run --manifest-path "$here/../../Cargo.toml" --message-format json \
+  >"$scratch/built"
+
+# From the start of the script, the installation and compilation left out.
+SECONDS=0
+readonly READY_SECONDS_MAX=60 COMPARE_SECONDS_MAX=120 CONTRACT_SECONDS_MAX=120
+
 pids=()
 finish() {
   # Azurite takes a moment to close; a killed job is no failure of the script.
@@ -59,4 +63,18 @@ await "$scratch/emulator" '"blob"' "${pids[0]}"
 await "$scratch/azurite" 'successfully listen' "${pids[1]}"
 
 address() { python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).readline())[sys.argv[2]])' "$scratch/emulator" "$1"; }
+# Both must be fresh for this one.
 timeout "$COMPARE_SECONDS_MAX" python3 -B "$here/azurite.py" "$(address cosmos)" "$(address blob)" "http://127.0.0.1:$port" "$@"
+
+executable() {
+  python3 -c '
+import json, sys
+built = [json.loads(line) for line in open(sys.argv[1])]
+print(next(one["executable"] for one in built if one.get("target", {}).get("name") == sys.argv[2] and one.get("executable")))' \
+    "$scratch/built" azurite
+}
+contract=$(executable)
+COSMIRROR_AZURITE="http://127.0.0.1:$port/devstoreaccount1" timeout "$CONTRACT_SECONDS_MAX" "$contract" 2>&1 | tee "$scratch/contract"
+passed=$(awk '/^test result:/ { sum += $4 } END { print sum + 0 }' "$scratch/contract")
+echo "$passed sentences of the contract hold on Azurite"
+((passed > 0))

@@ -12,6 +12,8 @@ mod versions;
 
 #[cfg(feature = "emulator")]
 mod azure;
+#[cfg(feature = "emulator")]
+mod azure_versioning;
 mod directory;
 mod fixture;
 

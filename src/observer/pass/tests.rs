@@ -47,6 +47,10 @@ impl ChangeFeed for Scripted {
         &self.source
     }
 
+    async fn describe(&self) -> Result<SourceContainer, Failure> {
+        Ok(self.source.clone())
+    }
+
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         let range = |id: &str, min: &str, max: &str| PhysicalRange {
             id: id.to_owned(),

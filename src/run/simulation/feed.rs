@@ -61,6 +61,11 @@ impl ChangeFeed for SimulatedFeed {
         &self.service.container
     }
 
+    async fn describe(&self) -> Result<SourceContainer, Failure> {
+        let container = SourceContainer::clone(&self.service.container);
+        self.ask(move |_| Ok(container.clone())).await
+    }
+
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         self.ask(|world| {
             let (before, until) = world.physical_before.clone();

@@ -3,14 +3,16 @@
 //! The data plane tells whether versioning is on only in the answer to a write: the answer has a version id or it has
 //! none. Reading a blob does not tell, because a blob keeps the id it got while versioning was on. So each start writes
 //! the small blob `<prefix>/_cosmirror-probe`, one version per start. Where the answer has no id the blob is deleted again,
-//! as far as the credential may, and nothing else is ever written.
+//! as far as the credential may, and nothing else is ever written. Later probes are made where versioning is in doubt.
 
 use azure_storage_blob::models::{BlockBlobClientUploadOptions, StorageErrorCode};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::AzureStore;
 use super::errors::{self, Operation};
 use crate::failure::{Failure, Kind};
+use crate::store::Condition;
 
 const PROBE: &str = "_cosmirror-probe";
 const PROBE_BODY: &[u8] =
@@ -19,6 +21,10 @@ const PROBE_BODY: &[u8] =
 impl AzureStore {
     /// Makes the container if asked to and it is missing, and proves that it keeps versions.
     pub(super) async fn prove(&self, create: bool) -> Result<(), Failure> {
+        let _turn = self.versioning.turn().await;
+        if self.versioning.is_off() && self.versioning.recently(&Condition::Absent) == Some(false) {
+            return Err(versioning_is_off(&self.container_name));
+        }
         match self.probe().await {
             Err(failure) if failure.kind == Kind::NotFound && create => {
                 self.create_container().await?;
@@ -28,17 +34,31 @@ impl AzureStore {
         }
     }
 
+    /// Proves that a put under this condition destroys nothing, unless that was found out a moment ago.
+    pub(super) async fn prove_for(&self, condition: &Condition) -> Result<(), Failure> {
+        let _turn = self.versioning.turn().await;
+        match self.versioning.recently(condition) {
+            Some(true) => Ok(()),
+            Some(false) => Err(versioning_is_off(&self.container_name)),
+            None => self.probe().await,
+        }
+    }
+
     async fn probe(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
         let name = if self.prefix.is_empty() { PROBE.to_owned() } else { format!("{}/{PROBE}", self.prefix) };
         let attempt = self.attempt(Operation::Probe, &name);
         let options = BlockBlobClientUploadOptions::default();
         let (_, version) = self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await?;
-        if version.is_some() {
+        let failure = versioning_is_off(&self.container_name);
+        if self.versioning.probed(begun, version.is_some(), &failure) {
             return Ok(());
         }
-        // A credential that may not delete leaves the probe behind; the refusal is what matters.
-        let _ = self.blob(&name).delete(None).await;
-        Err(versioning_is_off(&self.container_name))
+        if version.is_none() {
+            // A credential that may not delete leaves the probe behind; the refusal is what matters.
+            let _ = self.blob(&name).delete(None).await;
+        }
+        Err(failure)
     }
 
     async fn create_container(&self) -> Result<(), Failure> {

@@ -30,10 +30,20 @@ impl Source<'_> {
         assert_eq!(status, 201, "{text}");
     }
 
-    /// Removes the container.
+    /// Removes the container with all that it holds.
     pub(super) async fn remove(&self) {
         let (status, text) = self.send("DELETE", &["dbs", DATABASE, "colls", self.container], &[], String::new()).await;
         assert_eq!(status, 204, "{text}");
+    }
+
+    /// Changes properties of the container, whose key is `/pk`.
+    pub(super) async fn change_settings(&self, more: serde_json::Map<String, serde_json::Value>) {
+        let key = serde_json::json!({ "paths": ["/pk"], "kind": "Hash", "version": 2 });
+        let mut body = serde_json::json!({ "id": self.container, "partitionKey": key });
+        body.as_object_mut().unwrap().extend(more);
+        let path = ["dbs", DATABASE, "colls", self.container];
+        let (status, text) = self.send("PUT", &path, &[], body.to_string()).await;
+        assert_eq!(status, 200, "{text}");
     }
 
     /// Writes a document whether or not it exists; `key` is a JSON array.

@@ -97,9 +97,11 @@ async fn get(emulator: &Emulator, path: &str, query: &[(&str, &str)]) -> reqwest
 
 fn item(xml: &str) -> (String, Stored) {
     let metadata = between(xml, "Metadata").first().copied().unwrap_or_default();
+    let version = text(xml, "VersionId");
     let stored = Stored {
-        version: text(xml, "VersionId"),
-        current: text(xml, "IsCurrentVersion") == "true",
+        // Only a current blob can lack an id: it was stored while versioning was off.
+        current: version.is_empty() || text(xml, "IsCurrentVersion") == "true",
+        version,
         metadata: members(metadata),
         body: Vec::new(),
     };

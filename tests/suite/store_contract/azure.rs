@@ -13,7 +13,7 @@ use crate::suite::emulated::{Emulated, FAR_FUTURE, account_sas, shared_key};
 
 const ALL_PERMISSIONS: &str = "rwdlac";
 
-fn store_at(target: &Target, auth: AzureAuth) -> AzureStore {
+pub(super) fn store_at(target: &Target, auth: AzureAuth) -> AzureStore {
     AzureStore::new(target, auth).unwrap().with_page_items_max(PAGE_ITEMS)
 }
 
@@ -29,7 +29,7 @@ async fn opened(auth: AzureAuth) -> Opened {
 }
 
 /// A prepared store and the emulator behind it.
-async fn prepared() -> (Emulated, AzureStore) {
+pub(super) async fn prepared() -> (Emulated, AzureStore) {
     let emulated = Emulated::start().await;
     let auth = AzureAuth::resolve(&emulated.target()).unwrap();
     let store = store_at(&emulated.target(), auth);
@@ -76,55 +76,6 @@ async fn a_missing_container_is_made_only_when_asked_for() {
     }
     store.prepare(true).await.unwrap();
     store.prepare(false).await.unwrap();
-}
-
-#[tokio::test]
-async fn an_account_without_versioning_is_refused_and_no_blob_is_left() {
-    for settings in ["{\"versioning\":false}", "{\"versioning\":false,\"hierarchicalNamespace\":true}"] {
-        let emulated = Emulated::start().await;
-        emulated.control("storage", settings).await;
-        let store = store_at(&emulated.target(), shared_key());
-        let failure = store.prepare(true).await.unwrap_err();
-        assert_eq!((failure.kind, failure.kind.exit()), (Kind::Misconfigured, Exit::Usage), "{failure}");
-        assert!(failure.remedy.contains("versioning"), "{failure}");
-        assert!(names(&store, "", Listing::Current).await.is_empty());
-        assert!(names(&store, "", Listing::Versions).await.is_empty());
-    }
-}
-
-/// A blob keeps the version id it got while versioning was on, so a probe left by an earlier start proves nothing.
-#[tokio::test]
-async fn versioning_that_was_turned_off_since_the_last_start_is_noticed() {
-    let (emulated, store) = prepared().await;
-    emulated.control("storage", "{\"versioning\":false}").await;
-    let again = store_at(&emulated.target(), shared_key());
-    assert_eq!(again.prepare(true).await.unwrap_err().kind, Kind::Misconfigured);
-    assert!(names(&store, "", Listing::Current).await.is_empty());
-}
-
-#[tokio::test]
-async fn versioning_that_is_turned_off_while_writing_stops_the_next_put() {
-    let (emulated, store) = prepared().await;
-    let first = create(&store, "t/a", "1").await;
-    emulated.control("storage", "{\"versioning\":false}").await;
-    let failure = store.put(put_of("t/a", "2", Condition::Matches(first.etag))).await.unwrap_err();
-    assert_eq!(failure.kind, Kind::Misconfigured, "{failure}");
-    assert!(failure.remedy.contains("versioning"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_blob_from_before_versioning_is_read_and_kept_when_overwritten() {
-    let (emulated, store) = prepared().await;
-    emulated.control("storage", "{\"versioning\":false}").await;
-    store.put(put_of("t/a", "1", Condition::Absent)).await.unwrap_err();
-    emulated.control("storage", "{\"versioning\":true}").await;
-
-    let head = store.head("t/a").await.unwrap().unwrap();
-    assert_eq!((head.version.as_str(), head.current), ("", true));
-    assert_eq!(content(&store, "t/a", Some("")).await.as_deref(), Some("1"));
-    let before = cosmirror::store::Stored { etag: head.etag, version: head.version };
-    replace(&store, "t/a", "2", &before).await;
-    assert_eq!(names(&store, "t/", Listing::Versions).await, ["t/a", "t/a"]);
 }
 
 #[tokio::test]
