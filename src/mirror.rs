@@ -89,6 +89,26 @@ pub trait Observer: Send + Sync {
 struct Cursor {
     position: Position,
     ahead: Option<Read>,
+    /// When nothing more was there to read, of the first such answer that waits for a second one.
+    emptied: Option<i64>,
+}
+
+impl Cursor {
+    /// The instant up to which everything was given out, now that nothing more was there when asked at `asked_at`.
+    ///
+    /// Of a feed that gives only newest versions one such answer does not say so: it may come from a replica that lags behind the one
+    /// that gave the page before, and that page left out what was overwritten by a change that this replica does not show yet. By a
+    /// second answer, a margin later, that change was given out.
+    fn complete_until(&mut self, asked_at: i64, margin: i64, newest_only: bool) -> Option<i64> {
+        if !newest_only || margin == 0 {
+            return Some(asked_at - 1 - margin);
+        }
+        let first = *self.emptied.get_or_insert(asked_at);
+        (upper_bound(first) <= asked_at - margin).then(|| {
+            self.emptied = Some(asked_at);
+            first - 1 - margin
+        })
+    }
 }
 
 impl Follower {
@@ -110,12 +130,17 @@ impl Follower {
 
     async fn run(&mut self) -> Result<(), Halt> {
         let start = self.progress.borrow().clone();
-        let mut followed = Cursor { position: self.start_position(&start), ahead: None };
-        let mut backfill = start
-            .backfill
-            .as_ref()
-            .map(|b| Cursor { position: b.token.clone().map_or(Position::Beginning, Position::Token), ahead: None });
+        let mut followed = Cursor { position: self.start_position(&start), ahead: None, emptied: None };
+        let mut backfill = start.backfill.as_ref().map(|b| Cursor {
+            position: b.token.clone().map_or(Position::Beginning, Position::Token),
+            ahead: None,
+            emptied: None,
+        });
         let (mut idle, mut busy, mut last_poll) = (Duration::ZERO, true, None::<Instant>);
+        // A replica that lags behind the point where following began would show what had been deleted by then, of which following
+        // never tells.
+        let backfill_opens =
+            Instant::now() + Duration::from_secs(u64::try_from(self.pace.staleness_margin).unwrap_or(0));
         while !self.drain.is_cancelled() {
             // While a backfill runs, following needs no more polls than it would have without.
             let poll = backfill.is_none() || last_poll.is_none_or(|at| at.elapsed() >= self.pace.poll_interval);
@@ -124,11 +149,16 @@ impl Follower {
                 caught_up = self.follow_page(&mut followed).await?;
                 last_poll = caught_up.then(Instant::now);
             }
-            if let Some(cursor) = &mut backfill
-                && self.backfill_page(cursor).await?
-            {
-                backfill = None;
+            let mut backfilled = false;
+            if let Some(cursor) = &mut backfill {
+                let waits = backfill_opens.saturating_duration_since(Instant::now());
+                if waits.is_zero() {
+                    backfilled = self.backfill_page(cursor).await?;
+                } else if caught_up || !poll {
+                    self.rest(waits.min(self.pace.poll_interval)).await?;
+                }
             }
+            backfill = backfill.filter(|_| !backfilled);
             busy |= !caught_up;
             self.guard.stepped(self.reader.service_time());
             self.report(caught_up && backfill.is_none());
@@ -156,7 +186,7 @@ impl Follower {
     async fn follow_page(&mut self, cursor: &mut Cursor) -> Result<bool, Halt> {
         let read = self.take(cursor, self.mode).await?;
         if read.page.not_modified {
-            self.confirm_empty(&read);
+            self.confirm_empty(&read, cursor);
             cursor.position = Position::Token(read.page.token);
             return Ok(true);
         }
@@ -166,6 +196,8 @@ impl Follower {
         }
         let (newest, durable) = self.store(read, cursor, self.mode, &context).await?;
         crash_point!("page-durable");
+        // Of a feed that gives only newest versions a page says nothing of what they have overwritten.
+        let newest = newest.filter(|_| self.mode == FeedMode::AllVersionsAndDeletes);
         let margin = self.pace.staleness_margin;
         self.progress.send_modify(|progress| {
             progress.advance(durable);
@@ -243,16 +275,20 @@ impl Follower {
     }
 
     /// Nothing was there at an instant the service confirmed: everything committed before it is stored.
-    fn confirm_empty(&mut self, read: &Read) {
+    fn confirm_empty(&mut self, read: &Read, cursor: &mut Cursor) {
         let from_beginning = self.mode == FeedMode::LatestVersion && self.progress.borrow().reads_from_beginning();
         let margin = self.pace.staleness_margin;
         let now = self.reader.service_time();
+        let newest_only = self.mode == FeedMode::LatestVersion;
+        let complete = read.asked_at.and_then(|asked_at| cursor.complete_until(asked_at, margin, newest_only));
         self.progress.send_modify(|progress| {
             progress.position = Some(read.page.token.clone());
-            if let Some(asked_at) = read.asked_at {
-                progress.raise_watermark(asked_at - 1 - margin);
+            if let Some(complete) = complete {
+                progress.raise_watermark(complete);
             }
             if let (true, Some(now)) = (from_beginning, now) {
+                // All that is left out is older than what can be asked for from now on.
+                progress.raise_watermark(now - 1 - margin);
                 progress.end_backfill(upper_bound(now) + margin);
             }
         });

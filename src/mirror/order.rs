@@ -27,7 +27,7 @@ impl Known {
     /// What is known after `version` became current under `etag`.
     ///
     /// A reconciliation's tombstone stands for its time only as the end of an interval: the document may have come back before it,
-    /// so what comes next is held against the interval's start.
+    /// so what comes next is held against the first instant behind the interval's start, which may be that of the version beneath.
     pub fn new(etag: String, version: &Version) -> Self {
         let vanished_after = version.after.filter(|_| version.is_tombstone());
         Self {
@@ -35,7 +35,7 @@ impl Known {
             identity: version.identity(),
             lineage: version.lineage.clone(),
             lsn: version.lsn,
-            ts: vanished_after.unwrap_or(version.ts),
+            ts: vanished_after.map_or(version.ts, |after| after + 1),
             exists: !version.is_tombstone(),
         }
     }

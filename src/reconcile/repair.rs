@@ -53,9 +53,11 @@ pub(super) fn version(drift: &Drift, candidate: &Candidate, key: PartitionKey, t
     let live = drift.live.as_ref().filter(|_| !tombstone);
     // The scan's number belongs to the version it saw.
     let numbered = candidate.seen.as_ref().zip(live).filter(|((etag, _), live)| *etag == live.document.etag);
+    // More may have happened in the second in which the head beneath was committed.
+    let held_until = drift.held_ts.map(|ts| ts - 1);
     let known_until = match part.reconciled.filter(|_| tombstone && terms.by_reconciliation) {
-        Some(reconciled) => drift.held_ts.map(|ts| ts.max(reconciled)),
-        None => drift.held_ts,
+        Some(reconciled) => held_until.map(|ts| ts.max(reconciled)),
+        None => held_until,
     };
     let body = live.map(|live| &live.document.bytes[..]).unwrap_or_default();
     let version = Version {

@@ -141,7 +141,9 @@ impl Reconciler {
             self.progress.send_modify(|now| now.end_repair(gaps, reread, at));
             tracing::info!(range = %self.range, gaps = gaps.len(), "the range is complete again behind its gaps");
         }
-        Ok(LOOK_INTERVAL_MIN)
+        // It is due again at once where the range is not mirrored that far yet.
+        let due = self.due(what, &self.progress.borrow(), margin);
+        Ok(if due.is_some_and(|due| due <= now) { jittered(LOOK_INTERVAL) } else { LOOK_INTERVAL_MIN })
     }
 
     /// When the range is to be reconciled; none where it is not.

@@ -12,6 +12,7 @@ mod network;
 mod oracle;
 mod process;
 mod script;
+mod source;
 mod store;
 mod world;
 

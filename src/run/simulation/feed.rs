@@ -140,7 +140,7 @@ impl View<'_> {
         let newest = |place: &usize| {
             let document = &world.documents[world.log[*place].document];
             document.changes.iter().rev().find(|&&change| self.shows(change)) == Some(place)
-                && world.log[*place].op != Op::Delete
+                && !world.log[*place].op.is_delete()
         };
         within.filter(|place| mode == FeedMode::AllVersionsAndDeletes || newest(place)).collect()
     }
@@ -184,10 +184,41 @@ fn page(
     // Transactions stay whole.
     let last = world.log[places[count_max.min(places.len()) - 1]].lsn;
     let mut taken: Vec<usize> = places.into_iter().take_while(|&place| world.log[place].lsn <= last).collect();
-    world.random.clone().shuffle(&mut taken);
-    taken.sort_by_key(|&place| world.log[place].lsn);
+    shuffle(world, &mut taken);
     let entries = taken.into_iter().map(|place| entry(world, place, mode, flat)).collect();
     Ok(page(entries, last, false))
+}
+
+/// Puts each transaction's changes into any order. Those of one document keep theirs where it does not follow from what is possible: a
+/// reader is told nothing else.
+fn shuffle(world: &mut World, places: &mut [usize]) {
+    let ordered = places.to_vec();
+    world.random.shuffle(places);
+    places.sort_by_key(|&place| world.log[place].lsn);
+    let document = |place: usize| world.log[place].document;
+    let same = |a: usize, b: usize| document(a) == document(b) && world.log[a].lsn == world.log[b].lsn;
+    for &first in ordered.iter().filter(|&&first| !ordered.iter().any(|&other| other < first && same(other, first))) {
+        let slots: Vec<usize> = (0..places.len()).filter(|&slot| same(places[slot], first)).collect();
+        let shuffled: Vec<usize> = slots.iter().map(|&slot| places[slot]).collect();
+        let mut truth = shuffled.clone();
+        truth.sort_unstable();
+        if first_possible(world, shuffled) != truth {
+            slots.into_iter().zip(truth).for_each(|(slot, place)| places[slot] = place);
+        }
+    }
+}
+
+/// The changes of one document in one transaction, the first possible one first.
+fn first_possible(world: &World, mut changes: Vec<usize>) -> Vec<usize> {
+    let first = changes.iter().min().copied().unwrap_or_default();
+    let mut exists = world.log[first].op != Op::Create;
+    let mut ordered = Vec::new();
+    while let Some(at) = changes.iter().position(|&place| (world.log[place].op != Op::Create) == exists) {
+        let place = changes.remove(at);
+        exists = !world.log[place].op.is_delete();
+        ordered.push(place);
+    }
+    ordered
 }
 
 fn entry(world: &World, place: usize, mode: FeedMode, flat: bool) -> Bytes {
@@ -205,10 +236,13 @@ fn entry(world: &World, place: usize, mode: FeedMode, flat: bool) -> Bytes {
     Bytes::from(match change.op {
         Op::Create => format!(r#"{{"current":{text},"metadata":{{{metadata}:"create"}}}}"#),
         Op::Replace => format!(r#"{{"current":{text},"metadata":{{{metadata}:"replace"}}}}"#),
-        Op::Delete => {
+        Op::Delete | Op::Expire => {
+            let expired = if change.op == Op::Expire { r#","timeToLiveExpired":true"# } else { "" };
             let key = if flat { format!(r#"["{}"]"#, document.pk) } else { format!(r#"{{"pk":"{}"}}"#, document.pk) };
             let id = &document.id;
-            format!(r#"{{"current":{{}},"metadata":{{{metadata}:"delete","id":"{id}","partitionKey":{key}}}}}"#)
+            format!(
+                r#"{{"current":{{}},"metadata":{{{metadata}:"delete"{expired},"id":"{id}","partitionKey":{key}}}}}"#
+            )
         }
     })
 }

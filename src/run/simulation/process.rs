@@ -15,8 +15,10 @@ use tokio_util::task::TaskTracker;
 
 use super::super::container::{Container, Shared, Tasks};
 use super::super::range::Ended;
+use super::super::reconciling::Reconciling;
 use super::documents::SimulatedDocuments;
 use super::feed::SimulatedFeed;
+use super::source::SimulatedSource;
 use super::store::SimulatedStore;
 use super::world::Service;
 use crate::admin::{Admin, Metrics, Progress};
@@ -152,6 +154,8 @@ pub(super) struct Setup {
     pub(super) requests: u32,
     /// Pages that may be read at a time.
     pub(super) pages: u64,
+    /// How often what was deleted is looked for where the feed does not tell; zero is never.
+    pub(super) reconcile_interval: Duration,
     /// What the host's clock is off by, in milliseconds.
     pub(super) skew_ms: i64,
 }
@@ -171,15 +175,21 @@ impl Process {
         let tasks = Arc::new(ProcessTasks { life: life.clone(), tracker: TaskTracker::new() });
         let shared = Arc::new(shared(service, &life, setup, drain.clone(), Arc::clone(&tasks)));
         let feed = Arc::new(SimulatedFeed::new(service.clone(), life.clone()));
-        let drained = drain.clone();
+        let source = Arc::new(SimulatedSource::new(service.clone(), life.clone()));
+        let reconciling = Reconciling {
+            effective_key: source.effective_keys(),
+            documents: source,
+            interval: setup.reconcile_interval,
+            at_once: false,
+        };
+        let (drained, mode) = (drain.clone(), service.world().mode);
         let root = async move {
-            tokio::select! {
+            let container = tokio::select! {
                 biased;
                 () = drained.cancelled() => return Ok(()),
-                prepared = prepare(shared, feed) => prepared?,
-            }
-            .supervise()
-            .await
+                prepared = prepare(shared, feed, mode) => prepared?,
+            };
+            container.with_reconciling(reconciling).supervise().await
         };
         let root = tasks.run(Box::pin(root));
         Self { life, drain, root }
@@ -191,12 +201,12 @@ impl Process {
     }
 }
 
-async fn prepare(shared: Arc<Shared>, feed: Arc<SimulatedFeed>) -> Result<Container, Failure> {
+async fn prepare(shared: Arc<Shared>, feed: Arc<SimulatedFeed>, mode: config::FeedMode) -> Result<Container, Failure> {
     let mut backoff = Backoff::default();
     let settings = config::Container {
         database: "db".to_owned(),
         container: "c".to_owned(),
-        feed: config::FeedMode::AllVersionsAndDeletes,
+        feed: mode,
         start: config::Start::Beginning,
     };
     loop {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::network::{Climate, Weather};
+use super::oracle;
 use super::process::{Life, Process, Setup};
 use super::world::{Service, World};
 use crate::config;
@@ -19,6 +20,8 @@ mod quiet;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 const REPLICAS_MAX: usize = 5;
 const RANGES_MAX: usize = 32;
+/// How many runs in a hundred follow the feed of newest versions.
+const LATEST_VERSION_PERCENT: u32 = 35;
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -62,6 +65,9 @@ impl Script {
     pub(super) fn draw(service: &Service) -> Self {
         let mut world = service.world();
         let world = &mut *world;
+        if world.chance(LATEST_VERSION_PERCENT) {
+            world.mode = config::FeedMode::LatestVersion;
+        }
         let ranges = if world.chance(10) { world.random.usize(9..=RANGES_MAX) } else { world.random.usize(1..=8) };
         world.cut(ranges);
         let documents = world.random.usize(3..=30);
@@ -170,6 +176,7 @@ impl Script {
         let service = self.service.clone();
         if !matches!(event, Event::Commit) {
             service.world().note(|| format!("{event:?}"));
+            self.ask();
         }
         match event {
             Event::Split | Event::Merge => change_ranges(&mut service.world(), matches!(event, Event::Split)),
@@ -216,6 +223,14 @@ impl Script {
                 drop(world);
                 self.at(now + pause, Event::Commit);
             }
+        }
+    }
+
+    /// Asks the mirror for some instants.
+    fn ask(&self) {
+        let mut world = self.service.world();
+        if let Some(why) = oracle::untrue(&mut world) {
+            world.violated(why);
         }
     }
 
@@ -278,7 +293,10 @@ fn setup(world: &mut World) -> Setup {
     let poll_interval = Duration::from_secs(world.random.u64(1..=4));
     let expiration = Duration::from_secs([20, 30, 60][world.random.usize(0..3)]);
     world.expiration = expiration;
+    world.reconciles = world.mode == config::FeedMode::LatestVersion && world.chance(80);
+    let interval = Duration::from_secs(world.random.u64(15..=90));
     Setup {
+        reconcile_interval: if world.reconciles { interval } else { Duration::ZERO },
         poll_interval,
         poll_interval_idle_max: poll_interval * world.random.u32(1..=6),
         leases: config::Leases {
@@ -308,6 +326,11 @@ fn commit(world: &mut World) {
     if world.chance(20) {
         let others = (0..count).filter(|&other| other != first);
         documents.extend(others.filter(|&other| world.documents[other].pk == world.documents[first].pk));
+    }
+    // The same documents again, in the same transaction. Their order follows from what was before, which must be known for that.
+    while world.knows_what_was_before() && world.chance(12) {
+        let again = world.random.usize(0..documents.len());
+        documents.push(documents[again]);
     }
     world.commit(&documents);
 }

@@ -1,5 +1,6 @@
 //! The mirror as one replica reaches it: conditional puts that may take as long as the real ones.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,18 +83,25 @@ impl VersionStore for SimulatedStore {
 
 fn page(world: &World, prefix: &str, listing: Listing, next: Option<String>) -> Page {
     // Behind a name and the number of one of its versions.
-    let next =
-        next.map(|next| next.split_once('|').map(|(name, nth)| (name.to_owned(), nth.parse().unwrap())).unwrap());
-    let names = world.blobs.iter().filter(|(name, _)| name.starts_with(prefix));
+    let place = |next: String| {
+        let (name, nth) = next.split_once('|').unwrap();
+        (name.to_owned(), nth.parse::<usize>().unwrap())
+    };
+    let next = next.map(place);
+    let from = next.as_ref().map_or(prefix, |(name, _)| name.as_str());
+    let names = world
+        .blobs
+        .range::<str, _>((Bound::Included(from), Bound::Unbounded))
+        .take_while(|(name, _)| name.starts_with(prefix));
     let versions = names.flat_map(|(name, versions)| {
-        versions.iter().enumerate().map(move |(nth, (head, _))| ((name.clone(), nth), head.clone()))
+        versions.iter().enumerate().map(move |(nth, (head, _))| ((name.as_str(), nth), head))
     });
     let mut rest = versions
         .filter(|(_, head)| listing == Listing::Versions || head.current)
-        .filter(|(place, _): &((String, usize), Head)| next.as_ref().is_none_or(|next| place > next));
+        .filter(|(place, _)| next.as_ref().is_none_or(|(name, nth)| *place > (name.as_str(), *nth)));
     let taken: Vec<_> = rest.by_ref().take(PAGE_HEADS_MAX).collect();
     let next = taken.last().filter(|_| rest.next().is_some()).map(|((name, nth), _)| format!("{name}|{nth}"));
-    Page { heads: taken.into_iter().map(|(_, head)| head).collect(), next }
+    Page { heads: taken.into_iter().map(|(_, head)| head.clone()).collect(), next }
 }
 
 fn apply(world: &mut World, who: &str, put: Put) -> Result<Stored, Failure> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cosmirror_formats::{EpkRange, KeyDefinition, Lease, MirrorPaths, PartitionKey};
+use cosmirror_formats::{EpkRange, KeyDefinition, Lease, MirrorPaths};
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use super::network::Weather;
 use super::oracle::Began;
+use crate::config::FeedMode;
 use crate::feed::{PhysicalRange, SourceContainer};
 use crate::store::Head;
+
+mod log;
+mod ranges;
+
+pub(super) use log::{Change, Doc, Kept, Op};
 
 /// The service's time at the beginning, in seconds since 1970.
 const BASE: i64 = 1_800_000_000;
@@ -28,40 +34,6 @@ const RID: &str = "TQxHAKF8vo8=";
 const REQUESTS_MAX: u64 = 300_000;
 /// Hashes are below this number; their two top bits are clear.
 const EPKS: u32 = 0x4000;
-
-/// What happened to a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
-    Create,
-    Replace,
-    Delete,
-}
-
-/// One committed change.
-#[derive(Debug)]
-pub(super) struct Change {
-    pub(super) document: usize,
-    pub(super) lsn: u64,
-    pub(super) op: Op,
-    pub(super) ts: i64,
-    pub(super) at: Duration,
-    pub(super) etag: String,
-    /// The document's text; empty for a delete.
-    pub(super) text: String,
-}
-
-/// One document of the container.
-#[derive(Debug)]
-pub(super) struct Doc {
-    pub(super) id: String,
-    pub(super) pk: String,
-    pub(super) epk: String,
-    pub(super) exists: bool,
-    /// Places in the log, in order.
-    pub(super) changes: Vec<usize>,
-    /// What of them the mirror has taken, in the order it took them.
-    pub(super) stored: Vec<usize>,
-}
 
 /// One physical partition.
 #[derive(Debug, Clone)]
@@ -91,6 +63,8 @@ pub(super) struct LeaseDocument {
 pub(super) struct World {
     pub(super) random: fastrand::Rng,
     begun: Instant,
+    /// Which of its feeds the container is followed by.
+    pub(super) mode: FeedMode,
     pub(super) log: Vec<Change>,
     pub(super) documents: Vec<Doc>,
     pub(super) by_name: HashMap<String, usize>,
@@ -102,6 +76,8 @@ pub(super) struct World {
     pub(super) blobs: BTreeMap<String, Vec<(Head, Bytes)>>,
     etags: u64,
     pub(super) weather: Weather,
+    /// Whether its replicas look for what was deleted.
+    pub(super) reconciles: bool,
     /// How long a replica's view may lag behind.
     pub(super) lag_max: Duration,
     /// Whether the lease container removes documents whose time to live is over.
@@ -136,6 +112,7 @@ impl Service {
         let world = World {
             random: fastrand::Rng::with_seed(seed),
             begun: Instant::now(),
+            mode: FeedMode::AllVersionsAndDeletes,
             log: Vec::new(),
             documents: Vec::new(),
             by_name: HashMap::new(),
@@ -146,6 +123,7 @@ impl Service {
             blobs: BTreeMap::new(),
             etags: 0,
             weather: Weather::calm(),
+            reconciles: false,
             lag_max: Duration::ZERO,
             lease_ttl: true,
             conditional: true,
@@ -243,122 +221,6 @@ impl World {
     pub(super) fn new_etag(&mut self, kind: char) -> String {
         self.etags += 1;
         format!("\"{kind}{}\"", self.etags)
-    }
-
-    /// Cuts the key space into so many ranges.
-    pub(super) fn cut(&mut self, count: usize) {
-        let mut cuts: Vec<String> = vec![String::new(), "FF".to_owned()];
-        while cuts.len() <= count {
-            let cut = format!("{:04X}", self.random.u32(1..EPKS));
-            if !cuts.contains(&cut) {
-                cuts.push(cut);
-            }
-        }
-        cuts.sort();
-        for bounds in cuts.windows(2) {
-            let range = self.new_range(EpkRange::new(bounds[0].clone(), bounds[1].clone()), Vec::new());
-            self.physical.push(Physical { range, lsn: 0, since: Duration::ZERO, log: Vec::new() });
-        }
-    }
-
-    fn new_range(&mut self, range: EpkRange, parents: Vec<String>) -> PhysicalRange {
-        self.ranges += 1;
-        PhysicalRange { id: (self.ranges - 1).to_string(), range, parents }
-    }
-
-    /// Thinks of documents, some of which share their partition key.
-    pub(super) fn add_documents(&mut self, count: usize, paths: &MirrorPaths) {
-        for number in 0..count {
-            let (pk, epk) = match self.documents.last() {
-                Some(last) if self.random.u32(0..4) == 0 => (last.pk.clone(), last.epk.clone()),
-                _ => (format!("p{number}"), format!("{:04X}", self.random.u32(0..EPKS))),
-            };
-            let id = format!("d{number}");
-            let name = paths.document(&PartitionKey::from_json(&json!([pk])).unwrap(), &id);
-            self.by_name.insert(name, number);
-            let (changes, stored) = (Vec::new(), Vec::new());
-            self.documents.push(Doc { id, pk, epk, exists: false, changes, stored });
-        }
-    }
-
-    /// Commits a transaction: a change of each of these documents, which share a partition key.
-    pub(super) fn commit(&mut self, documents: &[usize]) {
-        let epk = self.documents[documents[0]].epk.clone();
-        let home = self.physical.iter().position(|p| contains(&p.range.range, &epk)).unwrap();
-        self.physical[home].lsn += 1;
-        let (lsn, ts, at) = (self.physical[home].lsn, self.now(), self.elapsed());
-        for &document in documents {
-            let op = match self.documents[document].exists {
-                false => Op::Create,
-                true if self.random.u32(0..100) < 20 => Op::Delete,
-                true => Op::Replace,
-            };
-            let place = self.log.len();
-            let etag = self.new_etag('e');
-            let doc = &mut self.documents[document];
-            let text = match op {
-                Op::Delete => String::new(),
-                _ => format!(
-                    r#"{{"id":"{}","pk":"{}","n":{place},"_rid":"r","_etag":{},"_ts":{ts}}}"#,
-                    doc.id,
-                    doc.pk,
-                    json!(etag)
-                ),
-            };
-            doc.exists = op != Op::Delete;
-            doc.changes.push(place);
-            let id = doc.id.clone();
-            self.log.push(Change { document, lsn, op, ts, at, etag, text });
-            self.physical[home].log.push(place);
-            self.unstored.insert(place);
-            self.note(|| format!("commit {op:?} {id} at {epk}, lsn {lsn}"));
-        }
-    }
-
-    /// Puts two ranges in the place of one; nothing if it is too narrow.
-    pub(super) fn split(&mut self, place: usize) {
-        let parent = self.physical[place].clone();
-        let PhysicalRange { id, range, parents } = &parent.range;
-        let low = u32::from_str_radix(&range.min, 16).unwrap_or(0);
-        let high = if range.max == "FF" { EPKS } else { u32::from_str_radix(&range.max, 16).unwrap() };
-        if high - low < 2 {
-            return;
-        }
-        let at = format!("{:04X}", self.random.u32(low + 1..high));
-        self.remember_ranges();
-        let since = self.elapsed();
-        let lineage: Vec<String> = parents.iter().chain([id]).cloned().collect();
-        let bounds = [EpkRange::new(range.min.clone(), at.clone()), EpkRange::new(at.clone(), range.max.clone())];
-        let children = bounds.map(|bounds| {
-            let log = parent.log.iter().copied();
-            let log = log.filter(|&c| contains(&bounds, &self.documents[self.log[c].document].epk)).collect();
-            Physical { range: self.new_range(bounds, lineage.clone()), lsn: parent.lsn + 1, since, log }
-        });
-        self.note(|| format!("split {id} {range} at {at}"));
-        self.physical.splice(place..=place, children);
-    }
-
-    /// Puts one range in the place of this one and the next.
-    pub(super) fn merge(&mut self, place: usize) {
-        if place + 1 >= self.physical.len() {
-            return;
-        }
-        self.remember_ranges();
-        let (low, high) = (self.physical[place].clone(), self.physical[place + 1].clone());
-        let mut lineage = low.range.parents.clone();
-        lineage.extend(high.range.parents.iter().cloned());
-        lineage.extend([low.range.id.clone(), high.range.id.clone()]);
-        let mut log: Vec<usize> = low.log.into_iter().chain(high.log).collect();
-        log.sort_by_key(|&place| (self.log[place].lsn, place));
-        let range = self.new_range(EpkRange::new(low.range.range.min, high.range.range.max), lineage);
-        self.note(|| format!("merge {} and {} into {}", low.range.id, high.range.id, range.id));
-        let merged = Physical { range, lsn: low.lsn.max(high.lsn) + 1, since: self.elapsed(), log };
-        self.physical.splice(place..=place + 1, [merged]);
-    }
-
-    fn remember_ranges(&mut self) {
-        let until = self.elapsed() + Duration::from_secs(3);
-        self.physical_before = (self.physical.iter().map(|p| p.range.clone()).collect(), until);
     }
 }
 

@@ -25,6 +25,7 @@ impl Script {
     pub(super) async fn come_to_an_end(&mut self) {
         self.calm_down();
         self.settle("settling").await;
+        self.ask();
         self.lose_one().await;
         if self.service.world().chance(30) {
             self.start();
@@ -32,6 +33,7 @@ impl Script {
         self.settle("settling again").await;
         self.balance().await;
         self.drain().await;
+        self.ask();
     }
 
     /// From here on nothing disturbs.
