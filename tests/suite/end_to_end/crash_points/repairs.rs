@@ -115,6 +115,7 @@ async fn a_restore_that_died_is_run_again_and_the_source_is_as_it_was() {
             record["finished"].is_string()
         })
         .collect();
-    assert_eq!((finished.len(), finished.iter().filter(|finished| **finished).count()), (3, 1));
+    // The last one leaves no record where the one that died had asked for everything by then.
+    assert_eq!(finished.iter().filter(|finished| !**finished).count(), 2, "{finished:?}");
     assert_every_change_once(&history, 0, &mirror, "orders");
 }
