@@ -41,6 +41,9 @@ pub(super) struct Flow {
     pub(super) busy: bool,
     idle: Duration,
     backfill_first: bool,
+    /// When this turn began. Whether a stream rests is asked as of then: one whose rest ended since was not read in this turn, and must
+    /// be waited for as one that rests, or nobody would ever wake for it.
+    now: Instant,
 }
 
 impl Cursor {
@@ -48,8 +51,8 @@ impl Cursor {
         Self { position, rests_until: None, ended: false }
     }
 
-    fn rests(&self) -> bool {
-        self.ended || self.rests_until.is_some_and(|until| Instant::now() < until)
+    fn rests(&self, now: Instant) -> bool {
+        self.ended || self.rests_until.is_some_and(|until| now < until)
     }
 }
 
@@ -73,18 +76,20 @@ impl Flow {
             busy: true,
             idle: Duration::ZERO,
             backfill_first: true,
+            now: Instant::now(),
         }
     }
 
     /// The streams in the order in which they may read now: where there is room for one only, they take turns.
     pub(super) fn turn(&mut self) -> [Stream; 2] {
+        self.now = Instant::now();
         self.backfill_first = !self.backfill_first;
         if self.backfill_first { [Stream::Backfill, Stream::Followed] } else { [Stream::Followed, Stream::Backfill] }
     }
 
     /// Where a stream is to be read now, if it is.
     pub(super) fn to_read(&self, stream: Stream) -> Option<Position> {
-        let cursor = self.cursor(stream).filter(|cursor| !cursor.rests())?;
+        let cursor = self.cursor(stream).filter(|cursor| !cursor.rests(self.now))?;
         self.window.has_room(stream).then(|| cursor.position.clone())
     }
 
@@ -97,7 +102,7 @@ impl Flow {
     pub(super) fn next_poll(&self) -> Option<Instant> {
         let polls = [Stream::Followed, Stream::Backfill].into_iter().filter_map(|stream| {
             let cursor = self.cursor(stream).filter(|cursor| !cursor.ended && self.window.has_room(stream))?;
-            cursor.rests_until.filter(|_| cursor.rests())
+            cursor.rests_until.filter(|_| cursor.rests(self.now))
         });
         polls.min()
     }
