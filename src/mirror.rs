@@ -225,7 +225,9 @@ impl Follower {
             }
             return Ok(ended);
         }
-        let context = plan::Context { backfill_until: Some(now_lsn), ..self.context.clone() };
+        // Behind a gap it is known what was before the gap.
+        let after = self.progress.borrow().complete_before_gaps();
+        let context = plan::Context { backfill_until: Some(now_lsn), after, ..self.context.clone() };
         let (_, durable) = self.store(read, cursor, mode, &context).await?;
         crash_point!("backfill-page-durable");
         self.progress.send_modify(|progress| progress.advance_backfill(durable));

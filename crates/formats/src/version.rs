@@ -16,7 +16,7 @@
 //! | `id` | base64url of the document's id |
 //! | `pk` | base64url of the partition key as a JSON array |
 //! | `prev` | identity of the version beneath, absent for the first |
-//! | `after` | latest-version mode: the range's watermark before the change was read, seconds since 1970 |
+//! | `after` | latest-version mode, and behind a gap: up to here the range was completely mirrored before, seconds since 1970 |
 //! | `sha256` | lower-case hex over the stored bytes |
 
 use std::collections::BTreeMap;
