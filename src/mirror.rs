@@ -196,7 +196,8 @@ impl Follower {
             let ends = stream == Stream::Followed || lsn_of(&page.token).is_some_and(|lsn| lsn >= flow.backfill_until);
             flow.rest(stream, &page.token, ends, &self.pace);
             if ends {
-                let mark = flow.caught_up(stream, asked_at, self.mode, &self.pace);
+                let from_beginning = self.progress.borrow().reads_from_beginning();
+                let mark = flow.caught_up(stream, asked_at, self.mode, &self.pace, from_beginning);
                 flow.window.enter(stream, page.token, mark, plan::PagePlan::default(), share);
             }
             return Ok(());
@@ -205,7 +206,11 @@ impl Follower {
         match stream {
             Stream::Followed if self.mode == FeedMode::LatestVersion => context.after = flow.complete_until,
             Stream::Followed => {}
-            Stream::Backfill => context.backfill_until = Some(flow.backfill_until),
+            Stream::Backfill => {
+                context.backfill_until = Some(flow.backfill_until);
+                // Behind a gap it is known what was before the gap.
+                context.after = self.progress.borrow().complete_before_gaps();
+            }
         }
         self.reader.count(&page);
         let plan = plan::plan(&page.entries, &context);
@@ -224,7 +229,7 @@ impl Follower {
             self.move_position(stream, mark, durable);
             let caught_up = matches!(mark, Mark::CaughtUp { .. });
             match stream {
-                Stream::Followed if caught_up => self.confirm_beginning(mark),
+                Stream::Followed if caught_up => self.confirm_beginning(),
                 Stream::Backfill if caught_up => flow.backfill_is_stored = true,
                 _ => flow.busy = true,
             }
@@ -250,17 +255,11 @@ impl Follower {
     }
 
     /// Where following itself reads what existed before, its first end is that of a backfill.
-    fn confirm_beginning(&self, mark: Mark) {
+    fn confirm_beginning(&self) {
         let from_beginning = self.mode == FeedMode::LatestVersion && self.progress.borrow().reads_from_beginning();
-        if let (true, Mark::CaughtUp { asked_at: Some(asked_at), .. }, Some(now)) =
-            (from_beginning, mark, self.reader.service_time())
-        {
-            let margin = self.pace.staleness_margin;
-            self.progress.send_modify(|progress| {
-                // All that is left out is older than what can be asked for from now on.
-                progress.raise_watermark(asked_at - 1 - margin);
-                progress.end_backfill(upper_bound(now) + margin);
-            });
+        if let (true, Some(now)) = (from_beginning, self.reader.service_time()) {
+            let end = upper_bound(now) + self.pace.staleness_margin;
+            self.progress.send_modify(|progress| progress.end_backfill(end));
         }
     }
 

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# Shows that the simulation looks: without the fence of a stale owner, its oracle must find writes that begin too late.
+# Shows that the simulation looks: without what keeps a promise, its oracle must find it broken.
 #
 # usage: tests/mutants.sh
 #
-# The tracked files are copied beside the target folder, the fence is taken out of the copy, and the test that passes as the code
-# stands must fail there, by the oracle's word. Environment: CARGO_TARGET_DIR.
+# The tracked files are copied beside the target folder. Each mutant is one line put into the copy, and the test that passes as the
+# code stands must fail there, by the oracle's word. Environment: CARGO_TARGET_DIR.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/cosmirror-target}"
 readonly COPY="${CARGO_TARGET_DIR%/}-mutants"
-readonly TEST="run::simulation::an_owner_begins_no_write_after_its_lease_may_have_run_out"
-readonly FINDING="the fence: "
+readonly TESTS="run::simulation::"
 
 copy_tracked_files() {
     mkdir -p "$COPY"
@@ -46,38 +45,49 @@ with open(path, "w", encoding="utf-8") as file:
 PYTHON
 }
 
-# usage: run_test FOLDER [CARGO ARGUMENT…]
+# usage: run_test FOLDER TEST [CARGO ARGUMENT…]
 run_test() {
-    local folder=$1
-    shift
-    (cd "$folder" && cargo test --locked --quiet "$@" -p cosmirror --lib "$TEST" -- --exact) 2>&1
+    local folder=$1 test=$2
+    shift 2
+    (cd "$folder" && cargo test --locked --quiet "$@" -p cosmirror --lib "$TESTS$test" -- --exact) 2>&1
 }
 
 require_passing() {
-    local report
-    if ! report=$(run_test "$PWD") || ! grep -q '^test result: ok. 1 passed' <<<"$report"; then
+    local test=$1 report
+    if ! report=$(run_test "$PWD" "$test") || ! grep -q '^test result: ok. 1 passed' <<<"$report"; then
         printf '%s\n' "$report" | tail -n 40
-        echo "the test does not pass as the code stands: $TEST"
+        echo "the test does not pass as the code stands: $test"
         exit 1
     fi
+    echo "passes as the code stands: $test"
 }
 
+# usage: require_failing TEST FINDING
 require_failing() {
-    local report outcome=0
+    local test=$1 finding=$2 report outcome=0
     # Cargo tells packages of one target folder apart by their settings, not by where they lie: without a setting of its own, the
     # mutant would be taken for the program.
-    report=$(run_test "$COPY" --config profile.dev.package.cosmirror.codegen-units=199) || outcome=$?
-    if [ "$outcome" -eq 0 ] || ! grep -qF "$FINDING" <<<"$report"; then
+    report=$(run_test "$COPY" "$test" --config profile.dev.package.cosmirror.codegen-units=199) || outcome=$?
+    if [ "$outcome" -eq 0 ] || ! grep -qF "$finding" <<<"$report"; then
         printf '%s\n' "$report" | tail -n 40
-        echo "the oracle did not find what it should without the fence: $TEST"
+        echo "the oracle did not find what it should: $test"
         exit 1
     fi
-    grep -F "$FINDING" <<<"$report" | grep '^seed' | head -n 1
+    grep -F "$finding" <<<"$report" | grep '^seed' | head -n 1
 }
 
-require_passing
-echo "with the fence: passes"
-copy_tracked_files
-insert_behind "$COPY/src/mirror/guard.rs" "pub fn is_open(&self) -> bool {" "        if true { return true; }"
-require_failing
-echo "without the fence: found"
+# usage: mutant FILE PLACE LINE TEST FINDING
+mutant() {
+    local file=$1 place=$2 line=$3 test=$4 finding=$5
+    require_passing "$test"
+    copy_tracked_files
+    insert_behind "$COPY/$file" "$place" "$line"
+    require_failing "$test" "$finding"
+    echo "found with \"$line\" in $file"
+}
+
+mutant src/mirror/guard.rs "pub fn is_open(&self) -> bool {" "        if true { return true; }" \
+    an_owner_begins_no_write_after_its_lease_may_have_run_out "the fence: "
+mutant src/mirror/flow.rs "let newest_only = mode == FeedMode::LatestVersion && !from_beginning;" \
+    "        let newest_only = newest_only && margin < 0;" \
+    no_instant_is_answered_for_before_everything_that_was_overwritten_is_known "can be asked for, but"

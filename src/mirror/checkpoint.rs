@@ -127,6 +127,12 @@ impl RangeProgress {
         self.reread = (!rereads).then_some(self.reread.unwrap_or(at).max(at));
     }
 
+    /// The instant up to which the range was completely mirrored before the gaps that are not repaired; none without such gaps, and where
+    /// what existed at first is not stored.
+    pub fn complete_before_gaps(&self) -> Option<i64> {
+        self.backfilled.and(self.gaps.first()).map(|from| from - 1)
+    }
+
     /// Moves the followed position behind a durable page.
     pub fn advance(&mut self, durable: Durable) {
         self.position = Some(durable.token);

@@ -149,9 +149,17 @@ impl Flow {
     /// Of a feed that gives only newest versions one such answer does not say that everything was given out: it may come from a replica
     /// that lags behind the one that gave the page before, and that page left out what was overwritten by a change that this replica does
     /// not show yet. By a second answer, a margin later, that change was given out.
-    pub(super) fn caught_up(&mut self, stream: Stream, asked_at: Option<i64>, mode: FeedMode, pace: &Pace) -> Mark {
+    pub(super) fn caught_up(
+        &mut self,
+        stream: Stream,
+        asked_at: Option<i64>,
+        mode: FeedMode,
+        pace: &Pace,
+        from_beginning: bool,
+    ) -> Mark {
         let margin = pace.staleness_margin;
-        let newest_only = mode == FeedMode::LatestVersion;
+        // What the first reading left out is older than what can be asked for when it has ended.
+        let newest_only = mode == FeedMode::LatestVersion && !from_beginning;
         let complete_until = asked_at.filter(|_| stream == Stream::Followed).and_then(|asked_at| {
             if !newest_only || margin == 0 {
                 return Some(asked_at - 1 - margin);

@@ -22,7 +22,7 @@ pub struct Context {
     pub rid: String,
     /// The sequence the LSNs belong to.
     pub lineage: String,
-    /// Latest-version mode: the range's watermark before the page was read.
+    /// Latest-version mode, and behind a gap: up to here the range was completely mirrored before the page was read.
     pub after: Option<i64>,
     /// A backfill's page: changes behind this LSN are left to the followed feed.
     pub backfill_until: Option<u64>,

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 /// The service's limit for a page that is not one transaction.
-const PAGE_BYTES: u64 = 4 * 1024 * 1024;
+pub const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a read reserves.
 pub const READ_BYTES: u64 = 2 * PAGE_BYTES;

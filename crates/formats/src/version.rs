@@ -16,7 +16,7 @@
 //! | `id` | base64url of the document's id |
 //! | `pk` | base64url of the partition key as a JSON array |
 //! | `prev` | identity of the version beneath, absent for the first |
-//! | `after` | latest-version mode: the range's watermark before the change was read, seconds since 1970. With `omitted`: the last second before the first change that was left out |
+//! | `after` | latest-version mode, and behind a gap: up to here the range was completely mirrored before, seconds since 1970. With `omitted`: the last second before the first change that was left out |
 //! | `omitted` | how many changes between the version beneath and this one were left out on purpose; absent where none was |
 //! | `sha256` | lower-case hex over the stored bytes |
 

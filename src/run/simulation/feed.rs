@@ -7,8 +7,9 @@ use bytes::Bytes;
 use cosmirror_formats::EpkRange;
 use tokio::time::{sleep, timeout};
 
+use super::oracle;
 use super::process::Life;
-use super::world::{Op, Physical, Service, World, contains};
+use super::world::{Lost, Op, Physical, Service, World, contains};
 use crate::config::FeedMode;
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, FeedPage, PhysicalRange, Position, SourceContainer};
@@ -87,6 +88,9 @@ impl ChangeFeed for SimulatedFeed {
         let (range, position, name) = (range.clone(), position.clone(), self.life.name.clone());
         self.ask(move |world| {
             let page = page(world, &range, mode, &position, count_max as usize);
+            if let (Position::Now, Ok(page)) = (&position, &page) {
+                oracle::asked_for_now(world, &name, &range, page.token.trim_matches('"').parse().unwrap());
+            }
             world.note(|| match &page {
                 Ok(page) => {
                     let (count, token) = (page.entries.len(), &page.token);
@@ -170,6 +174,10 @@ fn page(
         other => return Err(Failure::new(Kind::Misconfigured, format!("{mode:?} cannot begin at {other:?}"))),
     };
     let places = view.changes(range, mode, after);
+    if mode == FeedMode::AllVersionsAndDeletes && places.first().is_some_and(|&first| is_too_old(world, first)) {
+        world.lost.push(Lost { range: range.clone(), owner: None });
+        return Err(Failure::new(Kind::TokenExpired, format!("the feed does not go back to {after}")));
+    }
     let page = |entries, lsn: u64, not_modified| FeedPage {
         entries,
         token: format!("\"{lsn}\""),
@@ -187,6 +195,11 @@ fn page(
     shuffle(world, &mut taken);
     let entries = taken.into_iter().map(|place| entry(world, place, mode, flat)).collect();
     Ok(page(entries, last, false))
+}
+
+/// Whether the feed of all versions does not show a change any more.
+fn is_too_old(world: &World, place: usize) -> bool {
+    world.retention.is_some_and(|retention| world.log[place].at + retention < world.elapsed())
 }
 
 /// Puts each transaction's changes into any order. Those of one document keep theirs where it does not follow from what is possible: a

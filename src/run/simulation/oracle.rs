@@ -14,7 +14,8 @@
 //! **Latest version**: what must come is each document's newest version, and of those before it some, each once and in order. What was
 //! deleted must be known once a reconciliation says so.
 
-use cosmirror_formats::EpkRange;
+use cosmirror_formats::lease::uncovered;
+use cosmirror_formats::{EpkRange, Lease};
 
 use super::world::{Change, Doc, World, contains};
 use crate::config::FeedMode;
@@ -24,7 +25,7 @@ mod settled;
 mod versions;
 mod window;
 
-pub(super) use leases::{lease_deleted, lease_written};
+pub(super) use leases::{asked_for_now, lease_deleted, lease_written};
 pub(super) use settled::{last_renewal, orphan, owned, unbalanced, unsettled};
 pub(super) use versions::{put_begins, put_done};
 pub(super) use window::untrue;
@@ -38,7 +39,8 @@ const WATERMARK: &str = "cosmirror.watermark";
 /// Where a lease that was made of nothing says that following its range began.
 #[derive(Debug)]
 pub(super) struct Began {
-    lease: String,
+    /// None where it was followed before, and a gap lies in between.
+    lease: Option<String>,
     range: EpkRange,
     lsn: u64,
     /// Whether it was followed.
@@ -51,13 +53,15 @@ impl World {
         self.mode == FeedMode::LatestVersion
     }
 
-    /// The first and the last position at which following this key may be said to have begun. They differ only where two
-    /// replicas made the leases at the same time and a split lay between.
+    /// The first and the last position at which following this key may be said to have begun. They differ where two
+    /// replicas made the leases at the same time and a split lay between, and where it began anew behind a gap.
     fn began(&self, epk: &str) -> Option<(u64, u64)> {
         let all = || self.began.iter().filter(|began| contains(&began.range, epk));
-        let any_moved = all().any(|began| began.moved);
-        let counted = || all().filter(|began| began.moved || !any_moved).map(|began| began.lsn);
-        Some((counted().min()?, counted().max()?))
+        let first = || all().filter(|began| began.lease.is_some());
+        let any_moved = first().any(|began| began.moved);
+        let counted = || first().filter(|began| began.moved || !any_moved).map(|began| began.lsn);
+        let anew = all().filter(|began| began.lease.is_none()).map(|began| began.lsn).max();
+        Some((counted().min().or(anew)?, counted().max().max(anew)?))
     }
 
     fn epk(&self, change: &Change) -> &str {
@@ -92,8 +96,12 @@ impl World {
     /// Whether the mirror holds what existed before following began; what the feed of newest versions gives has no order to find.
     pub(super) fn knows_what_was_before(&self) -> bool {
         let mut leases = self.leases.values().filter_map(|document| document.lease.as_ref()).peekable();
-        let any = leases.peek().is_some();
-        self.shows_newest_only() || any && leases.all(|lease| lease.properties.contains_key(BACKFILLED))
+        let ranges: Vec<EpkRange> = leases.clone().filter_map(|lease| lease.range.clone()).collect();
+        let any = leases.peek().is_some() && uncovered(&ranges).is_empty();
+        let has = |lease: &Lease, property| lease.properties.contains_key(property);
+        let robbed = self.robs || self.retention.is_some();
+        self.shows_newest_only()
+            || any && !robbed && leases.all(|lease| has(lease, BACKFILLED) && !has(lease, BACKFILL_NOW))
     }
 
     /// A document that is gone and of which the mirror does not say so.

@@ -13,6 +13,7 @@ use super::process::{Life, Process, Setup};
 use super::world::{Service, World};
 use crate::config;
 use crate::failure::{Action, Failure};
+use crate::pace::bytes::{BYTES_IN_FLIGHT_MIN, PAGE_BYTES};
 
 mod quiet;
 
@@ -22,12 +23,17 @@ const REPLICAS_MAX: usize = 5;
 const RANGES_MAX: usize = 32;
 /// How many runs in a hundred follow the feed of newest versions.
 const LATEST_VERSION_PERCENT: u32 = 35;
+/// In how many runs in a hundred leases are removed by somebody.
+const LOST_LEASES_PERCENT: u32 = 20;
+/// In how many runs in a hundred the feed of all versions goes back no longer than an outage.
+const RETENTION_PERCENT: u32 = 15;
 
 /// Something that happens.
 #[derive(Debug, Clone)]
 enum Event {
     Split,
     Merge,
+    LoseLease,
     Crash,
     Doom,
     Freeze(Duration),
@@ -79,6 +85,9 @@ impl Script {
             world.lag_max = Duration::from_secs(3);
         }
         world.lease_ttl = world.chance(50);
+        if world.chance(RETENTION_PERCENT) {
+            world.retention = Some(Duration::from_secs(world.random.u64(30..=120)));
+        }
         let setup = setup(world);
         let pause = Duration::from_millis(world.random.u64(150..=2_000));
         let mut script = Self {
@@ -114,6 +123,13 @@ impl Script {
         }
         self.at(Duration::ZERO, Event::Commit);
         type Draw = fn(&mut World) -> Event;
+        world.robs = world.chance(LOST_LEASES_PERCENT);
+        if world.robs {
+            for _ in 0..world.random.usize(1..=2) {
+                let when = lead + world.up_to(length);
+                self.at(when, Event::LoseLease);
+            }
+        }
         let kinds: [(Draw, usize); 10] = [
             (|_| Event::Split, 5),
             (|_| Event::Merge, 4),
@@ -179,6 +195,7 @@ impl Script {
             self.ask();
         }
         match event {
+            Event::LoseLease => service.world().lose_lease(),
             Event::Split | Event::Merge => change_ranges(&mut service.world(), matches!(event, Event::Split)),
             Event::Crash => {
                 let Some(life) = self.some_life() else { return };
@@ -307,7 +324,7 @@ fn setup(world: &mut World) -> Setup {
             ..config::Leases::default()
         },
         requests: if world.chance(30) { 1 } else { world.random.u32(2..=64) },
-        pages: world.random.u64(1..=32),
+        pages: world.random.u64(BYTES_IN_FLIGHT_MIN / PAGE_BYTES..=32),
         skew_ms: 0,
     }
 }

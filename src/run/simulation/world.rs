@@ -59,6 +59,14 @@ pub(super) struct LeaseDocument {
     pub(super) renewed: Option<Duration>,
 }
 
+/// A range whose lease, or whose position in the feed, was taken from the mirror.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) range: EpkRange,
+    /// Who owned the lease, and when it wrote it last: it may write until its time is over.
+    pub(super) owner: Option<(String, Duration)>,
+}
+
 /// Everything that the service knows.
 pub(super) struct World {
     pub(super) random: fastrand::Rng,
@@ -86,6 +94,12 @@ pub(super) struct World {
     pub(super) conditional: bool,
     pub(super) expiration: Duration,
     pub(super) began: Vec<Began>,
+    /// What the script took from the mirror: there a gap is what must be recorded.
+    pub(super) lost: Vec<Lost>,
+    /// Whether the script removes leases.
+    pub(super) robs: bool,
+    /// How long the feed of all versions goes back; none is for ever.
+    pub(super) retention: Option<Duration>,
     /// Places in the log of what the mirror has not taken.
     pub(super) unstored: BTreeSet<usize>,
     requests: u64,
@@ -129,6 +143,9 @@ impl Service {
             conditional: true,
             expiration: Duration::from_secs(60),
             began: Vec::new(),
+            lost: Vec::new(),
+            robs: false,
+            retention: None,
             unstored: BTreeSet::new(),
             requests: 0,
             trace: traced.then(Vec::new),

@@ -1,8 +1,10 @@
 //! What a lease may say, and when it may be written, taken or deleted.
 
 use cosmirror_formats::lease::uncovered;
+use cosmirror_formats::records::Gap;
 use cosmirror_formats::{EpkRange, Lease};
 
+use super::window::records;
 use super::{BACKFILL_NOW, BACKFILL_TOKEN, BACKFILLED, Began, WATERMARK};
 use crate::run::simulation::world::{Change, LeaseDocument, World};
 
@@ -58,7 +60,7 @@ pub(in crate::run::simulation) fn lease_written(
     }
     let until = match number::<u64>(lease, BACKFILL_NOW) {
         Some(now) => now.min(number(lease, BACKFILL_TOKEN).unwrap_or_default()),
-        None if number::<i64>(lease, BACKFILLED).is_some() => u64::MAX,
+        None if number::<i64>(lease, BACKFILLED).is_some() => position,
         None => return world.violated(format!("{who} wrote the lease {id} with neither a backfill nor its end")),
     };
     if let Some(document) = world.missing_before(&range, until) {
@@ -70,18 +72,40 @@ pub(in crate::run::simulation) fn lease_written(
 /// Remembers where following a range begins, and whether it has gone on.
 fn begin(world: &mut World, lease: &Lease, range: &EpkRange, position: u64, created: bool) {
     let first = number::<u64>(lease, BACKFILL_NOW) == Some(position) && !lease.properties.contains_key(BACKFILL_TOKEN);
-    if created && first {
+    if created && first && !is_lost(world, range) {
         let later = world.began.iter().find(|b| b.moved && b.range.overlaps(range) && b.lsn < position);
         if let Some(later) = later.map(|began| began.lsn) {
             let what = format!("{} begins at {position} a range that was followed since {later}", lease.id);
             world.violated(what);
         }
-        let began = Began { lease: lease.id.clone(), range: range.clone(), lsn: position, moved: false };
-        return world.began.push(began);
+        let (lease, range) = (Some(lease.id.clone()), range.clone());
+        return world.began.push(Began { lease, range, lsn: position, moved: false });
     }
-    for began in world.began.iter_mut().filter(|began| began.lease == lease.id) {
+    for began in world.began.iter_mut().filter(|began| began.lease.as_ref() == Some(&lease.id)) {
         began.moved |= began.lsn != position;
     }
+}
+
+/// Somebody asks where the feed of a range is now. Where something was taken from the range, it is followed anew from there, and a gap
+/// must have been recorded.
+pub(in crate::run::simulation) fn asked_for_now(world: &mut World, who: &str, range: &EpkRange, lsn: u64) {
+    if !is_lost(world, range) {
+        return;
+    }
+    if world.began.iter().any(|began| began.moved && began.range.overlaps(range)) && !gap_is_open(world, range) {
+        world.violated(format!("{who} follows {range} anew from {lsn}, and no gap is recorded"));
+    }
+    world.began.push(Began { lease: None, range: range.clone(), lsn, moved: false });
+}
+
+fn is_lost(world: &World, range: &EpkRange) -> bool {
+    world.lost.iter().any(|lost| lost.range.overlaps(range))
+}
+
+/// Whether a gap over a range is recorded that has not ended.
+fn gap_is_open(world: &World, range: &EpkRange) -> bool {
+    let covers = |gap: &Gap| gap.until.is_none() && gap.range.min <= range.min && range.max <= gap.range.max;
+    records::<Gap>(world, "/_mirror/gaps/").iter().any(covers)
 }
 
 /// A lease was deleted.

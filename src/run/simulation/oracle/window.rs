@@ -98,7 +98,7 @@ fn by_record(state: RangeState) -> Claim {
 }
 
 /// The mirror's records under a folder.
-fn records<T: DeserializeOwned>(world: &World, folder: &str) -> Vec<T> {
+pub(super) fn records<T: DeserializeOwned>(world: &World, folder: &str) -> Vec<T> {
     let named = world.blobs.iter().filter(|(name, _)| name.contains(folder));
     named.map(|(_, versions)| serde_json::from_slice(&versions.last().unwrap().1).unwrap()).collect()
 }
@@ -128,6 +128,8 @@ fn wrong(world: &World, doc: &Doc, at: i64, window: Window) -> Option<String> {
     let told = match answer {
         Answer::Uncertain if world.shows_newest_only() => return None,
         Answer::Uncertain => return Some(format!("what {id} was is uncertain")),
+        // A refusal is no wrong answer, where something was taken before the first reading had ended.
+        Answer::Unknown(_) if !world.lost.is_empty() => return None,
         Answer::Unknown(first) => return Some(format!("what {id} was before {} is unknown", first.version.identity())),
         Answer::Present(place) => Some(place),
         Answer::Absent => None,

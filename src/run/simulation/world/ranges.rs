@@ -1,10 +1,10 @@
-//! The container's ranges: cutting, splitting and merging them.
+//! The container's ranges: cutting, splitting and merging them, and losing the lease of one.
 
 use std::time::Duration;
 
-use cosmirror_formats::EpkRange;
+use cosmirror_formats::{EpkRange, Lease};
 
-use super::{EPKS, Physical, World, contains};
+use super::{EPKS, Lost, Physical, World, contains};
 use crate::feed::PhysicalRange;
 
 impl World {
@@ -68,6 +68,21 @@ impl World {
         self.note(|| format!("merge {} and {} into {}", low.range.id, high.range.id, range.id));
         let merged = Physical { range, lsn: low.lsn.max(high.lsn) + 1, since: self.elapsed(), log };
         self.physical.splice(place..=place + 1, [merged]);
+    }
+
+    /// Removes some lease, as nobody should.
+    pub(in crate::run::simulation) fn lose_lease(&mut self) {
+        let ids: Vec<String> =
+            self.leases.iter().filter(|(_, d)| d.lease.is_some()).map(|(id, _)| id.clone()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let id = &ids[self.random.usize(0..ids.len())];
+        let document = self.leases.remove(id).unwrap();
+        let Some(Lease { range: Some(range), owner, .. }) = document.lease else { return };
+        self.note(|| format!("the lease {id} is removed"));
+        let owner = owner.zip(document.renewed);
+        self.lost.push(Lost { range, owner });
     }
 
     fn remember_ranges(&mut self) {
