@@ -217,7 +217,7 @@ impl Follower {
         if !plan.unreadable.is_empty() {
             self.open_gap(flow).await?;
         }
-        let mark = flow.changed(stream, plan.newest_ts, self.mode, &self.pace);
+        let mark = flow.changed(stream, &page, plan.newest_ts, self.mode, &self.pace);
         flow.read_on(stream, &page.token);
         flow.window.enter(stream, page.token, mark, plan, share);
         Ok(())

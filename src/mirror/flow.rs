@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Pace;
-use super::checkpoint::RangeProgress;
+use super::checkpoint::{RangeProgress, lsn_of};
 use super::window::{Mark, Stream, Window};
 use crate::config::FeedMode;
-use crate::feed::Position;
+use crate::feed::{FeedPage, Position};
 
 /// Where a stream is read on, and when.
 pub(super) struct Cursor {
@@ -35,6 +35,8 @@ pub(super) struct Flow {
     pub(super) backfill_is_stored: bool,
     /// Up to here the range will be complete when all that was read is stored.
     pub(super) complete_until: Option<i64>,
+    /// What was there when following began here ends with this LSN; none before the first page.
+    history_until: Option<u64>,
     /// When nothing more was there to read, of the first such answer that waits for a second one.
     emptied: Option<i64>,
     /// Changes came since the range's state was written last.
@@ -72,6 +74,7 @@ impl Flow {
             backfill_until: backfill.map_or(0, |backfill| backfill.now_lsn),
             backfill_is_stored: false,
             complete_until: progress.watermark,
+            history_until: None,
             emptied: None,
             busy: true,
             idle: Duration::ZERO,
@@ -136,9 +139,21 @@ impl Flow {
     }
 
     /// A page of changes was read, of which the newest was committed at `newest`. Of a feed that gives only newest versions it says nothing
-    /// of what they have overwritten.
-    pub(super) fn changed(&mut self, stream: Stream, newest: Option<i64>, mode: FeedMode, pace: &Pace) -> Mark {
-        let tells = stream == Stream::Followed && mode == FeedMode::AllVersionsAndDeletes;
+    /// of what they have overwritten; nor does it where the times need not grow with the numbers, which is so of what was there when
+    /// following began here: ranges may have been merged and cut otherwise since.
+    pub(super) fn changed(
+        &mut self,
+        stream: Stream,
+        page: &FeedPage,
+        newest: Option<i64>,
+        mode: FeedMode,
+        pace: &Pace,
+    ) -> Mark {
+        let follows_all = stream == Stream::Followed && mode == FeedMode::AllVersionsAndDeletes;
+        if follows_all && self.history_until.is_none() {
+            self.history_until = page.session_lsn;
+        }
+        let tells = follows_all && self.history_until.is_some_and(|until| lsn_of(&page.token) > Some(until));
         let complete_until = newest.filter(|_| tells).map(|newest| newest - 1 - pace.staleness_margin);
         self.complete_until = self.complete_until.max(complete_until);
         Mark::Changes { complete_until }
@@ -158,6 +173,9 @@ impl Flow {
         from_beginning: bool,
     ) -> Mark {
         let margin = pace.staleness_margin;
+        if stream == Stream::Followed {
+            self.history_until = Some(0);
+        }
         // What the first reading left out is older than what can be asked for when it has ended.
         let newest_only = mode == FeedMode::LatestVersion && !from_beginning;
         let complete_until = asked_at.filter(|_| stream == Stream::Followed).and_then(|asked_at| {

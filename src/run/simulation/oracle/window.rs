@@ -146,7 +146,7 @@ fn came_and_went(world: &World, doc: &Doc, last: usize, next: Option<&Kept>, at:
     let unseen = doc.changes[last..].iter().take_while(|&&place| next.is_none_or(|next| Some(place) != next.place));
     let deleted_unseen = unseen.clone().skip(1).any(|&place| is_delete(place));
     let came_back = match next {
-        Some(next) => !next.version.is_tombstone(),
+        Some(next) => !next.version.is_tombstone() || unseen.clone().any(|&place| !is_delete(place)),
         None => unseen.clone().any(|&place| !is_delete(place)),
     };
     world.shows_newest_only()
