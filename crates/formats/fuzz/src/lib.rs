@@ -90,6 +90,7 @@ pub struct AnyVersion {
     rid: String,
     prev: Option<String>,
     after: Option<i64>,
+    omitted: Option<u32>,
     body: Vec<u8>,
 }
 
@@ -109,6 +110,7 @@ impl AnyVersion {
             pk: self.document.key(),
             prev: self.prev.clone(),
             after: self.after,
+            omitted: self.omitted,
             sha256: cosmirror_formats::version::sha256_hex(&self.body),
         }
     }
