@@ -88,6 +88,18 @@ pub struct Writer {
     versions_per_minute_max: u32,
     cache: Cache,
     create_first: AtomicBool,
+    search_max: usize,
+}
+
+/// How the search for a version ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// It is among the versions.
+    Stored,
+    /// It is not.
+    Missing,
+    /// There are more versions than are looked through.
+    GivenUp,
 }
 
 impl Writer {
@@ -102,7 +114,8 @@ impl Writer {
         versions_per_minute_max: u32,
     ) -> Self {
         let (cache, create_first) = (Cache::default(), AtomicBool::new(true));
-        Self { store, paths, metrics, requests, put_timeout, versions_per_minute_max, cache, create_first }
+        let search_max = SEARCH_VERSIONS_MAX;
+        Self { store, paths, metrics, requests, put_timeout, versions_per_minute_max, cache, create_first, search_max }
     }
 
     /// Stores every change of a document on a page; `Ok` says that each is a version, a dead letter, or left out by [`thin`].
@@ -170,7 +183,7 @@ impl Writer {
             let later = &changes[at + 1..];
             stored.push(match decide(known, &incoming.version) {
                 Decision::Stored | Decision::Older => true,
-                Decision::Open => self.is_stored(name, known, incoming, later, terms).await?,
+                Decision::Open => self.search(name, known, incoming, later, terms).await? == Search::Stored,
                 Decision::Put => false,
             });
         }
@@ -200,10 +213,12 @@ impl Writer {
             match decide(known.as_ref(), &incoming.version) {
                 Decision::Stored => return self.skipped(false),
                 Decision::Older => return self.skipped(overtaken),
-                Decision::Open if self.is_stored(name, known.as_ref(), incoming, later, terms).await? => {
-                    return self.skipped(false);
-                }
-                Decision::Open | Decision::Put => {}
+                Decision::Open => match self.search(name, known.as_ref(), incoming, later, terms).await? {
+                    Search::Stored => return self.skipped(false),
+                    Search::Missing => {}
+                    Search::GivenUp => return self.set_aside(subject, incoming, page, terms).await,
+                },
+                Decision::Put => {}
             }
             let (put, version) = put_on(name, known.as_ref(), incoming);
             crash_point!("version-to-put");
@@ -305,19 +320,29 @@ impl Writer {
         }
     }
 
+    /// Keeps a change of which it cannot be told whether it is stored. As a dead letter it takes its place in its document's history, once.
+    async fn set_aside(&self, subject: &Subject, incoming: &Incoming, page: &str, terms: &Terms) -> Result<(), Halt> {
+        let (_, version) = put_on(&subject.name, subject.known.as_ref(), incoming);
+        let why =
+            format!("the document has more than {} versions: this one was not looked for further", self.search_max);
+        let failure = Failure::new(Kind::Refused, why);
+        let letter = dead_letter::refused(&subject.name, &version, incoming, &failure, page, terms);
+        self.store_dead_letter(letter, terms).await
+    }
+
     /// Whether a change, of which `known` does not tell whether it is newer, is among a document's versions.
-    async fn is_stored(
+    async fn search(
         &self,
         name: &str,
         known: Option<&Known>,
         incoming: &Incoming,
         later: &[Incoming],
         terms: &Terms,
-    ) -> Result<bool, Halt> {
+    ) -> Result<Search, Halt> {
         // What was left out beneath a version is nowhere to be found; it came before that version.
         let is_known = |later: &Incoming| known.is_some_and(|k| k.thinned && k.identity == later.version.identity());
         if later.iter().any(is_known) {
-            return Ok(true);
+            return Ok(Search::Stored);
         }
         let identity = incoming.version.identity();
         let mut backoff = Backoff::default();
@@ -335,12 +360,14 @@ impl Writer {
             };
             let mut versions = page.heads.iter().filter(|head| head.name == name);
             if versions.any(|head| Version::from_metadata(&head.metadata).is_ok_and(|v| v.identity() == identity)) {
-                return Ok(true);
+                return Ok(Search::Stored);
             }
             seen += page.heads.len();
             next = page.next;
-            if next.is_none() || seen >= SEARCH_VERSIONS_MAX {
-                return Ok(false);
+            match next {
+                None => return Ok(Search::Missing),
+                Some(_) if seen >= self.search_max => return Ok(Search::GivenUp),
+                Some(_) => {}
             }
         }
     }

@@ -366,6 +366,7 @@ async fn a_put_that_waited_for_its_turn_until_the_lease_ran_out_is_not_begun() {
     assert_eq!(stored_lsns(&store, 0), Vec::<u64>::new());
 }
 
+mod searching;
 mod thinning;
 /// Random histories under kills found it: a document that existed before following began, and that the backfill had not stored yet, was
 /// deleted and created again in one transaction. Nothing was known of it, so the create was stored first, and the mirror said it was gone.
