@@ -161,7 +161,8 @@ async fn a_run_that_reconciles_finds_what_was_deleted_and_narrows_the_interval_t
     };
     let written =
         |name: &str| mirror[&format!("shop/carts/documents/{name}.json")][0].field("ts").unwrap().parse::<i64>();
-    assert_eq!(Ok(after("p0/d0")), written("p0/d0"), "nothing was reconciled before");
+    // Nothing was reconciled before; and it may have been deleted within the second in which it was written.
+    assert_eq!(Ok(after("p0/d0") + 1), written("p0/d0"));
     assert!(reconciled.contains(&Some(after("p1/d1"))), "{} {reconciled:?}", after("p1/d1"));
     assert_eq!(counts(&verify(&world, &["--mode", "full"]).await.1), [58, 0, 0, 0, 0, 0]);
 }
