@@ -62,13 +62,16 @@ fn window(states: &[State]) {
     let counted: Vec<&State> = states.iter().filter(|state| !state.5).collect();
     let whole = (0..255).all(|place| counted.iter().any(|(min, max, ..)| *min <= place && place < *max));
     let from = counted.iter().map(|state| state.2).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-    let until = counted.iter().map(|(_, _, _, reconciled, watermark, _)| {
+    let until = counted.iter().map(|state| state.4).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
+    let deletes = counted.iter().map(|(_, _, _, reconciled, watermark, _)| {
         watermark.map(|watermark| reconciled.map_or(watermark, |reconciled| reconciled.min(watermark)))
     });
-    let until = until.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
+    let deletes = deletes.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
     let expected = match (from, until) {
-        (Some(from), Some(until)) if whole && from <= until => (Some(from.into()), Some(until.into())),
-        _ => (None, None),
+        (Some(from), Some(until)) if whole && from <= until => {
+            (Some(from.into()), Some(until.into()), deletes.map(i64::from))
+        }
+        _ => (None, None, None),
     };
-    assert_eq!((told.from, told.until), expected, "{all:?}");
+    assert_eq!((told.from, told.until, told.deletes_until), expected, "{all:?}");
 }
