@@ -54,7 +54,7 @@ const DOCUMENTS_AT_ONCE: usize = 16;
 /// Pause between two looks at how far the ranges are.
 const SETTLING_PAUSE: Duration = Duration::from_millis(500);
 /// The service's time is known as a lower bound in whole seconds, carried forward by whole seconds.
-const CLOCK_SECONDS: i64 = 2;
+pub(crate) const CLOCK_SECONDS: i64 = 2;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

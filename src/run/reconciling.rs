@@ -26,15 +26,13 @@ use crate::mirror::Observer;
 use crate::mirror::checkpoint::RangeProgress;
 use crate::mirror::gap;
 use crate::mirror::guard::Guard;
-use crate::reconcile::{Mode, Reconcile, Request, Sample, Scope, Source};
+use crate::reconcile::{CLOCK_SECONDS, Mode, Reconcile, Request, Sample, Scope, Source};
 use crate::retry::jittered;
 
 /// Longest pause between two looks at whether it is time, and pause after a reconciliation that failed.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 /// The shortest such pause.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(200);
-/// The service's time is known as a lower bound in whole seconds, carried forward by whole seconds.
-const CLOCK_SECONDS: i64 = 2;
 /// Differences that are logged one by one.
 const LIST_MAX: usize = 20;
 

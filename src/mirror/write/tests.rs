@@ -146,6 +146,20 @@ async fn write_as(
     Ok(())
 }
 
+/// Writes one document's changes as they come from a range with another lineage.
+async fn write_of_another_lineage(writer: &Writer, entries: &[Bytes]) {
+    let other = Context { lineage: "other".to_owned(), ..context() };
+    let document = plan(entries, &other).documents.remove(0);
+    let terms = Terms {
+        guard: open(),
+        drain: CancellationToken::new(),
+        range: EpkRange::full(),
+        lineage: "other".to_owned(),
+        progress: watch::channel(RangeProgress::new("other".to_owned(), 0, Start::Now)).1,
+    };
+    writer.write_document(document, "\"1\"", &terms).await.unwrap();
+}
+
 fn open() -> Arc<Guard> {
     Arc::new(Guard::new(Instant::now() + Duration::from_secs(1_000_000)))
 }

@@ -2,19 +2,6 @@
 
 use super::*;
 
-async fn write_of_another_lineage(writer: &Writer, entry: Bytes) {
-    let other = Context { lineage: "other".to_owned(), ..context() };
-    let document = plan(&[entry], &other).documents.remove(0);
-    let terms = Terms {
-        guard: open(),
-        drain: CancellationToken::new(),
-        range: EpkRange::full(),
-        lineage: "other".to_owned(),
-        progress: watch::channel(RangeProgress::new("other".to_owned(), 0, Start::Now)).1,
-    };
-    writer.write_document(document, "\"1\"", &terms).await.unwrap();
-}
-
 async fn letters(store: &Flaky) -> usize {
     store.list("db/c/_mirror/dead-letters/", Listing::Current, None).await.unwrap().heads.len()
 }
@@ -27,12 +14,12 @@ async fn a_change_that_is_not_found_among_too_many_versions_is_kept_and_not_stor
     write(&writer(&store), &page, &open()).await.unwrap();
     let mut impatient = Arc::into_inner(writer(&store)).unwrap();
     impatient.search_max = 2;
-    write_of_another_lineage(&impatient, entry(0, 4, "replace")).await;
+    write_of_another_lineage(&impatient, &[entry(0, 4, "replace")]).await;
     assert_eq!((stored_lsns(&store, 0), letters(&store).await), (vec![3, 4, 5], 0), "found on the first page");
     for _ in 0..2 {
-        write_of_another_lineage(&impatient, shared(5, 1, "replace")).await;
+        write_of_another_lineage(&impatient, &[shared(5, 1, "replace")]).await;
         assert_eq!((stored_lsns(&store, 0), letters(&store).await), (vec![3, 4, 5], 1));
     }
-    write_of_another_lineage(&writer(&store), shared(5, 1, "replace")).await;
+    write_of_another_lineage(&writer(&store), &[shared(5, 1, "replace")]).await;
     assert_eq!((stored_lsns(&store, 0), letters(&store).await), (vec![3, 4, 5, 5], 1), "looked for to the end");
 }

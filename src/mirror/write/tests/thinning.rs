@@ -86,16 +86,7 @@ async fn what_was_left_out_is_recognised_by_the_version_above_it_where_the_linea
     write(&writer(&store), &[entry(0, 1, "create")], &open()).await.unwrap();
     let page = [entry(0, 3, "replace"), entry(0, 4, "replace"), entry(0, 5, "replace")];
     write(&thinning_writer(&store, 1), &page, &open()).await.unwrap();
-    let other = Context { lineage: "other".to_owned(), ..context() };
-    let document = plan(&page, &other).documents.remove(0);
-    let terms = Terms {
-        guard: open(),
-        drain: CancellationToken::new(),
-        range: EpkRange::full(),
-        lineage: "other".to_owned(),
-        progress: watch::channel(RangeProgress::new("other".to_owned(), 0, Start::Now)).1,
-    };
-    writer(&store).write_document(document, "\"1\"", &terms).await.unwrap();
+    write_of_another_lineage(&writer(&store), &page).await;
     assert_eq!(stored_lsns(&store, 0), [1, 5]);
 }
 
