@@ -133,6 +133,12 @@ impl RangeProgress {
         self.backfilled.and(self.gaps.first()).map(|from| from - 1)
     }
 
+    /// Whether all that existed was stored before anything was committed at `ts`.
+    pub fn knew_all_before(&self, ts: i64) -> bool {
+        let repaired = self.repaired.as_ref().map(|repair| repair.at);
+        self.gaps.is_empty() && self.backfilled.is_some_and(|at| at.max(repaired.unwrap_or(at)) < ts)
+    }
+
     /// Moves the followed position behind a durable page.
     pub fn advance(&mut self, durable: Durable) {
         self.position = Some(durable.token);

@@ -102,16 +102,23 @@ pub fn arrange<T>(mut exists: bool, changes: &mut [T], shape: impl Fn(&T) -> Sha
     }
 }
 
-/// Whether a document existed before changes of it, judged by those of the first transaction alone; where they leave it open, by the
-/// order in which they came.
+/// Whether a document existed before changes of it, judged by what of them is possible, one transaction after the other; where they
+/// leave it open, by the order in which they came.
 pub fn existed<T>(changes: &[T], shape: impl Fn(&T) -> Shape) -> bool {
-    let Some(first) = changes.first().map(&shape) else { return false };
-    let together = || changes.iter().map(&shape).take_while(|change| first.lsn.is_some() && change.lsn == first.lsn);
-    match (are_possible(false, together()), are_possible(true, together())) {
-        (false, true) => true,
-        (true, false) => false,
-        _ => first.needs == Some(true),
+    let mut rest = changes;
+    while let Some(lsn) = rest.first().map(|change| shape(change).lsn) {
+        let length = rest.iter().take_while(|change| lsn.is_some() && shape(change).lsn == lsn).count().max(1);
+        let (together, later) = rest.split_at(length);
+        let shapes = || together.iter().map(&shape);
+        match (are_possible(false, shapes()), are_possible(true, shapes())) {
+            (false, true) => return true,
+            (true, false) => return false,
+            // As many creates as deletes: it exists afterwards if it did before, and what follows may tell.
+            (true, true) if shapes().all(|change| change.needs.is_some()) => rest = later,
+            _ => break,
+        }
     }
+    changes.first().is_some_and(|first| shape(first).needs == Some(true))
 }
 
 /// Whether these changes of one document can all have happened, in some order.
@@ -237,6 +244,15 @@ mod tests {
         assert_eq!([existed("rd"), existed("dcd"), existed("r")], [true; 3]);
         assert_eq!([existed("rc"), existed("ccd"), existed("c"), existed("")], [false; 4]);
         assert_eq!([existed("dc"), existed("cd"), existed("rcd")], [true, false, true]);
+    }
+
+    #[test]
+    fn what_a_transaction_leaves_open_follows_from_the_next() {
+        let existed = |changes: &[(u64, char)]| existed(changes, shape);
+        assert!(
+            existed(&[(7, 'c'), (7, 'd'), (8, 'r')]) && existed(&[(7, 'c'), (7, 'd'), (8, 'd'), (8, 'c'), (9, 'd')])
+        );
+        assert!(!existed(&[(7, 'd'), (7, 'c'), (8, 'c')]));
     }
 
     fn is_possible(mut exists: bool, changes: &[(u64, char)]) -> bool {

@@ -431,14 +431,12 @@ fn exists_before(known: Option<&Known>, changes: &[Incoming], terms: &Terms) -> 
         let first = changes.first().map(|change| &change.version);
         first.is_some_and(|first| known.lsn.is_some() && first.lsn == known.lsn && first.lineage == known.lineage)
     };
-    let (complete, behind_gap) = {
-        let progress = terms.progress.borrow();
-        // What is not stored does not exist if all that existed is; what is stored may have changed unseen in a gap.
-        (progress.backfilled.is_some(), !progress.gaps.is_empty())
-    };
+    let progress = terms.progress.borrow();
     match known {
-        Some(known) if !behind_gap || in_their_midst(known) => known.exists,
-        None if complete && !behind_gap => false,
+        // What is stored may have changed unseen in a gap.
+        Some(known) if progress.gaps.is_empty() || in_their_midst(known) => known.exists,
+        // The backfill leaves to following what was changed before it came to it; of that nothing may be stored yet.
+        None if changes.first().is_some_and(|first| progress.knew_all_before(first.version.ts)) => false,
         _ => existed(changes, Incoming::shape),
     }
 }
