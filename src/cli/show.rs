@@ -7,8 +7,7 @@ use super::args::ShowArgs;
 use super::history::{key_or_only, open_mirror};
 use crate::failure::{CommandError, Exit};
 use crate::history::{Coverage, DocumentHistory, Entry, MirrorReader, State, expiry, instant};
-
-mod pretty;
+use crate::json_text;
 
 /// Which version to show.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +36,9 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Comman
     }
     let text = String::from_utf8_lossy(&bytes);
     if context.output.format.is_json() {
-        return context.output.line(pretty::compact(&text));
+        return context.output.line(json_text::compact(&text));
     }
-    context.output.line(pretty::pretty(&text))
+    context.output.line(json_text::pretty(&text))
 }
 
 /// The stored bytes of the version that was asked for.
