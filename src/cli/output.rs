@@ -25,7 +25,6 @@ pub enum Format {
     /// One JSON object per line.
     Ndjson,
     /// An RFC 6902 patch; `diff` only.
-    #[value(hide = true)]
     JsonPatch,
 }
 
@@ -94,8 +93,12 @@ impl From<ConfigError> for CommandError {
     }
 }
 
-/// Tells standard error why the command failed, and gives the process's exit code.
+/// Tells standard error why the command failed, and gives the process's exit code. A code that is the answer to what was asked, as of
+/// `diff`, comes without a message.
 pub fn report(error: &CommandError, format: Format) -> ExitCode {
+    if error.message.is_empty() {
+        return ExitCode::from(error.exit as u8);
+    }
     let text = if format.is_json() { error_json(error) } else { error_text(error) };
     // With nobody to tell, the exit code still says it.
     let _ = std::io::stderr().write_all(text.as_bytes());

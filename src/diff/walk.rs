@@ -108,20 +108,17 @@ impl<'a> Walk<'a> {
     }
 
     fn arrays(&mut self, from: &[Node<'a>], to: &[Node<'a>]) {
-        let same = align(from, to, &mut self.cells_left);
+        let pairs = align(from, to, &mut self.cells_left);
         let (mut one, mut two) = (0, 0);
-        for (end_one, end_two) in same.into_iter().chain([(from.len(), to.len())]) {
-            // What lies between two pairs of the same is paired from its front.
-            let paired = (end_one - one).min(end_two - two);
-            for step in 0..paired {
-                let (from, to) = (&from[one + step], &to[two + step]);
-                self.element(one + step, two + step, |walk| walk.compare(from, to));
+        for (end_one, end_two) in pairs.into_iter().chain([(from.len(), to.len())]) {
+            for (at, removed) in from.iter().enumerate().take(end_one).skip(one) {
+                self.element(at, two, |walk| walk.remove(removed));
             }
-            for (at, removed) in from.iter().enumerate().take(end_one).skip(one + paired) {
-                self.element(at, two + paired, |walk| walk.remove(removed));
-            }
-            for (at, added) in to.iter().enumerate().take(end_two).skip(two + paired) {
+            for (at, added) in to.iter().enumerate().take(end_two).skip(two) {
                 self.element(end_one, at, |walk| walk.add(added));
+            }
+            if let (Some(from), Some(to)) = (from.get(end_one), to.get(end_two)) {
+                self.element(end_one, end_two, |walk| walk.compare(from, to));
             }
             (one, two) = (end_one + 1, end_two + 1);
         }
