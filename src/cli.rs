@@ -88,7 +88,7 @@ enum Command {
     /// Print a document as it is, was at an instant, or in a version
     Show(args::ShowArgs),
     /// Put documents back as they were
-    Restore(args::RestoreArgs),
+    Restore(Box<restore::args::RestoreArgs>),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),

@@ -8,7 +8,9 @@
 //! | [`feed_page`] | one entry of a change feed page, in every shape a service sends |
 //! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
 //! | [`records`] | the mirror's description of itself: container, ranges, gaps, dead letters |
+//! | [`restore_plan`] | what a restore is to write, and what undoes it |
 //! | [`restore_record`] | what a restore wrote |
+//! | [`sealed_lines`] | files of which no line can be altered unnoticed |
 //!
 //! Nothing here does I/O or asks for the time, so a reader of a mirror can be built on this crate alone.
 
@@ -18,7 +20,9 @@ mod json_scan;
 pub mod lease;
 pub mod partition_key;
 pub mod records;
+pub mod restore_plan;
 pub mod restore_record;
+pub mod sealed_lines;
 pub mod version;
 
 pub use blob_name::MirrorPaths;

@@ -171,6 +171,8 @@ impl World {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = cosmirror();
         command.envs(self.environment.iter().cloned());
+        // What a command writes beside itself stays here.
+        command.current_dir(self.folder());
         command.arg("-c").arg(self.folder().join("cosmirror.toml")).args(arguments);
         command
     }
