@@ -92,7 +92,7 @@ enum Command {
     /// Tell what changed in a document; ends with 1 where the states differ
     Diff(args::DiffArgs),
     /// Put documents back as they were
-    Restore(args::RestoreArgs),
+    Restore(Box<restore::args::RestoreArgs>),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),

@@ -7,6 +7,7 @@
 //! | what the container holds that the mirror has not read yet | `restore/unseen.rs` |
 //! | what the container holds now, beside what it should hold | `restore/compare.rs` |
 //! | what to do about it (pure) | `restore/plan.rs` |
+//! | the plan as a file, of which no line can be altered unnoticed | `restore/plan_file.rs` |
 //! | do it, guarded by the etags that the plan saw | `restore/apply.rs` |
 //! | read back and compare | `restore/verify.rs` |
 //! | say in the mirror what was written | `restore/record.rs` |
@@ -18,8 +19,9 @@
 //!
 //! A crash leaves some documents restored and others not, and a record that says which were written, up to the last few
 //! thousand. Running the same restore again finds the restored ones unchanged and does the rest. Memory does not grow with
-//! the number of documents: what is to be done waits in an unnamed temporary file.
+//! the number of documents: what is to be done is in the plan's file.
 
+use cosmirror_formats::restore_plan::Part;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +34,9 @@ use crate::history::{Coverage, MirrorReader};
 mod apply;
 mod catalog;
 mod compare;
+mod lines;
 mod plan;
+mod plan_file;
 mod record;
 mod report;
 mod select;
@@ -41,7 +45,9 @@ mod tests;
 mod unseen;
 mod verify;
 
-pub use plan::{Counts, Plan};
+pub use cosmirror_formats::restore_plan::Counts;
+pub use plan::Tally;
+pub use plan_file::{PlanReader, PlanWriter};
 pub use record::new_id;
 pub use report::{Applied, Report};
 pub use select::Selection;
@@ -71,7 +77,7 @@ pub struct Request {
     pub delete_extra: bool,
 }
 
-/// A restore of one container.
+/// The planning of one container's restore.
 pub struct Restore<'a> {
     /// The mirror to restore from.
     pub mirror: &'a MirrorReader,
@@ -79,29 +85,58 @@ pub struct Restore<'a> {
     pub documents: &'a dyn Documents,
     /// What is asked for.
     pub request: &'a Request,
+    /// Which of the plan's containers it is, from 0.
+    pub part: usize,
     /// Where progress is shown.
     pub progress: ProgressBar,
 }
 
 impl Restore<'_> {
-    /// Decides what to do, and writes nothing. An instant that the mirror does not cover is refused.
-    pub async fn plan(&self) -> Result<Plan, CommandError> {
+    /// Decides what to do and adds it to the plan, and writes nothing else. An instant that the mirror does not cover is refused.
+    pub async fn plan(&self, plan: &mut PlanWriter) -> Result<Tally, CommandError> {
         if let Point::At(at) = self.request.point {
             Coverage::require(self.mirror, at).await?;
         }
         let catalog = catalog::candidates(self.mirror, &self.request.selection);
-        let plan = compare::plan(self, catalog.chain(unseen::candidates(self)).boxed()).await?;
-        if plan.is_empty() {
+        let tally = compare::plan(self, catalog.chain(unseen::candidates(self)).boxed(), plan).await?;
+        if tally.is_empty() {
             return Err(self.nothing_selected().await);
         }
-        Ok(plan)
+        Ok(tally)
     }
 
-    /// Does what the plan says, verifies it, and records it under `id`. Documents fail one by one; only what makes every
-    /// further write pointless ends the work early. `cancel` ends it behind the writes that are under way.
-    pub async fn run(&self, mut plan: Plan, id: &str, cancel: &CancellationToken) -> Report {
-        let mut report = Report::of(&plan);
-        if plan.steps.is_empty() {
+    async fn nothing_selected(&self) -> CommandError {
+        match &self.request.selection {
+            Selection::Document { key, id } => self.mirror.not_found(key, id).await,
+            selection => CommandError::new(
+                Exit::NotFound,
+                format!("there is nothing to restore: the mirror does not know of {selection}"),
+                "check the selection; documents appear once the daemon has read them",
+            ),
+        }
+    }
+}
+
+/// What one container's part of a plan is done with.
+pub struct Target<'a> {
+    /// The mirror to restore from.
+    pub mirror: &'a MirrorReader,
+    /// The container to restore into.
+    pub documents: &'a dyn Documents,
+    /// Which of the plan's containers it is, from 0.
+    pub part: usize,
+    /// What the plan says of it.
+    pub described: &'a Part,
+    /// Where progress is shown.
+    pub progress: ProgressBar,
+}
+
+impl Target<'_> {
+    /// Does what the plan says for this container, verifies it, and records it under `id`. Documents fail one by one; only what makes
+    /// every further write pointless ends the work early. `cancel` ends it behind the writes that are under way.
+    pub async fn run(&self, plan: &PlanReader, id: &str, cancel: &CancellationToken) -> Report {
+        let mut report = Report::default();
+        if plan.is_empty() {
             return report;
         }
         let mut recorder = match record::Recorder::begin(self, id).await {
@@ -115,7 +150,7 @@ impl Restore<'_> {
             }
         };
         report.restore = Some(id.to_owned());
-        let done = apply::apply(self, &mut plan.steps, &mut recorder, &mut report, cancel).await;
+        let done = apply::apply(self, plan, &mut recorder, &mut report, cancel).await;
         if let Err(failure) = recorder.finish().await {
             report.fatal.get_or_insert(failure);
         }
@@ -127,16 +162,5 @@ impl Restore<'_> {
             report.fatal.get_or_insert(failure);
         }
         report
-    }
-
-    async fn nothing_selected(&self) -> CommandError {
-        match &self.request.selection {
-            Selection::Document { key, id } => self.mirror.not_found(key, id).await,
-            selection => CommandError::new(
-                Exit::NotFound,
-                format!("there is nothing to restore: the mirror does not know of {selection}"),
-                "check the selection; documents appear once the daemon has read them",
-            ),
-        }
     }
 }

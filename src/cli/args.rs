@@ -168,40 +168,6 @@ pub struct DiffArgs {
     pub system: bool,
 }
 
-/// Arguments of `restore`.
-#[derive(Debug, Clone, Args)]
-#[command(group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["id", "pk", "pk_json", "all"])))]
-#[command(group(clap::ArgGroup::new("point").required(true).args(["at", "version"])))]
-pub struct RestoreArgs {
-    /// The document with this id
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    pub id: Option<String>,
-    /// Its partition key; without --id, every document of that key
-    #[command(flatten)]
-    pub key: KeyArgs,
-    /// Every document
-    #[arg(long, conflicts_with_all = ["id", "pk", "pk_json", "version"])]
-    pub all: bool,
-    /// As they were at this instant: RFC 3339, or relative such as -2h
-    #[arg(long, value_name = "T", value_parser = instant, allow_hyphen_values = true)]
-    pub at: Option<Timestamp>,
-    /// This version of one document, as `history` names it
-    #[arg(long, value_name = "V", requires = "id")]
-    pub version: Option<String>,
-    /// The containers; left out, all that are configured
-    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
-    pub sources: Vec<String>,
-    /// Say what would be done and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-    /// Delete documents that did not exist then
-    #[arg(long)]
-    pub delete_extra: bool,
-}
-
 /// What `gaps` can do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum GapsCommand {
@@ -335,16 +301,6 @@ fn key_from_json(text: &str) -> Result<PartitionKey, String> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, clap::Parser)]
-    struct Restore {
-        #[command(flatten)]
-        args: RestoreArgs,
-    }
-
-    fn restore(arguments: &[&str]) -> Result<RestoreArgs, clap::Error> {
-        <Restore as clap::Parser>::try_parse_from([&["restore"], arguments].concat()).map(|restore| restore.args)
-    }
-
     #[test]
     fn instants_are_absolute_or_relative_to_now() {
         assert_eq!(instant("2026-01-31T09:00:00+01:00").unwrap().to_string(), "2026-01-31T08:00:00Z");
@@ -352,20 +308,6 @@ mod tests {
         assert!((7_200..=7_260).contains(&ago), "{ago}");
         assert!(instant("yesterday").unwrap_err().contains("RFC 3339"));
         assert!(instant("-2").unwrap_err().contains("not a duration"));
-    }
-
-    #[test]
-    fn a_restore_needs_a_selection_and_a_point() {
-        for missing in
-            [&["--all"][..], &["--at", "-2h"], &["--all", "--version", "v"], &["--all", "--id", "a", "--at", "-2h"]]
-        {
-            assert!(restore(missing).is_err(), "{missing:?}");
-        }
-        assert!(restore(&["--id", "a", "--pk", "x", "--at", "-2h", "--version", "v"]).is_err());
-        let one = restore(&["--id", "a", "--pk", "x", "--pk", "-y", "--at", "-90s"]).unwrap();
-        assert_eq!(one.key.key().unwrap().to_json(), serde_json::json!(["x", "-y"]));
-        assert!(restore(&["--pk-json", "7", "--at", "-1h"]).unwrap().key.key().is_some());
-        assert!(restore(&["--all", "--at", "-1h"]).unwrap().key.key().is_none());
     }
 
     #[test]

@@ -6,18 +6,19 @@
 
 use bytes::Bytes;
 use cosmirror_formats::PartitionKey;
+use cosmirror_formats::restore_plan::{Action, Content, Step};
 use cosmirror_formats::version::sha256_hex;
 use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Action, Step};
+use super::plan_file::PlanReader;
 use super::record::Recorder;
 use super::report::Report;
-use super::{DOCUMENTS_AT_ONCE, Restore};
+use super::{DOCUMENTS_AT_ONCE, Target};
 use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
-use crate::history::client_text;
+use crate::history::{Place, client_text};
 use crate::retry::persist;
 use crate::spool::Spool;
 
@@ -41,8 +42,8 @@ enum Outcome {
 
 /// Works through the steps. Counts go into `report`; what was written comes back for verification.
 pub(super) async fn apply(
-    restore: &Restore<'_>,
-    steps: &mut Spool<Step>,
+    restore: &Target<'_>,
+    plan: &PlanReader,
     recorder: &mut Recorder<'_>,
     report: &mut Report,
     cancel: &CancellationToken,
@@ -51,10 +52,11 @@ pub(super) async fn apply(
     // Ends the work from inside as well, where no further write can succeed.
     let stop = cancel.child_token();
     let ended = stop.clone();
-    let outcomes = stream::iter(steps.read()?)
+    let outcomes = stream::iter(plan.steps()?)
+        .filter(|step| std::future::ready(step.as_ref().map_or(true, |(_, step)| step.part == restore.part)))
         .take_until(ended.cancelled_owned())
         .map(|step| async move {
-            let step = step?;
+            let (_, step) = step?;
             let outcome = write(restore, &step).await;
             Ok::<_, Failure>((step, outcome))
         })
@@ -73,7 +75,7 @@ pub(super) async fn apply(
             stop.cancel();
         }
     }
-    report.cancelled = cancel.is_cancelled() && seen < steps.len();
+    report.cancelled = cancel.is_cancelled() && seen < plan.len();
     Ok(written)
 }
 
@@ -94,7 +96,7 @@ async fn settle(
                 Action::Delete => report.applied.delete += 1,
             }
             written.push(&done)?;
-            recorder.add(&done, step.live.filter(|_| step.action == Action::Delete)).await
+            recorder.add(&done, step.etag.filter(|_| step.action == Action::Delete)).await
         }
         Outcome::Conflict => {
             report.conflicts += 1;
@@ -115,17 +117,17 @@ async fn settle(
     }
 }
 
-async fn write(restore: &Restore<'_>, step: &Step) -> Outcome {
+async fn write(restore: &Target<'_>, step: &Step) -> Outcome {
     attempt(restore, step).await.unwrap_or_else(Outcome::Failed)
 }
 
-async fn attempt(restore: &Restore<'_>, step: &Step) -> Result<Outcome, Failure> {
+async fn attempt(restore: &Target<'_>, step: &Step) -> Result<Outcome, Failure> {
     let key = PartitionKey::from_json(&step.partition_key)
         .ok_or_else(|| Failure::new(Kind::Internal, "a step without partition key"))?;
     let body = match &step.content {
         Some(content) => {
-            let stored = restore.mirror.bytes(&content.place, &content.sha256).await?;
-            Some(client_text(&stored, &format!("version {}", content.place.version()))?)
+            let stored = restore.mirror.bytes(&place(content), &content.sha256).await?;
+            Some(client_text(&stored, &format!("version {}", place(content).version()))?)
         }
         None => None,
     };
@@ -155,14 +157,23 @@ async fn attempt(restore: &Restore<'_>, step: &Step) -> Result<Outcome, Failure>
     }
 }
 
+/// Where the bytes of a step are.
+fn place(content: &Content) -> Place {
+    let name = content.name.clone();
+    match content.version.clone() {
+        Some(version) => Place::Version { name, version },
+        None => Place::DeadLetter { name },
+    }
+}
+
 /// The guarded write; gives the etag it made.
 async fn request(
-    restore: &Restore<'_>,
+    restore: &Target<'_>,
     step: &Step,
     key: &PartitionKey,
     body: Option<Bytes>,
 ) -> Result<Option<String>, Failure> {
-    let live = step.live.as_deref().unwrap_or_default();
+    let live = step.etag.as_deref().unwrap_or_default();
     match (step.action, body) {
         (Action::Create, Some(body)) => restore.documents.create(key, &step.id, body).await.map(Some),
         (Action::Replace, Some(body)) => restore.documents.replace(key, &step.id, body, live).await.map(Some),

@@ -5,25 +5,28 @@
 //! unchanged. Stored bytes are only downloaded where a comparison or a time to live asks for them.
 
 use bytes::Bytes;
+use cosmirror_formats::restore_plan::{Action, Content, Step};
 use futures::stream::{BoxStream, TryStreamExt as _};
 
 use super::catalog::Candidate;
-use super::plan::{Action, Content, Live, Plan, Planned, Step, Verdict, Wanted, decide};
+use super::plan::{Live, Planned, Tally, Verdict, Wanted, decide};
+use super::plan_file::PlanWriter;
 use super::{DOCUMENTS_AT_ONCE, Point, Restore};
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, Entry, State, client_text, expiry, instant};
+use crate::history::{DocumentHistory, Entry, Place, State, client_text, expiry, instant};
 use crate::retry::persist;
 
 const GONE: &str =
     "it is gone from the container, and the mode cannot tell since when; name a --version to bring it back";
 
-/// The plan for all candidates.
+/// Puts what is to be done about the candidates into the plan.
 pub(super) async fn plan(
     restore: &Restore<'_>,
     candidates: BoxStream<'_, Result<Candidate, Failure>>,
-) -> Result<Plan, Failure> {
-    let mut plan = Plan::new()?;
+    plan: &mut PlanWriter,
+) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
     let planned = candidates
         .map_ok(|candidate| async move {
             match candidate {
@@ -34,10 +37,10 @@ pub(super) async fn plan(
         .try_buffer_unordered(DOCUMENTS_AT_ONCE);
     let mut planned = std::pin::pin!(planned);
     while let Some(planned) = planned.try_next().await? {
-        plan.add(planned)?;
+        tally.add(planned, plan)?;
         restore.progress.inc(1);
     }
-    Ok(plan)
+    Ok(tally)
 }
 
 async fn planned(restore: &Restore<'_>, document: &DocumentHistory) -> Result<Planned, Failure> {
@@ -141,14 +144,30 @@ fn verdict(
         Verdict::Do(action) => {
             let entry = entry.filter(|_| action != Action::Delete);
             Some(Step {
+                part: restore.part,
                 action,
                 id: document.id.clone(),
                 partition_key: document.key.to_json(),
-                content: entry.map(|e| Content { place: e.place.clone(), sha256: e.version.sha256.clone() }),
-                live: live.map(|live| live.etag),
+                etag: live.map(|live| live.etag),
+                content: entry.map(content),
             })
         }
         _ => None,
     };
     Planned::Verdict(verdict, step, None)
+}
+
+fn content(entry: &Entry) -> Content {
+    let (name, version) = match &entry.place {
+        Place::Version { name, version } => (name.clone(), Some(version.clone())),
+        Place::DeadLetter { name } => (name.clone(), None),
+    };
+    Content {
+        name,
+        version,
+        identity: entry.version.identity(),
+        ts: entry.version.ts,
+        sha256: entry.version.sha256.clone(),
+        bytes: entry.length,
+    }
 }

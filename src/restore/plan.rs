@@ -1,11 +1,10 @@
-//! What to do about each document. Pure, but for the file in which the steps wait.
+//! What to do about each document. Pure, but for the file that the steps go to.
 
-use serde::{Deserialize, Serialize};
+use cosmirror_formats::restore_plan::{Action, Counts, Step};
 
 use super::NOTES_MAX;
+use super::plan_file::PlanWriter;
 use crate::failure::Failure;
-use crate::history::Place;
-use crate::spool::Spool;
 
 /// What a document should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,18 +43,6 @@ pub(super) enum Verdict {
     Unknown,
 }
 
-/// A write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Action {
-    /// It is gone and comes back.
-    Create,
-    /// It exists and gets its earlier content.
-    Replace,
-    /// It exists and did not then.
-    Delete,
-}
-
 /// Decides about one document whose states are known.
 pub(super) fn decide(wanted: Wanted, live: Live, delete_extra: bool) -> Verdict {
     match (wanted, live) {
@@ -68,81 +55,6 @@ pub(super) fn decide(wanted: Wanted, live: Live, delete_extra: bool) -> Verdict 
     }
 }
 
-/// One write that is to be done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Step {
-    pub(super) action: Action,
-    pub(super) id: String,
-    /// The partition key as a JSON array.
-    pub(super) partition_key: serde_json::Value,
-    /// Where the content is; none for a delete.
-    pub(super) content: Option<Content>,
-    /// The etag the document had when the plan was made; none where there was none.
-    pub(super) live: Option<String>,
-}
-
-/// Stored bytes and their hash.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Content {
-    pub(super) place: Place,
-    pub(super) sha256: String,
-}
-
-/// Documents by what becomes of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Gone, and to be brought back.
-    pub create: u64,
-    /// To be given their earlier content.
-    pub replace: u64,
-    /// To be removed.
-    pub delete: u64,
-    /// As they should be.
-    pub unchanged: u64,
-    /// Not to be overwritten; the plan of an instant has none, its application may find some.
-    pub conflict: u64,
-    /// Did not exist then, and are kept.
-    pub extra: u64,
-    /// Refused: changed in an interval that latest-version mode cannot resolve.
-    pub uncertain: u64,
-    /// Refused: the mirror lacks what would tell their state.
-    pub unknown: u64,
-}
-
-impl Counts {
-    /// How many documents are to be written or removed.
-    pub fn changes(&self) -> u64 {
-        self.create + self.replace + self.delete
-    }
-
-    fn add(&mut self, verdict: Verdict) {
-        let count = match verdict {
-            Verdict::Do(Action::Create) => &mut self.create,
-            Verdict::Do(Action::Replace) => &mut self.replace,
-            Verdict::Do(Action::Delete) => &mut self.delete,
-            Verdict::Unchanged => &mut self.unchanged,
-            Verdict::Extra => &mut self.extra,
-            Verdict::Uncertain => &mut self.uncertain,
-            Verdict::Unknown => &mut self.unknown,
-            Verdict::Nothing => return,
-        };
-        *count += 1;
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.create += other.create;
-        self.replace += other.replace;
-        self.delete += other.delete;
-        self.unchanged += other.unchanged;
-        self.conflict += other.conflict;
-        self.extra += other.extra;
-        self.uncertain += other.uncertain;
-        self.unknown += other.unknown;
-    }
-}
-
 /// What is decided about one document.
 pub(super) enum Planned {
     /// A verdict, the step it asks for, and why it is refused.
@@ -151,37 +63,35 @@ pub(super) enum Planned {
     Damaged(Failure),
 }
 
-/// What a restore would do.
-#[derive(Debug)]
-pub struct Plan {
+/// What the plan of one container comes to.
+#[derive(Debug, Default)]
+pub struct Tally {
     /// The documents by what becomes of them.
     pub counts: Counts,
     /// Documents whose stored bytes or metadata are damaged.
     pub damaged: u64,
+    /// Bytes to be written.
+    pub bytes: u64,
     /// Why documents are refused or damaged: the first few.
     pub notes: Vec<String>,
-    pub(super) steps: Spool<Step>,
     selected: u64,
 }
 
-impl Plan {
-    /// A plan of nothing.
-    pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self { counts: Counts::default(), damaged: 0, notes: Vec::new(), steps: Spool::new()?, selected: 0 })
-    }
-
+impl Tally {
     /// Whether the mirror holds none of the selected documents.
     pub fn is_empty(&self) -> bool {
         self.selected == 0
     }
 
-    pub(super) fn add(&mut self, planned: Planned) -> Result<(), Failure> {
+    /// Counts a document; its step goes into the plan.
+    pub(super) fn add(&mut self, planned: Planned, plan: &mut PlanWriter) -> Result<(), Failure> {
         self.selected += 1;
         let note = match planned {
             Planned::Verdict(verdict, step, note) => {
-                self.counts.add(verdict);
+                count(&mut self.counts, verdict);
                 if let Some(step) = step {
-                    self.steps.push(&step)?;
+                    self.bytes += step.content.as_ref().map_or(0, |content| content.bytes);
+                    plan.step(step)?;
                 }
                 note
             }
@@ -195,6 +105,20 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+fn count(counts: &mut Counts, verdict: Verdict) {
+    let count = match verdict {
+        Verdict::Do(Action::Create) => &mut counts.create,
+        Verdict::Do(Action::Replace) => &mut counts.replace,
+        Verdict::Do(Action::Delete) => &mut counts.delete,
+        Verdict::Unchanged => &mut counts.unchanged,
+        Verdict::Extra => &mut counts.extra,
+        Verdict::Uncertain => &mut counts.uncertain,
+        Verdict::Unknown => &mut counts.unknown,
+        Verdict::Nothing => return,
+    };
+    *count += 1;
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use cosmirror_formats::restore_record::{FORMAT, RestoreRecord, WrittenDocument};
 
+use super::Target;
 use super::apply::Done;
-use super::{Point, Restore};
 use crate::failure::{Failure, Kind};
 use crate::history::MirrorReader;
 use crate::retry::persist;
@@ -32,20 +32,16 @@ pub(super) struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     /// Puts the first file.
-    pub(super) async fn begin(restore: &Restore<'a>, id: &str) -> Result<Self, Failure> {
-        let (at, version) = match &restore.request.point {
-            Point::At(at) => (Some(*at), None),
-            Point::Version(version) => (None, Some(version.clone())),
-        };
+    pub(super) async fn begin(restore: &Target<'a>, id: &str) -> Result<Self, Failure> {
         let record = RestoreRecord {
             format: FORMAT,
             id: id.to_owned(),
             part: 0,
             started: crate::time::now().to_string(),
             finished: None,
-            selection: restore.request.selection.to_string(),
-            at,
-            version,
+            selection: restore.described.selection.clone(),
+            at: restore.described.at,
+            version: restore.described.version.clone(),
             written: Vec::new(),
         };
         let etag = put(restore.mirror, id, &record, Condition::Absent).await?;
@@ -106,7 +102,7 @@ async fn put(
 mod tests {
     use serde_json::json;
 
-    use super::super::{Request, Selection};
+    use super::super::plan_file::tests::part;
     use super::*;
     use crate::history::memory::{MemoryDocuments, covered_store, entry, key, paths, reader};
     use crate::history::origins;
@@ -115,10 +111,9 @@ mod tests {
     async fn a_restore_of_more_documents_than_one_file_holds_names_all_of_them() {
         let store = covered_store(&json!({}));
         let (mirror, documents) = (reader(&store).await, MemoryDocuments::default());
-        let request = Request { selection: Selection::All, point: Point::At(1), delete_extra: false };
-        let progress = indicatif::ProgressBar::hidden();
-        let restore = Restore { mirror: &mirror, documents: &documents, request: &request, progress };
-        let mut recorder = Recorder::begin(&restore, "r").await.unwrap();
+        let (described, progress) = (part(), indicatif::ProgressBar::hidden());
+        let target = Target { mirror: &mirror, documents: &documents, part: 0, described: &described, progress };
+        let mut recorder = Recorder::begin(&target, "r").await.unwrap();
         store.fail_next(Kind::Transient);
         for at in 0..=DOCUMENTS_PER_FILE {
             let etag = Some(format!("e{at}"));

@@ -3,10 +3,10 @@
 //! The worst decides: what stopped the work; cancelled; damaged or different bytes (6); failed documents (3); conflicts
 //! (7); refused documents (5).
 
+use cosmirror_formats::restore_plan::PlanEnd;
 use serde::Serialize;
 
 use super::NOTES_MAX;
-use super::plan::Plan;
 use crate::failure::{CommandError, Exit, Failure};
 
 /// Documents that were written.
@@ -54,14 +54,14 @@ pub struct Report {
 
 impl Report {
     /// What the plan already says.
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &PlanEnd) -> Self {
         Self {
             unchanged: plan.counts.unchanged,
+            conflicts: plan.counts.conflict,
             extra: plan.counts.extra,
             uncertain: plan.counts.uncertain,
             unknown: plan.counts.unknown,
             damaged: plan.damaged,
-            notes: plan.notes.clone(),
             ..Self::default()
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cosmirror_formats::restore_plan::{FORMAT, PlanHead};
 use cosmirror_formats::{Op, Version};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -26,6 +27,15 @@ fn body(id: &str, n: i64) -> String {
 
 fn all(at: i64) -> Request {
     Request { selection: Selection::All, point: Point::At(at), delete_extra: false }
+}
+
+fn head(request: &Request) -> PlanHead {
+    let at = match request.point {
+        Point::At(at) => Some(at),
+        Point::Version(_) => None,
+    };
+    let part = Part { at, selection: request.selection.to_string(), ..plan_file::tests::part() };
+    PlanHead { format: FORMAT, id: "r1".to_owned(), made: "now".to_owned(), parts: vec![part] }
 }
 
 impl Scene {
@@ -75,19 +85,39 @@ impl Scene {
         scene
     }
 
-    async fn plan(&self, request: &Request) -> Result<Plan, CommandError> {
+    async fn plan(&self, request: &Request) -> Result<Tally, CommandError> {
         let mirror = reader(&self.store).await;
-        let progress = ProgressBar::hidden();
-        Restore { mirror: &mirror, documents: &self.documents, request, progress }.plan().await
+        let mut plan = PlanWriter::nowhere(&head(request))?;
+        self.restore_of(&mirror, request).plan(&mut plan).await
+    }
+
+    fn restore_of<'a>(&'a self, mirror: &'a MirrorReader, request: &'a Request) -> Restore<'a> {
+        Restore { mirror, documents: &self.documents, request, part: 0, progress: ProgressBar::hidden() }
+    }
+
+    /// The plan as a file, read again.
+    async fn planned(&self, request: &Request) -> Result<PlanReader, CommandError> {
+        let (mirror, folder) = (reader(&self.store).await, tempfile::tempdir().unwrap());
+        let path = folder.path().join("a.plan");
+        let mut plan = PlanWriter::create(&path, false, &head(request))?;
+        let tally = self.restore_of(&mirror, request).plan(&mut plan).await?;
+        plan.finish(tally.counts, tally.damaged, tally.bytes, 0.0)?;
+        Ok(PlanReader::open(&path)?)
+    }
+
+    async fn apply(&self, plan: &PlanReader, cancel: &CancellationToken) -> Report {
+        let (mirror, progress) = (reader(&self.store).await, ProgressBar::hidden());
+        let described = &plan.head().parts[0];
+        let target = Target { mirror: &mirror, documents: &self.documents, part: 0, described, progress };
+        let mut report = Report::of(plan.end());
+        report.merge(target.run(plan, "r1", cancel).await);
+        report
     }
 
     async fn restore_between(&self, request: &Request, between: impl FnOnce()) -> Result<Report, CommandError> {
-        let mirror = reader(&self.store).await;
-        let progress = ProgressBar::hidden();
-        let restore = Restore { mirror: &mirror, documents: &self.documents, request, progress };
-        let plan = restore.plan().await?;
+        let plan = self.planned(request).await?;
         between();
-        Ok(restore.run(plan, "r1", &CancellationToken::new()).await)
+        Ok(self.apply(&plan, &CancellationToken::new()).await)
     }
 
     async fn restore(&self, request: &Request) -> Result<Report, CommandError> {
@@ -370,13 +400,10 @@ async fn a_history_tells_a_restores_versions_from_the_applications() {
 #[tokio::test]
 async fn a_cancelled_restore_writes_nothing_more() {
     let scene = Scene::after_a_bad_deployment();
-    let (mirror, request) = (reader(&scene.store).await, all(1050));
-    let restore =
-        Restore { mirror: &mirror, documents: &scene.documents, request: &request, progress: ProgressBar::hidden() };
-    let plan = restore.plan().await.unwrap();
+    let plan = scene.planned(&all(1050)).await.unwrap();
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let report = restore.run(plan, "r1", &cancel).await;
+    let report = scene.apply(&plan, &cancel).await;
     assert_eq!(report.error().unwrap().exit, Exit::Cancelled);
     assert_eq!(scene.documents.writes(), 0);
 }

@@ -9,7 +9,7 @@ use futures::stream::{self, TryStreamExt as _};
 
 use super::apply::Done;
 use super::report::Report;
-use super::{DOCUMENTS_AT_ONCE, Restore};
+use super::{DOCUMENTS_AT_ONCE, Target};
 use crate::failure::{Failure, Kind};
 use crate::history::client_text;
 use crate::retry::persist;
@@ -23,7 +23,7 @@ enum Seen {
 
 /// Compares every document that was written.
 pub(super) async fn verify(
-    restore: &Restore<'_>,
+    restore: &Target<'_>,
     written: &mut Spool<Done>,
     report: &mut Report,
 ) -> Result<(), Failure> {
@@ -48,7 +48,7 @@ pub(super) async fn verify(
     Ok(())
 }
 
-async fn look(restore: &Restore<'_>, done: &Done) -> Result<Seen, Failure> {
+async fn look(restore: &Target<'_>, done: &Done) -> Result<Seen, Failure> {
     let key = PartitionKey::from_json(&done.partition_key)
         .ok_or_else(|| Failure::new(Kind::Internal, "a written document without partition key"))?;
     let live = persist(|| restore.documents.read(&key, &done.id)).await?;
