@@ -76,7 +76,7 @@ async fn left_out_sides_are_the_newest_version_and_the_one_before() {
 #[tokio::test]
 async fn where_there_is_no_document_the_other_one_is_told_whole() {
     let (json, lines) = told(Some("v4"), Some("v5"), None).await.unwrap();
-    assert_eq!(lines[2], "to:   no document, it was deleted at 1970-01-01T00:20:00Z");
+    assert_eq!(lines[2], "to:   no document, it was deleted at 1970-01-01T00:20:00Z (version v5)");
     assert_eq!(lines[3], r#"- the document: {"id":"d","n":[0,1,2.0]}"#);
     assert_eq!(json["changes"][0]["path"], "");
     let (json, lines) = told(Some("1970-01-01T00:10:00Z"), Some("1970-01-01T00:17:00Z"), None).await.unwrap();

@@ -110,7 +110,8 @@ impl<'a> SideView<'a> {
     fn text(&self) -> String {
         let at = self.at.map(|at| format!("as of {}: ", instant(at))).unwrap_or_default();
         if let Some(absent) = self.absent {
-            return format!("{at}no document, it {absent}");
+            let version = self.version.as_ref().map(|version| format!(" (version {version})")).unwrap_or_default();
+            return printable(&format!("{at}no document, it {absent}{version}"));
         }
         let ts = self.ts.map_or_else(|| "an unknown instant".to_owned(), instant);
         match (&self.version, self.op) {

@@ -103,7 +103,7 @@ async fn look_at_a_life(target: Target) {
     let ts = versions(&world, "ts").await;
     let instant = |place: usize| jiff::Timestamp::from_second(ts[place].as_i64().unwrap()).unwrap().to_string();
     let expected = format!(
-        "a of partition key [\"p\"]\nfrom: no document, it was deleted at {}\nto:   version {again}, create of {}\n\
+        "a of partition key [\"p\"]\nfrom: no document, it was deleted at {} (version {gone})\nto:   version {again}, create of {}\n\
          + the document: {}\n",
         instant(3),
         instant(4),
