@@ -34,6 +34,8 @@ use crate::history::{Coverage, MirrorReader};
 mod apply;
 mod catalog;
 mod compare;
+#[cfg_attr(not(test), expect(dead_code, reason = "no selection reads a list of documents yet"))]
+mod ids;
 mod lines;
 mod plan;
 mod plan_file;

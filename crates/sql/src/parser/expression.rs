@@ -121,6 +121,8 @@ impl Parser<'_> {
         } else if self.take_word("LIKE") {
             let pattern = self.binary(COMPARISON + 1)?;
             Expression::Like(Box::new(value), Box::new(pattern), self.escape()?)
+        } else if self.is_word("IS") {
+            return Err(self.unsupported("the operator IS (there is the function IS_NULL)"));
         } else {
             self.at = before;
             return Ok(value);

@@ -29,6 +29,7 @@ fn what_is_lacking_is_named() {
         ("SELECT * FROM c WHERE EXISTS(SELECT VALUE 1 FROM c)", "EXISTS"),
         ("SELECT VALUE (SELECT VALUE 1 FROM c) FROM c", "a subquery"),
         ("SELECT * FROM c WHERE udf.f(c)", "a user-defined function"),
+        ("SELECT * FROM c WHERE c.a IS NULL", "the operator IS (there is the function IS_NULL)"),
     ] {
         let fault = parsed(text).unwrap_err().fault;
         assert_eq!(fault, Fault::Unsupported(name.to_owned()), "{text}");
