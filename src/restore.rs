@@ -2,11 +2,14 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | which documents | `restore/select.rs` |
+//! | which documents, and which state of them | `restore/select.rs`, `restore/request.rs` |
 //! | which versions of them exist, from listings alone | `restore/catalog.rs` |
-//! | what the container holds that the mirror has not read yet | `restore/unseen.rs` |
-//! | what the container holds now, beside what it should hold | `restore/compare.rs` |
+//! | what the container holds now | `restore/live.rs` |
+//! | both beside each other, name by name | `restore/join.rs` |
+//! | what each document should be (pure) | `restore/wanted.rs` |
+//! | what it is, beside what it should be | `restore/compare.rs` |
 //! | what to do about it (pure) | `restore/plan.rs` |
+//! | what that will cost | `restore/estimate.rs` |
 //! | the plan as a file, of which no line can be altered unnoticed | `restore/plan_file.rs` |
 //! | the file that is applied: a plan, or what undoes one | `restore/file.rs` |
 //! | one application from its beginning to its end | `restore/execute.rs` |
@@ -26,79 +29,73 @@
 //! on where it stopped; applying the undo file brings back what was before. Memory does not grow with the number of
 //! documents: what is to be done is in the plan's file, and what was is in the undo file.
 
-use futures::StreamExt as _;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 
 use crate::documents::Documents;
-use crate::failure::{CommandError, Exit};
+use crate::failure::{CommandError, Exit, Failure};
 use crate::history::{Coverage, MirrorReader};
 
 mod apply;
 mod catalog;
 mod compare;
+mod estimate;
 mod execute;
 mod file;
+mod join;
 mod journal;
 mod lines;
+mod live;
 mod pace;
 mod plan;
 mod plan_file;
 mod record;
 mod report;
+mod request;
 mod select;
 #[cfg(test)]
 mod tests;
-mod unseen;
 mod verify;
+mod wanted;
 mod work;
 
 pub use cosmirror_formats::restore_plan::Counts;
+pub use estimate::{Basis, Estimate};
 pub use execute::Application;
 pub use file::RestoreFile;
 pub use journal::UndoFile;
+pub use live::Meter;
 pub use pace::Pace;
 pub use plan::Tally;
 pub use plan_file::{PlanReader, PlanWriter};
 pub use record::new_id;
 pub use report::{Applied, Report};
+pub use request::{Interval, Overwrite, Point, Request, Side, quoted};
 pub use select::Selection;
 pub use work::Target;
+
+use join::Pair;
+use live::Known;
 
 /// Documents that are compared at the same time.
 const DOCUMENTS_AT_ONCE: usize = 16;
 /// Reasons kept for the person who reads the result; beyond it documents are only counted.
 const NOTES_MAX: usize = 20;
 
-/// Which state to bring back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Point {
-    /// The end of this second, counted from 1970.
-    At(i64),
-    /// One version of one document.
-    Version(String),
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// Which documents.
-    pub selection: Selection,
-    /// Which state.
-    pub point: Point,
-    /// Remove documents that did not exist then.
-    pub delete_extra: bool,
-}
-
 /// The planning of one container's restore.
 pub struct Restore<'a> {
     /// The mirror to restore from.
     pub mirror: &'a MirrorReader,
-    /// The container to restore into.
-    pub documents: &'a dyn Documents,
+    /// The container to restore into; none where it is to be created.
+    pub documents: Option<&'a dyn Documents>,
     /// What is asked for.
     pub request: &'a Request,
     /// Which of the plan's containers it is, from 0.
     pub part: usize,
+    /// Whether the documents go where they came from.
+    pub in_place: bool,
+    /// How long its requests take.
+    pub meter: Meter,
     /// Where progress is shown.
     pub progress: ProgressBar,
 }
@@ -109,22 +106,50 @@ impl Restore<'_> {
         if let Point::At(at) = self.request.point {
             Coverage::require(self.mirror, at).await?;
         }
-        let catalog = catalog::candidates(self.mirror, &self.request.selection);
-        let tally = compare::plan(self, catalog.chain(unseen::candidates(self)).boxed(), plan).await?;
+        if let Some(until) = self.request.changed.and_then(|changed| changed.until) {
+            Coverage::require(self.mirror, until).await?;
+        }
+        let tally = compare::plan(self, self.pairs().await?, plan).await?;
         if tally.is_empty() {
             return Err(self.nothing_selected().await);
         }
         Ok(tally)
     }
 
+    /// The selected documents beside what is known of the container's.
+    async fn pairs(&self) -> Result<BoxStream<'_, Result<Pair, Failure>>, Failure> {
+        let alone = |candidate| Pair { candidate, live: Known::Nothing };
+        if let Selection::Document { key, id } = &self.request.selection {
+            let candidate = catalog::one(self.mirror, key, id).await?;
+            let heard_of = candidate.history.as_ref().map_or(true, |document| !document.is_empty());
+            return Ok(stream::iter(heard_of.then(|| Ok(alone(candidate)))).boxed());
+        }
+        let candidates = catalog::candidates(self.mirror, &self.request.selection);
+        if !self.is_wide() {
+            return Ok(candidates.map_ok(alone).boxed());
+        }
+        let rows = live::rows(self).await?.sorted()?;
+        let pairs = join::joined(candidates, rows).try_filter(|pair| {
+            let selected = |document| self.request.selection.contains(self.mirror, document);
+            std::future::ready(pair.candidate.history.as_ref().map_or(true, selected))
+        });
+        Ok(pairs.boxed())
+    }
+
     async fn nothing_selected(&self) -> CommandError {
-        match &self.request.selection {
-            Selection::Document { key, id } => self.mirror.not_found(key, id).await,
-            selection => CommandError::new(
-                Exit::NotFound,
-                format!("there is nothing to restore: the mirror does not know of {selection}"),
-                "check the selection; documents appear once the daemon has read them",
-            ),
+        let remedy = "check the selection; documents appear once the daemon has read them";
+        match (&self.request.selection, &self.request.point) {
+            (Selection::Document { key, id }, Point::At(_) | Point::Version(_)) if self.request.changed.is_none() => {
+                self.mirror.not_found(key, id).await
+            }
+            (selection, Point::BeforeChange(etag)) => {
+                let message = format!("the mirror holds no version with the etag {etag} of {selection}");
+                CommandError::new(Exit::NotFound, message, "`cosmirror history` shows a document's versions and etags")
+            }
+            _ => {
+                let message = format!("there is nothing to restore: the mirror does not know of {}", self.request);
+                CommandError::new(Exit::NotFound, message, remedy)
+            }
         }
     }
 }

@@ -311,17 +311,21 @@ impl Documents for MemoryDocuments {
     }
 
     fn query<'a>(&'a self, sql: &str, parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>> {
-        let since = sql.strip_prefix("SELECT * FROM c WHERE c._ts > ").map(|since| since.parse::<i64>().unwrap());
-        let prefix = parameters.iter().find(|(name, _)| *name == "@prefix").map(|(_, prefix)| *prefix);
-        let asked_for = |document: &&Document| {
-            let text = std::str::from_utf8(&document.bytes).unwrap();
-            let system = cosmirror_formats::feed_page::SystemProperties::of(text).unwrap();
-            since.is_none_or(|since| system.ts.unwrap() > since)
-                && prefix.is_none_or(|prefix| system.id.unwrap().starts_with(prefix))
+        let since = |before: &str| sql.split_once(before).and_then(|(_, since)| since.parse::<i64>().ok());
+        let since = since("c._ts > ").map(|since| since + 1).or_else(|| since("c._ts >= "));
+        let parameter = |of: &str| parameters.iter().find(|(name, _)| *name == of).map(|(_, value)| *value);
+        let (prefix, key) = (parameter("@prefix"), parameter("@k0"));
+        let rows = sql.starts_with("SELECT c.id, c._etag, c._ts, c[\"pk\"] AS k0 FROM c");
+        let asked_for = |document: &Document| {
+            let found: serde_json::Value = serde_json::from_slice(&document.bytes).unwrap();
+            let selected = since.is_none_or(|since| found["_ts"].as_i64().unwrap() >= since)
+                && prefix.is_none_or(|prefix| found["id"].as_str().unwrap().starts_with(prefix))
+                && key.is_none_or(|key| found["pk"] == key);
+            let row = || json!({"id": found["id"], "_etag": found["_etag"], "_ts": found["_ts"], "k0": found["pk"]});
+            selected.then(|| if rows { Bytes::from(row().to_string()) } else { document.bytes.clone() })
         };
         let container = self.container.lock().unwrap();
-        let found: Vec<Bytes> =
-            container.documents.values().filter(asked_for).map(|document| document.bytes.clone()).collect();
+        let found: Vec<Bytes> = container.documents.values().filter_map(asked_for).collect();
         let pages: Vec<_> = found.chunks(2).map(|page| Ok(page.to_vec())).collect();
         futures::stream::iter(pages).boxed()
     }

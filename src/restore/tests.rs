@@ -43,13 +43,13 @@ fn body(id: &str, n: i64) -> String {
 }
 
 fn all(at: i64) -> Request {
-    Request { selection: Selection::All, point: Point::At(at), delete_extra: false }
+    Request::new(Selection::All, Point::At(at))
 }
 
 fn head(request: &Request) -> PlanHead {
     let at = match request.point {
         Point::At(at) => Some(at),
-        Point::Version(_) => None,
+        Point::Version(_) | Point::BeforeChange(_) => None,
     };
     let part = Part { at, selection: request.selection.to_string(), ..plan_file::tests::part() };
     PlanHead { format: FORMAT, id: "r1".to_owned(), made: "now".to_owned(), parts: vec![part] }
@@ -110,7 +110,8 @@ impl Scene {
     }
 
     fn restore_of<'a>(&'a self, mirror: &'a MirrorReader, request: &'a Request) -> Restore<'a> {
-        Restore { mirror, documents: self.documents.as_ref(), request, part: 0, progress: ProgressBar::hidden() }
+        let (meter, progress) = (Meter::default(), ProgressBar::hidden());
+        Restore { mirror, documents: Some(self.documents.as_ref()), request, part: 0, in_place: true, meter, progress }
     }
 
     /// The plan as a file, read again.
@@ -382,11 +383,7 @@ async fn one_version_of_one_document_needs_no_window() {
     let mirror = reader(&scene.store).await;
     let history = mirror.history(&key("p"), "changed").await.unwrap();
     let name = history.entries[0].place.version();
-    let request = |version: &str| Request {
-        selection: selection.clone(),
-        point: Point::Version(version.to_owned()),
-        delete_extra: false,
-    };
+    let request = |version: &str| Request::new(selection.clone(), Point::Version(version.to_owned()));
     scene.restore(&request(&name)).await.unwrap();
     assert_eq!(scene.documents.text("changed").unwrap(), body("changed", 1));
     assert_eq!(scene.plan(&request("v999")).await.unwrap_err().exit, Exit::NotFound);
