@@ -43,10 +43,10 @@ struct FoundPart {
 
 /// Finds all containers and writes nothing.
 pub(super) async fn find(file: &RestoreFile, context: &Context) -> Result<Found, CommandError> {
+    file.parts().iter().try_for_each(|part| require_account(part, context))?;
     let account = Account::connect(&context.config.config.source).await?;
     let mut parts = Vec::new();
     for part in file.parts() {
-        require_account(part, context)?;
         let mut found = match file {
             RestoreFile::Plan(_) => find_for_plan(part, context, &account).await?,
             RestoreFile::Undo(_) => find_for_undo(part, context, &account).await?,
