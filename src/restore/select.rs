@@ -19,11 +19,20 @@ pub enum Selection {
     },
     /// All of a partition key, or of the first components of a hierarchical one.
     Key(PartitionKey),
+    /// All whose blobs' names begin with this.
+    Prefix(String),
     /// All.
     All,
 }
 
 impl Selection {
+    /// The documents whose blobs' names begin with `path` beneath the container's folder of documents; whole names are taken too.
+    pub fn prefix_of(mirror: &MirrorReader, path: &str) -> Self {
+        let (path, documents) = (path.trim_start_matches('/'), mirror.paths.documents());
+        let whole = path.starts_with(&documents) || documents.strip_suffix('/') == Some(path);
+        Self::Prefix(if whole { path.to_owned() } else { format!("{documents}{path}") })
+    }
+
     /// A prefix of the names of all documents in it; other documents may share it.
     pub(super) fn prefix(&self, mirror: &MirrorReader) -> String {
         match self {
@@ -36,15 +45,17 @@ impl Selection {
                 // Names over the limit are made of hashes alone, so such documents are elsewhere.
                 if longest > NAME_CHARS_MAX { mirror.paths.documents() } else { prefix }
             }
+            Self::Prefix(prefix) => prefix.clone(),
             Self::All => mirror.paths.documents(),
         }
     }
 
     /// Whether a document is in it.
-    pub(super) fn contains(&self, document: &DocumentHistory) -> bool {
+    pub(super) fn contains(&self, mirror: &MirrorReader, document: &DocumentHistory) -> bool {
         match self {
             Self::Document { key, id } => document.key == *key && document.id == *id,
             Self::Key(key) => document.key.0.starts_with(&key.0),
+            Self::Prefix(prefix) => mirror.paths.document(&document.key, &document.id).starts_with(prefix),
             Self::All => true,
         }
     }
@@ -55,6 +66,7 @@ impl fmt::Display for Selection {
         match self {
             Self::Document { key, id } => write!(f, "document {id:?} of partition key {key}"),
             Self::Key(key) => write!(f, "all documents of partition key {key}"),
+            Self::Prefix(prefix) => write!(f, "all documents whose names begin with {prefix}"),
             Self::All => f.write_str("all documents"),
         }
     }
