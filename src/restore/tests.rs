@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cosmirror_formats::restore_plan::{FORMAT, PlanHead};
+use cosmirror_formats::restore_plan::{Action, FORMAT, PlanHead};
 use cosmirror_formats::{Op, Version};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -14,6 +14,8 @@ use crate::history::memory::{
     Fault, MemoryDocuments, MemoryStore, covered_store, key, paths, reader, service_text, version,
 };
 use crate::history::origins;
+
+mod planning;
 
 struct Scene {
     store: Arc<MemoryStore>,

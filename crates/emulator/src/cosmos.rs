@@ -16,7 +16,6 @@ mod history;
 mod ids;
 mod item;
 mod journal;
-mod json;
 mod keys;
 mod manage;
 mod partition;
@@ -35,6 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use cosmirror_sql::json;
 use http::request::Parts;
 use http::{Method, Response};
 use jiff::Timestamp;

@@ -1,16 +1,13 @@
-//! Queries: text to tree, tree over documents, pages with continuations, and the plans the SDKs ask for.
+//! Queries over documents, pages with continuations, and the plans the SDKs ask for. The language is `cosmirror_sql`'s.
 
-mod ast;
 mod cursor;
-mod eval;
-mod lexer;
 mod page;
-mod parser;
 mod plan;
-mod value;
 
 use std::collections::HashMap;
 
+use cosmirror_sql::ast::Query;
+use cosmirror_sql::{Fault, QueryError};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,36 +19,18 @@ use super::headers;
 use super::json;
 use super::respond::{Position, Reply};
 use super::store::Container;
-use ast::Query;
 use cursor::Cursor;
 use page::{Resume, Rows};
 
 pub(super) use plan::plan;
 
-/// Why a query cannot run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum QueryError {
-    Invalid(String),
-    /// Valid, but the emulator lacks it.
-    Unsupported(String),
-}
-
-impl QueryError {
-    fn syntax(text: &str, at: usize, reason: &str) -> Self {
-        let near: String = text.get(at..).unwrap_or_default().chars().take(24).collect();
-        Self::Invalid(format!("Syntax error at character {at}, near {near:?}: {reason}."))
-    }
-
-    fn unsupported(what: impl Into<String>) -> Self {
-        Self::Unsupported(what.into())
-    }
-}
-
 impl From<QueryError> for CosmosError {
     fn from(error: QueryError) -> Self {
-        match error {
-            QueryError::Invalid(message) => Self::bad_request(message),
-            QueryError::Unsupported(what) => Self::not_implemented(format!("In a query, {what}")),
+        match error.fault {
+            Fault::Unsupported(_) | Fault::UnknownFunction(_) => {
+                Self::not_implemented(format!("In a query, {}", error.fault))
+            }
+            _ => Self::bad_request(error.to_string()),
         }
     }
 }
@@ -84,7 +63,7 @@ pub(super) fn run(call: &Call<'_>, container: &Container) -> Result<Reply, Cosmo
 /// `GET …/docs` without `A-IM`: all items.
 pub(super) fn read_all(call: &Call<'_>, container: &Container) -> Result<Reply, CosmosError> {
     const EVERYTHING: &str = "SELECT * FROM c";
-    let query = parser::parse(EVERYTHING, &HashMap::new())?;
+    let query = cosmirror_sql::parse(EVERYTHING, &HashMap::new())?;
     serve(call, container, &query, EVERYTHING, None)
 }
 
@@ -103,13 +82,13 @@ pub(super) fn run_over(
 
 /// Whether a condition, as `FROM c WHERE …`, holds of a document.
 pub(super) fn holds(condition: &str, document: &str) -> Result<bool, CosmosError> {
-    let query = parser::parse(&format!("SELECT * {condition}"), &HashMap::new())?;
+    let query = cosmirror_sql::parse(&format!("SELECT * {condition}"), &HashMap::new())?;
     Ok(page::matches(&query, document))
 }
 
 fn parse<'a>(call: &Call<'a>) -> Result<(Query, Spec<'a>), CosmosError> {
     let spec = spec(call)?;
-    Ok((parser::parse(&spec.query, &parameters(&spec))?, spec))
+    Ok((cosmirror_sql::parse(&spec.query, &parameters(&spec))?, spec))
 }
 
 fn spec<'a>(call: &Call<'a>) -> Result<Spec<'a>, CosmosError> {

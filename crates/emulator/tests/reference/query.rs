@@ -53,6 +53,26 @@ async fn select(pair: &mut Pair) {
         .range("0"),
         query("query: a made object", "SELECT VALUE {twice: c.n * 2, what: c.id} FROM c WHERE c.n BETWEEN 1 AND 2")
             .range("0"),
+        query(
+            "query: patterns",
+            "SELECT VALUE c.id FROM c WHERE c.name LIKE 'N_me%2' OR c.id LIKE '%!4' ESCAPE '!' OR c.id NOT LIKE 'i%'",
+        )
+        .range("0"),
+        query("query: choices", "SELECT VALUE c.nothing ?? (c.n > 2 ? c.name : c.nothing ?? -c.n) FROM c").range("0"),
+        query(
+            "query: parts of texts",
+            "SELECT LEFT(c.name, 2) a, RIGHT(c.name, 3) b, SUBSTRING(c.name, 2, 3) c, REPLACE(c.name, 'm', 'mm') d, \
+             CONCAT(c.id, '-', c.pk) e, TRIM('  x ') f, LENGTH(c.name) g, LEFT(c.name, -1) h, CONCAT(c.id, c.n) i FROM c",
+        )
+        .range("0"),
+        query(
+            "query: numbers and arrays",
+            "SELECT VALUE [ROUND(-c.n / 2 - 1), FLOOR(-c.n / 2 - 1), CEILING(-c.n / 2 - 1), ABS(-c.n - 1), ROUND(c.name), \
+             ARRAY_LENGTH([c.n, c.name]), ARRAY_CONTAINS([1, 'a'], c.n), ARRAY_CONTAINS(c.name, 'N')] FROM c",
+        )
+        .range("0"),
+        query("query: conditions that are not known", "SELECT VALUE c.id FROM c WHERE NOT (c.nothing = 1) OR c.n NOT IN ('1', 2)")
+            .range("0"),
         query("query: whether something is defined", "SELECT VALUE c.id FROM c WHERE IS_DEFINED(c.nothing) OR c.n = 4")
             .range("0"),
         query("query: a comparison of different types", "SELECT VALUE c.id FROM c WHERE c.n > '1'").range("0"),

@@ -153,6 +153,7 @@ async fn one_key_can_be_asked_for_anything() {
         ("SELECT COUNT(1) AS n FROM c WHERE c.n > 20", json!([{"n": 6}])),
         ("SELECT TOP 2 VALUE c.n FROM c ORDER BY c.n DESC", json!([47, 42])),
         ("SELECT VALUE c.n FROM c WHERE c.n IN (2, @n, 48) ORDER BY c.n", json!([2, 47])),
+        ("SELECT VALUE c.n FROM c WHERE c.id LIKE 'd_7' AND (c.missing ?? c.n) > 20 ORDER BY c.n", json!([27, 37, 47])),
         ("SELECT r.id, r.n AS number FROM root r WHERE r.n = 7", json!([{"id": "d7", "number": 7}])),
         ("SELECT VALUE c.missing FROM c", json!([])),
         ("SELECT VALUE c.n FROM c ORDER BY c.n OFFSET 8 LIMIT 5", json!([42, 47])),

@@ -1,7 +1,8 @@
-//! Hostile input for everything that cosmirror persists or decodes.
+//! Hostile input for everything that cosmirror persists or decodes, and for the conditions that select documents.
 //!
 //! Each file of `fuzz_targets` names what must hold and panics where it does not; this library makes the identifiers and versions
-//! they have in common out of the fuzzer's bytes. A finding is fixed in `cosmirror-formats` and kept there as a test.
+//! they have in common out of the fuzzer's bytes. A finding is fixed in `cosmirror-formats` or `cosmirror-sql` and kept
+//! there as a test.
 //!
 //! `cargo fuzz run -s none TARGET -- -max_len=4096` in `crates/formats` needs no nightly toolchain. `seeds/TARGET` holds what a search
 //! begins with; what it finds on its way goes to `corpus`, which is not kept.

@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use cosmirror_sql::ast::{Query, Select};
+use cosmirror_sql::{Scope, Value, evaluate, object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,10 +17,7 @@ use super::super::ids;
 use super::super::keys::Scope as KeyScope;
 use super::super::partition::Partition;
 use super::super::state::PAGE_BYTES_MAX;
-use super::ast::{Expression, Query, Select};
 use super::cursor::{Cursor, Reading, readings};
-use super::eval::{Scope, evaluate, object};
-use super::value::Value;
 
 /// A page of rows.
 pub(super) struct Rows {
@@ -269,24 +268,12 @@ fn selected(query: &Query, scope: Scope<'_>) -> Option<String> {
 fn aggregate<'a>(query: &Query, documents: impl Iterator<Item = &'a str>) -> Option<String> {
     let argument = match &query.select {
         Select::All => None,
-        Select::Value(value) => counted(&value.expression),
-        Select::List(items) => items.iter().find_map(|(_, item)| counted(&item.expression)),
+        Select::Value(value) => value.expression.counted(),
+        Select::List(items) => items.iter().find_map(|(_, item)| item.expression.counted()),
     };
     let defined = |document: &str| {
         argument.is_none_or(|argument| evaluate(argument, Scope { document, count: 0 }) != Value::Undefined)
     };
     let count = documents.filter(|document| defined(document)).count() as u64;
     selected(query, Scope { document: "", count })
-}
-
-/// The argument of the first COUNT in an expression.
-fn counted(expression: &Expression) -> Option<&Expression> {
-    match expression {
-        Expression::Count(argument) => Some(argument),
-        Expression::Array(elements) | Expression::Call(_, elements) => elements.iter().find_map(counted),
-        Expression::Object(members) => members.iter().find_map(|(_, value)| counted(value)),
-        Expression::Property(of, _) | Expression::Not(of) | Expression::Negate(of) => counted(of),
-        Expression::Index(of, by) | Expression::Binary(_, of, by) => counted(of).or_else(|| counted(by)),
-        _ => None,
-    }
 }

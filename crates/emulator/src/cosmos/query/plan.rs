@@ -1,13 +1,13 @@
 //! Query plans: what an SDK must do with the rows of each range to answer the whole query.
 
+use cosmirror_sql::ast::{Query, Select};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::Call;
 use super::super::errors::CosmosError;
 use super::super::respond::Reply;
-use super::ast::{Query, Select};
-use super::{QueryError, parameters, parser, spec};
+use super::{parameters, spec};
 
 /// What the SDKs replace to resume an ORDER BY query.
 const RESUME_PLACE: &str = "{documentdb-formattableorderbyquery-filter}";
@@ -15,12 +15,12 @@ const RESUME_PLACE: &str = "{documentdb-formattableorderbyquery-filter}";
 /// `POST …/docs` with a request for a plan.
 pub(in super::super) fn plan(call: &Call<'_>) -> Result<Reply, CosmosError> {
     let spec = spec(call)?;
-    let query = parser::parse(&spec.query, &parameters(&spec))?;
+    let query = cosmirror_sql::parse(&spec.query, &parameters(&spec))?;
     Ok(Reply::json(StatusCode::OK, plan_of(&query, &spec.query)?).with_count(1))
 }
 
 /// The plan as JSON.
-pub(super) fn plan_of(query: &Query, text: &str) -> Result<String, QueryError> {
+pub(super) fn plan_of(query: &Query, text: &str) -> Result<String, CosmosError> {
     let plan = json!({
         "partitionedQueryExecutionInfoVersion": 2,
         "queryInfo": info(query, text)?,
@@ -30,10 +30,12 @@ pub(super) fn plan_of(query: &Query, text: &str) -> Result<String, QueryError> {
     Ok(plan.to_string())
 }
 
-fn info(query: &Query, text: &str) -> Result<Value, QueryError> {
+fn info(query: &Query, text: &str) -> Result<Value, CosmosError> {
     let aggregates: &[&str] = match &query.select {
         Select::Value(value) if value.expression.aggregates() => &["Count"],
-        _ if query.aggregates() => return Err(QueryError::unsupported("a plan for COUNT without VALUE")),
+        _ if query.aggregates() => {
+            return Err(CosmosError::not_implemented("In a query, a plan for COUNT without VALUE"));
+        }
         _ => &[],
     };
     let order_by: Vec<_> =
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     fn info_of(text: &str) -> Value {
-        info(&parser::parse(text, &[].into()).unwrap(), text).unwrap()
+        info(&cosmirror_sql::parse(text, &[].into()).unwrap(), text).unwrap()
     }
 
     #[test]
@@ -126,7 +128,7 @@ mod tests {
             rewritten,
             r#"SELECT VALUE {"_rid": c._rid, "orderByItems": [{"item": c.id}, {"item": c.a}], "payload": {"a": c.a, "x": c.b}} FROM c WHERE (c.v > 1 OR c.w) AND {documentdb-formattableorderbyquery-filter} ORDER BY c.id DESC, c.a ASC"#
         );
-        assert!(parser::parse(&rewritten.replace(RESUME_PLACE, "true"), &[].into()).is_ok());
+        assert!(cosmirror_sql::parse(&rewritten.replace(RESUME_PLACE, "true"), &[].into()).is_ok());
     }
 
     #[test]

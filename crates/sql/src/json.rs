@@ -16,17 +16,17 @@ const DEPTH_MAX: usize = 128;
 
 /// A member of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member<'a> {
+pub struct Member<'a> {
     /// The name, decoded.
-    pub(crate) name: Cow<'a, str>,
+    pub name: Cow<'a, str>,
     /// The value's text.
-    pub(crate) value: &'a str,
+    pub value: &'a str,
     /// Where the member lies in the object's text, with the white space around it and without commas.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
 }
 
 /// The text of a body that is exactly one JSON value, without the white space around it.
-pub(crate) fn validate(body: &[u8]) -> Result<&str, String> {
+pub fn validate(body: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
@@ -38,29 +38,29 @@ pub(crate) fn validate(body: &[u8]) -> Result<&str, String> {
 }
 
 /// Whether the value is an object.
-pub(crate) fn is_object(text: &str) -> bool {
+pub fn is_object(text: &str) -> bool {
     text.starts_with('{')
 }
 
 /// The members of an object, in order, duplicates included; none of anything else.
-pub(crate) fn members(text: &str) -> Members<'_> {
+pub fn members(text: &str) -> Members<'_> {
     let next = if is_object(text) { 1 } else { text.len() };
     Members { text, next }
 }
 
 /// The value of an object's member; the last one if the name occurs again.
-pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     members(text).filter(|member| member.name == name).last().map(|member| member.value)
 }
 
 /// The elements of an array; none of anything else.
-pub(crate) fn elements(text: &str) -> Elements<'_> {
+pub fn elements(text: &str) -> Elements<'_> {
     let next = if text.starts_with('[') { 1 } else { text.len() };
     Elements { text, next }
 }
 
 /// Iterator of [`members`].
-pub(crate) struct Members<'a> {
+pub struct Members<'a> {
     text: &'a str,
     next: usize,
 }
@@ -83,7 +83,7 @@ impl<'a> Iterator for Members<'a> {
         let end = skip_space(bytes, value_end);
         self.next = if bytes.get(end) == Some(&b',') { end + 1 } else { bytes.len() };
         Some(Member {
-            name: string(self.text.get(name_start..name_end)?)?,
+            name: lossy_string(self.text.get(name_start..name_end)?)?,
             value: self.text.get(value_start..value_end)?,
             span: start..end,
         })
@@ -91,7 +91,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// Iterator of [`elements`].
-pub(crate) struct Elements<'a> {
+pub struct Elements<'a> {
     text: &'a str,
     next: usize,
 }
@@ -114,7 +114,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// The text of a JSON string; `None` for other values and for strings that hold half a surrogate pair.
-pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
+pub fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         return serde_json::from_str::<String>(text).ok().map(Cow::Owned);
@@ -122,8 +122,37 @@ pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
+/// The text of a JSON string, with U+FFFD for every half of a surrogate pair; `None` for other values.
+pub fn lossy_string(text: &str) -> Option<Cow<'_, str>> {
+    string(text).or_else(|| {
+        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+        let mut units = Vec::new();
+        let mut chars = inner.chars();
+        while let Some(c) = chars.next() {
+            if c != '\\' {
+                units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+                continue;
+            }
+            units.push(match chars.next()? {
+                'n' => 0xa,
+                't' => 0x9,
+                'r' => 0xd,
+                'b' => 0x8,
+                'f' => 0xc,
+                'u' => {
+                    let (digits, rest) = chars.as_str().split_at_checked(4)?;
+                    chars = rest.chars();
+                    u16::from_str_radix(digits, 16).ok()?
+                }
+                other => u16::try_from(u32::from(other)).ok()?,
+            });
+        }
+        Some(Cow::Owned(String::from_utf16_lossy(&units)))
+    })
+}
+
 /// Reads a member's value that may be absent: unlike serde's own `Option`, `null` is a value.
-pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -226,6 +255,15 @@ mod tests {
     fn the_last_of_two_members_counts() {
         assert_eq!(member(r#"{"a":1,"a":2}"#, "a"), Some("2"));
         assert_eq!(member(r#"{"a":1}"#, "b"), None);
+    }
+
+    /// The iterator ended at such a name, and every member behind it was as if it were not there.
+    #[test]
+    fn a_name_with_half_a_surrogate_pair_hides_no_member() {
+        let text = r#"{"\ud83d":1,"b":"\\\n\ud83d\ud83d\ude00\"é"}"#;
+        assert_eq!(member(text, "\u{fffd}"), Some("1"));
+        assert_eq!(lossy_string(member(text, "b").unwrap()).as_deref(), Some("\\\n\u{fffd}😀\"é"));
+        assert_eq!(lossy_string("1"), None);
     }
 
     #[test]

@@ -2,46 +2,70 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use super::super::json;
+use crate::json;
+
+/// The longest text that an expression may make, in bytes; four times what a document may have. What would be longer is
+/// undefined.
+pub(crate) const MADE_BYTES_MAX: usize = 8 << 20;
 
 /// A value, or the absence of one.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
+    /// None.
     Undefined,
+    /// JSON text without white space around it.
     Json(Cow<'a, str>),
 }
 
 /// The types, in the order in which ORDER BY sorts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Type {
+pub enum Type {
+    /// No value.
     Undefined,
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool,
+    /// A number.
     Number,
+    /// A string.
     String,
+    /// An array.
     Array,
+    /// An object.
     Object,
 }
 
 impl<'a> Value<'a> {
     /// A value of some text, or none.
-    pub(super) fn from_option(text: Option<&'a str>) -> Self {
+    pub fn from_option(text: Option<&'a str>) -> Self {
         text.map_or(Self::Undefined, |text| Self::Json(Cow::Borrowed(text)))
     }
 
     /// A boolean.
-    pub(super) fn bool(value: bool) -> Self {
+    pub fn bool(value: bool) -> Self {
         Self::Json(Cow::Borrowed(if value { "true" } else { "false" }))
     }
 
     /// Text that was made, not found.
-    pub(super) fn made(text: String) -> Self {
-        Self::Json(Cow::Owned(text))
+    pub(crate) fn made(text: String) -> Self {
+        if text.len() > MADE_BYTES_MAX { Self::Undefined } else { Self::Json(Cow::Owned(text)) }
+    }
+
+    /// A string that was made.
+    pub(crate) fn string(text: &str) -> Self {
+        Self::made(serde_json::Value::from(text).to_string())
+    }
+
+    /// A number that was calculated.
+    pub(crate) fn number(value: f64) -> Self {
+        if value.is_finite() { Self::made(number_json(value)) } else { Self::Undefined }
     }
 
     /// The JSON text; empty if undefined.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         match self {
             Self::Undefined => "",
             Self::Json(text) => text,
@@ -49,7 +73,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value's type.
-    pub(super) fn kind(&self) -> Type {
+    pub fn kind(&self) -> Type {
         match self.text().as_bytes().first() {
             None => Type::Undefined,
             Some(b'n') => Type::Null,
@@ -62,7 +86,7 @@ impl<'a> Value<'a> {
     }
 
     /// The boolean, if it is one.
-    pub(super) fn as_bool(&self) -> Option<bool> {
+    pub fn as_bool(&self) -> Option<bool> {
         match self.text() {
             "true" => Some(true),
             "false" => Some(false),
@@ -71,17 +95,17 @@ impl<'a> Value<'a> {
     }
 
     /// The number, if it is one; numbers are 64-bit floating point, as in the service.
-    pub(super) fn as_number(&self) -> Option<f64> {
+    pub fn as_number(&self) -> Option<f64> {
         if self.kind() == Type::Number { self.text().parse().ok() } else { None }
     }
 
-    /// The string, if it is one.
-    pub(super) fn as_string(&self) -> Option<Cow<'_, str>> {
-        json::string(self.text())
+    /// The string, if it is one; halves of surrogate pairs count as U+FFFD.
+    pub fn as_string(&self) -> Option<Cow<'_, str>> {
+        json::lossy_string(self.text())
     }
 
     /// A property of an object.
-    pub(super) fn property(&self, name: &str) -> Value<'a> {
+    pub fn property(&self, name: &str) -> Value<'a> {
         match self {
             Self::Undefined => Self::Undefined,
             Self::Json(Cow::Borrowed(text)) => Self::from_option(json::member(text, name)),
@@ -92,7 +116,7 @@ impl<'a> Value<'a> {
     }
 
     /// An element of an array.
-    pub(super) fn element(&self, index: usize) -> Value<'a> {
+    pub fn element(&self, index: usize) -> Value<'a> {
         match self {
             Self::Undefined => Self::Undefined,
             Self::Json(Cow::Borrowed(text)) => Self::from_option(json::elements(text).nth(index)),
@@ -103,7 +127,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether two values are equal; `None` if they cannot be compared.
-    pub(super) fn equals(&self, other: &Self) -> Option<bool> {
+    pub fn equals(&self, other: &Self) -> Option<bool> {
         if self.kind() == Type::Undefined || self.kind() != other.kind() {
             return None;
         }
@@ -111,7 +135,7 @@ impl<'a> Value<'a> {
     }
 
     /// How two values compare; `None` if they cannot be compared. Arrays and objects have no order.
-    pub(super) fn compare(&self, other: &Self) -> Option<Ordering> {
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
         if self.kind() != other.kind() {
             return None;
         }
@@ -125,7 +149,7 @@ impl<'a> Value<'a> {
     }
 
     /// The total order of ORDER BY: by type, then by value.
-    pub(super) fn sort_order(&self, other: &Self) -> Ordering {
+    pub fn sort_order(&self, other: &Self) -> Ordering {
         self.kind().cmp(&other.kind()).then_with(|| self.compare(other).unwrap_or(Ordering::Equal))
     }
 }
@@ -149,12 +173,22 @@ fn equal(left: &str, right: &str) -> bool {
             }
         }
         (Type::Object, Type::Object) => {
-            let covered = |one: &str, other: &str| {
-                json::members(one)
-                    .all(|member| json::member(other, &member.name).is_some_and(|value| equal(member.value, value)))
-            };
-            covered(left, right) && covered(right, left)
+            // Of a name that occurs again the last value counts. Each pair of values is compared once: twice would double
+            // with every level.
+            let values =
+                |text| json::members(text).map(|member| (member.name, member.value)).collect::<BTreeMap<_, _>>();
+            let (left, right) = (values(left), values(right));
+            left.len() == right.len()
+                && left.iter().zip(&right).all(|(left, right)| left.0 == right.0 && equal(left.1, right.1))
         }
         _ => a.compare(&b) == Some(Ordering::Equal),
     }
+}
+
+/// A number as JSON; whole ones without a fraction.
+pub(crate) fn number_json(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+        return format!("{}", number as i64);
+    }
+    serde_json::Number::from_f64(number).map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
