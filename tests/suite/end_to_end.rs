@@ -38,6 +38,7 @@ mod output;
 mod ranges;
 mod recreated;
 mod restore_apply;
+mod restore_oracle;
 mod restore_undo;
 mod rivals;
 mod traffic;
