@@ -128,6 +128,16 @@ impl DocumentHistory {
     pub fn state_at(&self, at: i64) -> State<'_> {
         point::state_at(self, at)
     }
+
+    /// The state directly before the version with this etag; none where there is no such version.
+    pub fn state_before(&self, etag: &str) -> Option<State<'_>> {
+        point::state_before(self, etag)
+    }
+
+    /// For an instant whose state is not known: the newest known state up to it, and the next one after it.
+    pub fn known_around(&self, at: i64) -> (State<'_>, Option<State<'_>>) {
+        point::known_around(self, at)
+    }
 }
 
 /// A document's text without the service's properties, as a client would send it. The error names no content.

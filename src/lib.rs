@@ -46,6 +46,7 @@ pub mod replay;
 pub mod restore;
 pub mod retry;
 pub mod run;
+mod seen;
 mod spool;
 pub mod store;
 pub mod time;

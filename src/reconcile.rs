@@ -3,7 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | what the source holds, by its feed, and what the mirror holds, by its listing | `reconcile/scan.rs` |
-//! | the source's documents in the order of names, on disk | `reconcile/runs.rs` |
+//! | the source's documents in the order of names, on disk | `seen.rs` |
 //! | both beside each other (pure) | `reconcile/compare.rs` |
 //! | how far each range is mirrored | `reconcile/horizon.rs` |
 //! | a second look, by point reads, at what is not equal | `reconcile/judge.rs` |
@@ -37,7 +37,6 @@ mod compare;
 mod horizon;
 mod judge;
 mod repair;
-mod runs;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -284,7 +283,7 @@ impl Reconcile<'_> {
     /// Counts what is equal, and sets the rest aside.
     async fn first_looks(
         &self,
-        documents: runs::Runs,
+        documents: crate::seen::Runs,
         report: &mut Report,
     ) -> Result<(Spool<Candidate>, bool), Failure> {
         let (mut candidates, mut any_extra) = (Spool::<Candidate>::new()?, false);

@@ -2,13 +2,21 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | which documents | `restore/select.rs` |
+//! | which documents, and which state of them | `restore/select.rs`, `restore/ids.rs`, `restore/request.rs` |
 //! | which versions of them exist, from listings alone | `restore/catalog.rs` |
-//! | what the container holds that the mirror has not read yet | `restore/unseen.rs` |
-//! | what the container holds now, beside what it should hold | `restore/compare.rs` |
+//! | what the container holds now | `restore/live.rs` |
+//! | both beside each other, name by name | `restore/join.rs` |
+//! | what each document should be (pure) | `restore/wanted.rs` |
+//! | what it is, beside what it should be | `restore/compare.rs` |
 //! | what to do about it (pure) | `restore/plan.rs` |
+//! | what that will cost | `restore/estimate.rs` |
 //! | the plan as a file, of which no line can be altered unnoticed | `restore/plan_file.rs` |
-//! | do it, guarded by the etags that the plan saw | `restore/apply.rs` |
+//! | the file that is applied: a plan, or what undoes one | `restore/file.rs` |
+//! | one application from its beginning to its end | `restore/execute.rs` |
+//! | what a file asks to be written | `restore/work.rs` |
+//! | what the documents were before, durable before they are touched | `restore/journal.rs` |
+//! | do it, guarded by the etags that were seen | `restore/apply.rs` |
+//! | how fast, and with how much patience | `restore/pace.rs` |
 //! | read back and compare | `restore/verify.rs` |
 //! | say in the mirror what was written | `restore/record.rs` |
 //! | how it ended, and with which exit code | `restore/report.rs` |
@@ -17,78 +25,78 @@
 //! whose state at the instant is not known is refused and counted, never guessed. Documents that did not exist then are
 //! kept and counted as extra unless their removal is asked for.
 //!
-//! A crash leaves some documents restored and others not, and a record that says which were written, up to the last few
-//! thousand. Running the same restore again finds the restored ones unchanged and does the rest. Memory does not grow with
-//! the number of documents: what is to be done is in the plan's file.
+//! A crash leaves some documents restored and others not, and an undo file that says what they were. Applying the same plan again goes
+//! on where it stopped; applying the undo file brings back what was before. Memory does not grow with the number of
+//! documents: what is to be done is in the plan's file, and what was is in the undo file.
 
-use cosmirror_formats::restore_plan::Part;
-use futures::StreamExt as _;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
-use tokio_util::sync::CancellationToken;
 
-use crate::crash::crash_point;
 use crate::documents::Documents;
-use crate::failure::{CommandError, Exit};
+use crate::failure::{CommandError, Exit, Failure};
 use crate::history::{Coverage, MirrorReader};
 
 mod apply;
 mod catalog;
 mod compare;
-#[cfg_attr(not(test), expect(dead_code, reason = "no selection reads a list of documents yet"))]
+mod estimate;
+mod execute;
+mod file;
 mod ids;
+mod join;
+mod journal;
 mod lines;
+mod live;
+mod pace;
 mod plan;
 mod plan_file;
 mod record;
 mod report;
+mod request;
 mod select;
 #[cfg(test)]
 mod tests;
-mod unseen;
 mod verify;
+mod wanted;
+mod work;
 
 pub use cosmirror_formats::restore_plan::Counts;
+pub use estimate::{Basis, Estimate};
+pub use execute::Application;
+pub use file::RestoreFile;
+pub use journal::UndoFile;
+pub use live::Meter;
+pub use pace::Pace;
 pub use plan::Tally;
 pub use plan_file::{PlanReader, PlanWriter};
 pub use record::new_id;
 pub use report::{Applied, Report};
+pub use request::{Interval, Overwrite, Point, Request, Side, quoted};
 pub use select::Selection;
+pub use work::Target;
 
-/// Documents that are compared, written or read back at the same time.
+use join::Pair;
+use live::Known;
+
+/// Documents that are compared at the same time.
 const DOCUMENTS_AT_ONCE: usize = 16;
 /// Reasons kept for the person who reads the result; beyond it documents are only counted.
 const NOTES_MAX: usize = 20;
-
-/// Which state to bring back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Point {
-    /// The end of this second, counted from 1970.
-    At(i64),
-    /// One version of one document.
-    Version(String),
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// Which documents.
-    pub selection: Selection,
-    /// Which state.
-    pub point: Point,
-    /// Remove documents that did not exist then.
-    pub delete_extra: bool,
-}
 
 /// The planning of one container's restore.
 pub struct Restore<'a> {
     /// The mirror to restore from.
     pub mirror: &'a MirrorReader,
-    /// The container to restore into.
-    pub documents: &'a dyn Documents,
+    /// The container to restore into; none where it is to be created.
+    pub documents: Option<&'a dyn Documents>,
     /// What is asked for.
     pub request: &'a Request,
     /// Which of the plan's containers it is, from 0.
     pub part: usize,
+    /// Whether the documents go where they came from.
+    pub in_place: bool,
+    /// How long its requests take.
+    pub meter: Meter,
     /// Where progress is shown.
     pub progress: ProgressBar,
 }
@@ -99,70 +107,57 @@ impl Restore<'_> {
         if let Point::At(at) = self.request.point {
             Coverage::require(self.mirror, at).await?;
         }
-        let catalog = catalog::candidates(self.mirror, &self.request.selection);
-        let tally = compare::plan(self, catalog.chain(unseen::candidates(self)).boxed(), plan).await?;
-        if tally.is_empty() {
+        if let Some(until) = self.request.changed.and_then(|changed| changed.until) {
+            Coverage::require(self.mirror, until).await?;
+        }
+        let tally = compare::plan(self, self.pairs().await?, plan).await?;
+        let named = matches!(self.request.point, Point::BeforeChange(_));
+        if tally.is_empty() || named && tally.is_of_nothing() {
             return Err(self.nothing_selected().await);
         }
         Ok(tally)
     }
 
-    async fn nothing_selected(&self) -> CommandError {
-        match &self.request.selection {
-            Selection::Document { key, id } => self.mirror.not_found(key, id).await,
-            selection => CommandError::new(
-                Exit::NotFound,
-                format!("there is nothing to restore: the mirror does not know of {selection}"),
-                "check the selection; documents appear once the daemon has read them",
-            ),
+    /// The selected documents beside what is known of the container's.
+    async fn pairs(&self) -> Result<BoxStream<'_, Result<Pair, Failure>>, Failure> {
+        let alone = |candidate| Pair { candidate, live: Known::Nothing };
+        if let Selection::Document { key, id } = &self.request.selection {
+            let candidate = catalog::one(self.mirror, key, id).await?;
+            let heard_of = candidate.history.as_ref().map_or(true, |document| !document.is_empty());
+            return Ok(stream::iter(heard_of.then(|| Ok(alone(candidate)))).boxed());
         }
+        if let Selection::Listed(list) = &self.request.selection {
+            let candidates = stream::iter(list.documents()?)
+                .map_ok(move |named| async move { catalog::one(self.mirror, &named.key(), &named.id).await })
+                .try_buffer_unordered(DOCUMENTS_AT_ONCE);
+            return Ok(candidates.map_ok(alone).boxed());
+        }
+        let candidates = catalog::candidates(self.mirror, &self.request.selection);
+        if !self.is_wide() {
+            return Ok(candidates.map_ok(alone).boxed());
+        }
+        let rows = live::rows(self).await?.sorted()?;
+        let pairs = join::joined(candidates, rows).try_filter(|pair| {
+            let selected = |document| self.request.selection.contains(self.mirror, document);
+            std::future::ready(pair.candidate.history.as_ref().map_or(true, selected))
+        });
+        Ok(pairs.boxed())
     }
-}
 
-/// What one container's part of a plan is done with.
-pub struct Target<'a> {
-    /// The mirror to restore from.
-    pub mirror: &'a MirrorReader,
-    /// The container to restore into.
-    pub documents: &'a dyn Documents,
-    /// Which of the plan's containers it is, from 0.
-    pub part: usize,
-    /// What the plan says of it.
-    pub described: &'a Part,
-    /// Where progress is shown.
-    pub progress: ProgressBar,
-}
-
-impl Target<'_> {
-    /// Does what the plan says for this container, verifies it, and records it under `id`. Documents fail one by one; only what makes
-    /// every further write pointless ends the work early. `cancel` ends it behind the writes that are under way.
-    pub async fn run(&self, plan: &PlanReader, id: &str, cancel: &CancellationToken) -> Report {
-        let mut report = Report::default();
-        if plan.is_empty() {
-            return report;
-        }
-        let mut recorder = match record::Recorder::begin(self, id).await {
-            Ok(recorder) => {
-                crash_point!("restore-recorded");
-                recorder
+    async fn nothing_selected(&self) -> CommandError {
+        let remedy = "check the selection; documents appear once the daemon has read them";
+        match (&self.request.selection, &self.request.point) {
+            (Selection::Document { key, id }, Point::At(_) | Point::Version(_)) if self.request.changed.is_none() => {
+                self.mirror.not_found(key, id).await
             }
-            Err(failure) => {
-                report.fatal = Some(failure);
-                return report;
+            (selection, Point::BeforeChange(etag)) => {
+                let message = format!("the mirror holds no version with the etag {etag} of {selection}");
+                CommandError::new(Exit::NotFound, message, "`cosmirror history` shows a document's versions and etags")
             }
-        };
-        report.restore = Some(id.to_owned());
-        let done = apply::apply(self, plan, &mut recorder, &mut report, cancel).await;
-        if let Err(failure) = recorder.finish().await {
-            report.fatal.get_or_insert(failure);
+            _ => {
+                let message = format!("there is nothing to restore: the mirror does not know of {}", self.request);
+                CommandError::new(Exit::NotFound, message, remedy)
+            }
         }
-        let verified = match done {
-            Ok(mut done) => verify::verify(self, &mut done, &mut report).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = verified {
-            report.fatal.get_or_insert(failure);
-        }
-        report
     }
 }

@@ -307,9 +307,19 @@ pub async fn open_documents(
     database: &str,
     container: &str,
 ) -> Result<Arc<dyn Documents>, Failure> {
+    open_container(source, database, container).await.map(|(documents, _)| documents)
+}
+
+/// The documents of a container of the source's account, and what the service says of it; `Kind::NotFound` where there is none.
+pub async fn open_container(
+    source: &config::Source,
+    database: &str,
+    container: &str,
+) -> Result<(Arc<dyn Documents>, crate::feed::SourceContainer), Failure> {
     let account = Account::connect(source).await?;
     let resolved = account.resolve(database, container).await?;
-    Ok(Arc::new(documents(&account, resolved, database, container)))
+    let described = resolved.source.clone();
+    Ok((Arc::new(documents(&account, resolved, database, container)), described))
 }
 
 fn documents(account: &Account, resolved: crate::cosmos::Resolved, database: &str, container: &str) -> CosmosDocuments {

@@ -10,6 +10,7 @@ use cosmirror_formats::{MirrorPaths, Op, PartitionKey, Version};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{DocumentHistory, Entry, Life, MirrorReader, Place};
 use crate::documents::{Document, Documents};
@@ -183,7 +184,7 @@ impl VersionStore for MemoryStore {
 }
 
 /// What happens to the next write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// It is done.
     None,
@@ -195,6 +196,8 @@ pub(crate) enum Fault {
     Overtaken,
     /// It is done, but something else is stored.
     Garbles,
+    /// It is done, and meanwhile this is cancelled.
+    Cancels(CancellationToken),
 }
 
 #[derive(Default)]
@@ -241,10 +244,18 @@ impl MemoryDocuments {
         self.container.lock().unwrap().documents.insert(place(&key("p"), id), document);
     }
 
+    /// Removes a document as an application would.
+    pub(crate) fn remove(&self, id: &str) {
+        self.container.lock().unwrap().documents.remove(&place(&key("p"), id));
+    }
+
     fn write(&self, place: &str, expected: Option<&str>, body: Option<&str>) -> Result<String, Failure> {
         let mut container = self.container.lock().unwrap();
         let fault = container.faults.pop_front();
-        if fault == Some(Fault::Overtaken) {
+        if let Some(Fault::Cancels(cancel)) = &fault {
+            cancel.cancel();
+        }
+        if let Some(Fault::Overtaken) = fault {
             container.store(place, r#"{"id":"x","by":"somebody else"}"#);
         }
         if let Some(Fault::Fails(kind)) = fault {
@@ -261,14 +272,14 @@ impl MemoryDocuments {
         }
         let garbled = r#"{"garbled":true}"#;
         let etag = match body {
-            Some(body) => container.store(place, if fault == Some(Fault::Garbles) { garbled } else { body }),
+            Some(body) => container.store(place, if let Some(Fault::Garbles) = fault { garbled } else { body }),
             None => {
                 container.documents.remove(place);
                 String::new()
             }
         };
         container.writes += 1;
-        if fault == Some(Fault::LosesAnswer) { Err(Failure::new(Kind::Transient, "answer lost")) } else { Ok(etag) }
+        if let Some(Fault::LosesAnswer) = fault { Err(Failure::new(Kind::Transient, "answer lost")) } else { Ok(etag) }
     }
 }
 
@@ -305,17 +316,21 @@ impl Documents for MemoryDocuments {
     }
 
     fn query<'a>(&'a self, sql: &str, parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>> {
-        let since = sql.strip_prefix("SELECT * FROM c WHERE c._ts > ").map(|since| since.parse::<i64>().unwrap());
-        let prefix = parameters.iter().find(|(name, _)| *name == "@prefix").map(|(_, prefix)| *prefix);
-        let asked_for = |document: &&Document| {
-            let text = std::str::from_utf8(&document.bytes).unwrap();
-            let system = cosmirror_formats::feed_page::SystemProperties::of(text).unwrap();
-            since.is_none_or(|since| system.ts.unwrap() > since)
-                && prefix.is_none_or(|prefix| system.id.unwrap().starts_with(prefix))
+        let since = |before: &str| sql.split_once(before).and_then(|(_, since)| since.parse::<i64>().ok());
+        let since = since("c._ts > ").map(|since| since + 1).or_else(|| since("c._ts >= "));
+        let parameter = |of: &str| parameters.iter().find(|(name, _)| *name == of).map(|(_, value)| *value);
+        let (prefix, key) = (parameter("@prefix"), parameter("@k0"));
+        let rows = sql.starts_with("SELECT c.id, c._etag, c._ts, c[\"pk\"] AS k0 FROM c");
+        let asked_for = |document: &Document| {
+            let found: serde_json::Value = serde_json::from_slice(&document.bytes).unwrap();
+            let selected = since.is_none_or(|since| found["_ts"].as_i64().unwrap() >= since)
+                && prefix.is_none_or(|prefix| found["id"].as_str().unwrap().starts_with(prefix))
+                && key.is_none_or(|key| found["pk"] == key);
+            let row = || json!({"id": found["id"], "_etag": found["_etag"], "_ts": found["_ts"], "k0": found["pk"]});
+            selected.then(|| if rows { Bytes::from(row().to_string()) } else { document.bytes.clone() })
         };
         let container = self.container.lock().unwrap();
-        let found: Vec<Bytes> =
-            container.documents.values().filter(asked_for).map(|document| document.bytes.clone()).collect();
+        let found: Vec<Bytes> = container.documents.values().filter_map(asked_for).collect();
         let pages: Vec<_> = found.chunks(2).map(|page| Ok(page.to_vec())).collect();
         futures::stream::iter(pages).boxed()
     }

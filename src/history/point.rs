@@ -72,6 +72,44 @@ pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
     }
 }
 
+/// What was directly before the version with this etag; none where there is no such version.
+pub(super) fn state_before<'a>(history: &'a DocumentHistory, etag: &str) -> Option<State<'a>> {
+    let entries = &history.entries;
+    let at = entries.iter().position(|entry| entry.version.etag.as_deref() == Some(etag))?;
+    let (changed, before) = (&entries[at], at.checked_sub(1).map(|before| &entries[before]));
+    let beneath = changed.version.prev.as_ref();
+    Some(match before {
+        _ if beneath.is_some_and(|beneath| entries.iter().all(|entry| entry.version.identity() != *beneath)) => {
+            State::Unknown(LOST)
+        }
+        Some(before) if before.version.is_tombstone() => State::Deleted(before),
+        Some(before) if before.life != changed.life => State::Deleted(before),
+        before => match (changed.version.after, before) {
+            // Versions were left out in between, so what the document was directly before is not there.
+            (Some(after), Some(_)) => State::Uncertain { after, until: changed.version.ts },
+            (None, Some(before)) => State::Present(before),
+            (Some(_), None) => State::NotYet,
+            (None, None) if changed.version.op == Op::Create => State::NotYet,
+            (None, None) => State::Unknown(NEVER_HAD),
+        },
+    })
+}
+
+/// The known states on both sides of an instant that cannot be told: the newest one up to it and the next one after it.
+pub(super) fn known_around(history: &DocumentHistory, at: i64) -> (State<'_>, Option<State<'_>>) {
+    let of = |entry| if Entry::is_absence(entry, at) { State::Deleted(entry) } else { State::Present(entry) };
+    let last = history.entries.iter().rposition(|entry| entry.version.ts <= at);
+    let next = history.entries.get(last.map_or(0, |last| last + 1));
+    (last.map_or(State::NotYet, |last| of(&history.entries[last])), next.map(of))
+}
+
+impl Entry {
+    /// Whether the document does not exist by it at this instant.
+    fn is_absence(&self, at: i64) -> bool {
+        self.version.is_tombstone() || self.life.ended.is_some_and(|ended| ended <= at)
+    }
+}
+
 /// The instant at which a document's time to live ran out, in seconds since 1970; none where it never does.
 ///
 /// `settings` are the container's properties: without `defaultTtl` nothing expires, with -1 only documents whose own `ttl` says
@@ -201,6 +239,36 @@ mod tests {
         assert!(matches!(history.state_at(30), State::Present(_)));
         history.unreadable[0].ts = None;
         assert_eq!(history.state_at(30), State::Unknown(UNREADABLE));
+    }
+
+    #[test]
+    fn what_was_before_a_change_is_its_predecessor_as_far_as_the_mirror_has_it() {
+        let history = history(vec![
+            created("a", 10),
+            follows(entry("b", 20, Some(2)), "a"),
+            follows(entry("d", 40, Some(4)), "c"),
+        ]);
+        assert!(matches!(state_before(&history, "b"), Some(State::Present(e)) if e.version.identity() == "a"));
+        assert_eq!(state_before(&history, "a"), Some(State::NotYet));
+        assert_eq!(state_before(&history, "d"), Some(State::Unknown(LOST)));
+        assert_eq!(state_before(&history, "z"), None);
+    }
+
+    #[test]
+    fn a_version_behind_an_interval_has_no_known_predecessor() {
+        let mut thinned = follows(entry("b", 20, Some(2)), "a");
+        thinned.version.after = Some(15);
+        let history = history(vec![created("a", 10), thinned]);
+        assert_eq!(state_before(&history, "b"), Some(State::Uncertain { after: 15, until: 20 }));
+    }
+
+    #[test]
+    fn around_an_instant_are_the_newest_state_before_and_the_next_one() {
+        let history = history(vec![created("a", 10), tombstone(20, Some(12), "a")]);
+        let (before, after) = known_around(&history, 15);
+        assert!(matches!(before, State::Present(_)) && matches!(after, Some(State::Deleted(_))));
+        assert_eq!(known_around(&history, 5).0, State::NotYet);
+        assert_eq!(known_around(&history, 20).1, None);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use futures::Stream;
 use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::runs::Seen;
 use crate::failure::Failure;
+use crate::seen::Seen;
 use crate::store::Head;
 
 /// How a document in the source and its newest version in the mirror relate.
@@ -127,14 +127,14 @@ mod tests {
     use futures::TryStreamExt as _;
     use proptest::prelude::*;
 
-    use super::super::runs::Runs;
     use super::*;
     use crate::failure::Kind;
     use crate::history::memory::version;
+    use crate::seen::Runs;
 
     fn seen(name: &str, etag: u8) -> Seen {
         let (id, key) = (name.to_owned(), serde_json::json!(["p"]));
-        Seen { name: name.to_owned(), id, key, etag: etag.to_string(), lsn: None, sha256: None, nth: 0 }
+        Seen { name: name.to_owned(), id, key, etag: etag.to_string(), ts: None, lsn: None, sha256: None, nth: 0 }
     }
 
     /// Etag 0 is a tombstone.

@@ -12,13 +12,13 @@ use futures::{Stream, TryStreamExt as _};
 use indicatif::ProgressBar;
 
 use super::compare::Held;
-use super::runs::{RUN_DOCUMENTS_MAX, Runs, Seen};
 use super::{Mode, Reconcile, Sample, Scope, Source};
 use crate::config::FeedMode;
 use crate::failure::{Failure, Kind};
 use crate::feed::{FeedPage, Position};
 use crate::history::{MirrorReader, client_text, groups};
 use crate::retry::persist;
+use crate::seen::{RUN_DOCUMENTS_MAX, Runs, Seen};
 use crate::store::{Head, Listing};
 
 /// Documents asked for at once.
@@ -103,7 +103,7 @@ impl Scanner<'_> {
                 Mode::Presence | Mode::Hash => None,
             };
             let (id, key, lsn) = (change.id, change.pk.to_json(), change.lsn);
-            scan.documents.push(Seen { name, id, key, etag, lsn, sha256, nth: 0 })?;
+            scan.documents.push(Seen { name, id, key, etag, ts: None, lsn, sha256, nth: 0 })?;
             self.progress.inc(1);
         }
         Ok(())

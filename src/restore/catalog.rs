@@ -1,62 +1,89 @@
 //! Which versions the selected documents have, from listings with metadata: nothing is downloaded.
 //!
 //! Documents stream by in the order of their names, one document's versions at a time. A document that is known from a dead
-//! letter alone has no blob and comes at the end.
+//! letter alone has no blob and comes where its name would be.
 
+use cosmirror_formats::PartitionKey;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use super::Selection;
 use crate::failure::{Failure, Kind};
 use crate::history::{DocumentHistory, Letter, MirrorReader, groups};
-use crate::retry::persist;
 use crate::store::{Head, Listing};
 
 /// One name of the listing.
-pub(super) enum Candidate {
-    /// A document and its versions.
-    Document(DocumentHistory),
-    /// A blob whose metadata cannot be trusted.
-    Damaged(Failure),
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// The name of its blob.
+    pub(super) name: String,
+    /// The document and its versions, or why the blob's metadata cannot be trusted.
+    pub(super) history: Result<DocumentHistory, Failure>,
 }
 
-/// The selected documents.
+impl Candidate {
+    /// A document that the mirror holds nothing of.
+    pub(super) fn unheard(name: String, key: PartitionKey, id: String) -> Self {
+        let history = DocumentHistory { key, id, entries: Vec::new(), unreadable: Vec::new() };
+        Self { name, history: Ok(history) }
+    }
+}
+
+/// One document; empty where the mirror has never heard of it.
+pub(super) async fn one(mirror: &MirrorReader, key: &PartitionKey, id: &str) -> Result<Candidate, Failure> {
+    let name = mirror.paths.document(key, id);
+    match mirror.history(key, id).await {
+        Err(failure) if failure.kind == Kind::Integrity => Ok(Candidate { name, history: Err(failure) }),
+        history => Ok(Candidate { name, history: Ok(history?) }),
+    }
+}
+
+/// The selected documents that the mirror has heard of, in the order of names.
 pub(super) fn candidates<'a>(
     mirror: &'a MirrorReader,
     selection: &'a Selection,
 ) -> BoxStream<'a, Result<Candidate, Failure>> {
-    if let Selection::Document { key, id } = selection {
-        let document = async move {
-            let document = mirror.history(key, id).await?;
-            Ok((!document.is_empty()).then_some(Candidate::Document(document)))
-        };
-        return stream::once(document).try_filter_map(|found| async move { Ok(found) }).boxed();
-    }
     let prefix = selection.prefix(mirror);
-    let listed = groups(mirror.store.as_ref(), prefix.clone(), Listing::Versions).and_then(move |heads| async move {
-        let letters = heads.first().and_then(|head| mirror.letters.get(&head.name)).map(Vec::as_slice);
-        candidate(mirror, heads, letters.unwrap_or_default())
-    });
-    let lettered = mirror.letters.iter().filter(move |(name, _)| name.starts_with(&prefix)).map(Ok);
-    let unlisted = stream::iter(lettered).try_filter_map(move |(name, letters)| async move {
-        let stored = persist(|| mirror.store.head(name)).await?.is_some();
-        if stored { Ok(None) } else { candidate(mirror, Vec::new(), letters).map(Some) }
-    });
-    listed
-        .chain(unlisted)
-        .try_filter(move |candidate| {
-            let selected = match candidate {
-                Candidate::Document(document) => selection.contains(document),
-                Candidate::Damaged(_) => true,
-            };
-            async move { selected }
-        })
-        .boxed()
+    let of_prefix = prefix.clone();
+    let lettered = mirror.letters.iter().filter(move |(name, _)| name.starts_with(&of_prefix)).peekable();
+    let listed = groups(mirror.store.as_ref(), prefix, Listing::Versions);
+    let both = (Box::pin(listed.peekable()), lettered);
+    stream::try_unfold(both, move |(mut listed, mut lettered)| async move {
+        let stored = match listed.as_mut().peek().await {
+            Some(Ok(heads)) => heads.first().map(|head| head.name.clone()),
+            Some(Err(_)) => return Err(failed(listed.next().await)),
+            None => None,
+        };
+        let letters = match (&stored, lettered.peek()) {
+            (None, None) => return Ok(None),
+            (Some(stored), Some((name, _))) if *name <= stored => lettered.next(),
+            (None, Some(_)) => lettered.next(),
+            (Some(_), _) => None,
+        };
+        let heads = match (&stored, letters) {
+            (Some(stored), Some((name, _))) if name != stored => Vec::new(),
+            (None, _) => Vec::new(),
+            _ => listed.next().await.transpose()?.unwrap_or_default(),
+        };
+        let name = letters.map(|(name, _)| name.clone()).or(stored).unwrap_or_default();
+        let candidate = candidate(mirror, name, heads, letters.map_or(&[], |(_, letters)| letters.as_slice()))?;
+        Ok(Some((candidate, (listed, lettered))))
+    })
+    .try_filter(move |candidate| {
+        std::future::ready(candidate.history.as_ref().map_or(true, |document| selection.contains(mirror, document)))
+    })
+    .boxed()
 }
 
-fn candidate(mirror: &MirrorReader, heads: Vec<Head>, letters: &[Letter]) -> Result<Candidate, Failure> {
+fn failed(result: Option<Result<Vec<Head>, Failure>>) -> Failure {
+    match result {
+        Some(Err(failure)) => failure,
+        _ => Failure::new(Kind::Internal, "a listing's failure is gone"),
+    }
+}
+
+fn candidate(mirror: &MirrorReader, name: String, heads: Vec<Head>, letters: &[Letter]) -> Result<Candidate, Failure> {
     match mirror.document(heads, letters) {
-        Ok(document) => Ok(Candidate::Document(document)),
-        Err(failure) if failure.kind == Kind::Integrity => Ok(Candidate::Damaged(failure)),
-        Err(failure) => Err(failure),
+        Err(failure) if failure.kind != Kind::Integrity => Err(failure),
+        history => Ok(Candidate { name, history }),
     }
 }

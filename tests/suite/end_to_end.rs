@@ -37,6 +37,8 @@ mod outage;
 mod output;
 mod ranges;
 mod recreated;
+mod restore_apply;
+mod restore_undo;
 mod rivals;
 mod traffic;
 mod transactions;

@@ -111,6 +111,11 @@ impl KeyDefinition {
         self.paths.len()
     }
 
+    /// The paths of the components, each as the names of properties from the outermost.
+    pub fn paths(&self) -> &[Vec<String>] {
+        &self.paths
+    }
+
     /// The key of a document, read from its text. A value that is no scalar counts as undefined, as in the service.
     pub fn of_document(&self, document: &str) -> Result<PartitionKey, serde_json::Error> {
         self.paths.iter().map(|path| value_at(document, path)).collect::<Result<_, _>>().map(PartitionKey)

@@ -1,6 +1,6 @@
-//! Sorting more documents than fit into memory: runs of bounded size on disk, merged as they are read.
+//! Sorting more documents of a container than fit into memory: runs of bounded size on disk, merged as they are read.
 //!
-//! A feed gives documents in the order of their changes, and one that changes while it is read more than once; what comes out is
+//! A feed or a query gives documents in an order of its own, and one that changes while it is read more than once; what comes out is
 //! in the order of names, each name once, with what was seen last. Memory holds one run and, while merging, one entry
 //! and a read buffer of each run; runs are merged in tiers, so that their number (and that of open files) grows with the
 //! logarithm of the number of documents.
@@ -14,31 +14,33 @@ use crate::failure::Failure;
 use crate::spool::Spool;
 
 /// Documents sorted in memory at once; some tens of megabytes.
-pub(super) const RUN_DOCUMENTS_MAX: usize = 50_000;
+pub(crate) const RUN_DOCUMENTS_MAX: usize = 50_000;
 /// Runs of one tier that are merged into one of the next.
 const TIER_RUNS_MAX: usize = 16;
 
 /// What the source holds of one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The name of its blob.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its id.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Its partition key as a JSON array.
-    pub(super) key: serde_json::Value,
+    pub(crate) key: serde_json::Value,
     /// Its `_etag`.
-    pub(super) etag: String,
+    pub(crate) etag: String,
+    /// When it was committed, in seconds since 1970, where it was asked for.
+    pub(crate) ts: Option<i64>,
     /// Its log sequence number, where the feed told it.
-    pub(super) lsn: Option<u64>,
+    pub(crate) lsn: Option<u64>,
     /// The hash of its text as a client would send it, where the mode asks for it.
-    pub(super) sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
     /// When it was seen, as a count.
-    pub(super) nth: u64,
+    pub(crate) nth: u64,
 }
 
 /// Collects documents in any order.
-pub(super) struct Runs {
+pub(crate) struct Runs {
     run: Vec<Seen>,
     run_max: usize,
     tiers: Vec<Vec<Spool<Seen>>>,
@@ -46,12 +48,12 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn new(run_max: usize) -> Self {
+    pub(crate) fn new(run_max: usize) -> Self {
         Self { run: Vec::new(), run_max, tiers: Vec::new(), count: 0 }
     }
 
     /// Adds a document that was seen after all others so far.
-    pub(super) fn push(&mut self, mut seen: Seen) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, mut seen: Seen) -> Result<(), Failure> {
         seen.nth = self.count;
         self.count += 1;
         self.run.push(seen);
@@ -59,7 +61,7 @@ impl Runs {
     }
 
     /// Every name once, in order.
-    pub(super) fn sorted(mut self) -> Result<Merged, Failure> {
+    pub(crate) fn sorted(mut self) -> Result<Merged, Failure> {
         self.spill()?;
         Merged::of(self.tiers.into_iter().flatten())
     }
@@ -94,7 +96,7 @@ impl Runs {
 type Run = Box<dyn Iterator<Item = Result<Seen, Failure>> + Send>;
 
 /// Sorted runs as one.
-pub(super) struct Merged {
+pub(crate) struct Merged {
     runs: Vec<Run>,
     heads: Vec<Option<Seen>>,
     order: BinaryHeap<Reverse<(String, Reverse<u64>, usize)>>,
