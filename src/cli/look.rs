@@ -47,7 +47,7 @@ impl<'a> Absence<'a> {
     fn gone(history: &'a DocumentHistory, entry: &'a Entry) -> Self {
         if !entry.version.is_tombstone() {
             let ended = entry.life.ended.map(instant).unwrap_or_default();
-            let how = format!("was gone with its container, which was created again by {ended}");
+            let how = format!("went with its container, which was created again by {ended}");
             return Self { how, entry: Some(entry), before: Some(entry) };
         }
         let (version, at) = (&entry.version, instant(entry.version.ts));

@@ -224,6 +224,42 @@ async fn an_instant_between_two_readings_is_uncertain_for_a_comparison_as_well()
 }
 
 #[tokio::test]
+async fn a_delete_that_a_reconciliation_found_is_told_with_its_interval() {
+    let world = world(LATEST_VERSION, Target::Blobs).await;
+    mirrored(&world, &LIFE[..1]).await;
+    world.emulator.advance(10).await;
+    world.source("orders").delete(r#"["p"]"#, "a").await;
+    world.succeed(&["run", "--once", "--reconcile"]).await;
+    let kept = names(&world).await.remove(0);
+    let shown = world.run(&["show", "a", "--pk", "p"]).await;
+    assert_eq!(shown.code, Some(10));
+    assert!(shown.err.contains("was deleted between ") && shown.err.contains(&kept), "{}", shown.err);
+    let (code, text) = diff(&world, "text", &[]).await;
+    assert!(code == 1 && text.contains("to:   no document, it was deleted between "), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("- the document: {\"id\":\"a\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_document_that_went_with_its_container_is_absent_and_its_versions_can_be_looked_at() {
+    let world = world(ALL_VERSIONS, Target::Blobs).await;
+    mirrored(&world, &LIFE[..2]).await;
+    world.emulator.advance(5).await;
+    let source = world.source("orders");
+    source.remove().await;
+    source.make(&["/pk"]).await;
+    source.put(r#"["p"]"#, r#"{"id":"b","pk":"p"}"#).await;
+    world.catch_up().await;
+    let names = names(&world).await;
+    let shown = world.run(&["show", "a", "--pk", "p"]).await;
+    assert_eq!(shown.code, Some(10));
+    assert!(shown.err.contains("went with its container") && shown.err.contains(&names[1]), "{}", shown.err);
+    let (code, text) = diff(&world, "text", &["--from", &names[0]]).await;
+    assert!(code == 1 && text.contains("to:   no document, it went with its container"), "{text}");
+    assert_eq!(diff(&world, "text", &[]).await.1.lines().count(), 6, "both versions are there to be compared");
+    assert_eq!(diff(&world, "ndjson", &["--to", "live"]).await, (0, String::new()));
+}
+
+#[tokio::test]
 async fn hostile_content_reaches_no_terminal_and_every_program_unchanged() {
     let world = world(ALL_VERSIONS, Target::Blobs).await;
     let hostile = |number: &str, text: &str| {
