@@ -36,6 +36,7 @@ mod outage;
 mod output;
 mod ranges;
 mod recreated;
+mod restore_plan;
 mod rivals;
 mod traffic;
 mod transactions;
