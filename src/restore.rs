@@ -2,7 +2,7 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | which documents, and which state of them | `restore/select.rs`, `restore/request.rs` |
+//! | which documents, and which state of them | `restore/select.rs`, `restore/ids.rs`, `restore/request.rs` |
 //! | which versions of them exist, from listings alone | `restore/catalog.rs` |
 //! | what the container holds now | `restore/live.rs` |
 //! | both beside each other, name by name | `restore/join.rs` |
@@ -42,7 +42,6 @@ mod compare;
 mod estimate;
 mod execute;
 mod file;
-#[cfg_attr(not(test), expect(dead_code, reason = "no selection reads a list of documents yet"))]
 mod ids;
 mod join;
 mod journal;
@@ -112,7 +111,8 @@ impl Restore<'_> {
             Coverage::require(self.mirror, until).await?;
         }
         let tally = compare::plan(self, self.pairs().await?, plan).await?;
-        if tally.is_empty() {
+        let named = matches!(self.request.point, Point::BeforeChange(_));
+        if tally.is_empty() || named && tally.is_of_nothing() {
             return Err(self.nothing_selected().await);
         }
         Ok(tally)
@@ -125,6 +125,12 @@ impl Restore<'_> {
             let candidate = catalog::one(self.mirror, key, id).await?;
             let heard_of = candidate.history.as_ref().map_or(true, |document| !document.is_empty());
             return Ok(stream::iter(heard_of.then(|| Ok(alone(candidate)))).boxed());
+        }
+        if let Selection::Listed(list) = &self.request.selection {
+            let candidates = stream::iter(list.documents()?)
+                .map_ok(move |named| async move { catalog::one(self.mirror, &named.key(), &named.id).await })
+                .try_buffer_unordered(DOCUMENTS_AT_ONCE);
+            return Ok(candidates.map_ok(alone).boxed());
         }
         let candidates = catalog::candidates(self.mirror, &self.request.selection);
         if !self.is_wide() {

@@ -244,6 +244,11 @@ impl MemoryDocuments {
         self.container.lock().unwrap().documents.insert(place(&key("p"), id), document);
     }
 
+    /// Removes a document as an application would.
+    pub(crate) fn remove(&self, id: &str) {
+        self.container.lock().unwrap().documents.remove(&place(&key("p"), id));
+    }
+
     fn write(&self, place: &str, expected: Option<&str>, body: Option<&str>) -> Result<String, Failure> {
         let mut container = self.container.lock().unwrap();
         let fault = container.faults.pop_front();

@@ -17,12 +17,14 @@ use super::plan::{Live, Planned, Policy, Tally, Verdict, decide};
 use super::plan_file::PlanWriter;
 use super::request::named;
 use super::wanted::{Wanted, wanted};
-use super::{DOCUMENTS_AT_ONCE, Point, Restore, Side};
+use super::{DOCUMENTS_AT_ONCE, Point, Restore, Selection, Side};
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
 use crate::history::{DocumentHistory, Entry, Place, client_text, expiry};
 
 const GONE: &str = "it is gone from the container, and the mode cannot tell since when; --uncertain before brings it back, --uncertain after takes it for deleted";
+
+const NEITHER: &str = "neither the mirror nor the container has such a document; check its id and partition key";
 
 /// Puts what is to be done about the documents into the plan.
 pub(super) async fn plan(
@@ -53,6 +55,7 @@ async fn planned(restore: &Restore<'_>, pair: Pair) -> Result<Planned, Failure> 
 }
 
 /// What the container holds of a document.
+#[derive(Clone)]
 struct Now {
     etag: String,
     ts: i64,
@@ -127,7 +130,35 @@ impl Case<'_> {
         Planned::Verdict(verdict, None, Some(note))
     }
 
-    async fn existed(mut self, entry: &Entry) -> Result<Planned, Failure> {
+    async fn existed(self, entry: &Entry) -> Result<Planned, Failure> {
+        let selected = match &self.restore.request.condition {
+            None => Ok(None),
+            Some(_) => self.restore.mirror.body(entry).await.map(Some),
+        };
+        let result = match selected {
+            Ok(Some(stored)) if !self.meets_condition(entry, &stored)? => return Ok(Planned::NotSelected),
+            Ok(stored) => self.compare(entry, stored).await,
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Err(failure) if failure.kind == Kind::NotFound => Ok(self.refused(Verdict::Unknown, &failure.message)),
+            result => result,
+        }
+    }
+
+    /// Whether the document was so then.
+    fn meets_condition(&self, entry: &Entry, stored: &Bytes) -> Result<bool, Failure> {
+        let Some(condition) = &self.restore.request.condition else { return Ok(true) };
+        let broken = |why: &dyn std::fmt::Display| {
+            let what = named(&entry.place, &self.document.id);
+            Failure::new(Kind::Integrity, format!("{what} is not a JSON document: {why}"))
+        };
+        let text = std::str::from_utf8(stored).map_err(|error| broken(&error))?;
+        condition.matches(text).map_err(|error| broken(&error))
+    }
+
+    /// `stored` are the version's bytes where they were read already.
+    async fn compare(&self, entry: &Entry, stored: Option<Bytes>) -> Result<Planned, Failure> {
         if self.now.as_ref().is_some_and(|now| Some(&now.etag) == entry.version.etag.as_ref()) {
             return Ok(Planned::Verdict(Verdict::Unchanged, None, None));
         }
@@ -140,22 +171,19 @@ impl Case<'_> {
         }
         let settings = self.restore.mirror.settings().filter(|settings| settings.get("defaultTtl").is_some());
         let expiring = self.at().zip(settings);
-        if self.now.is_none() && expiring.is_none() {
+        if stored.is_none() && self.now.is_none() && expiring.is_none() {
             return Ok(self.verdict(Some(entry), Live::Absent));
         }
-        let stored = match self.restore.mirror.body(entry).await {
-            Err(failure) if failure.kind == Kind::NotFound => {
-                return Ok(self.refused(Verdict::Unknown, &failure.message));
-            }
-            stored => stored?,
+        let stored = match stored {
+            Some(stored) => stored,
+            None => self.restore.mirror.body(entry).await?,
         };
         if let Some((at, settings)) = expiring
             && expiry(settings, &stored, entry.version.ts).is_some_and(|expired| expired <= at)
         {
             return Ok(self.did_not_exist());
         }
-        let state = self.content(entry, &stored).await?;
-        Ok(self.verdict(Some(entry), state))
+        self.compare_content(entry, &stored).await
     }
 
     /// Whether the newest version may have been deleted before the instant without the mirror having heard of it.
@@ -166,18 +194,31 @@ impl Case<'_> {
     }
 
     /// Reads the container's document if that was not done yet, and compares it.
-    async fn content(&mut self, entry: &Entry, stored: &Bytes) -> Result<Live, Failure> {
+    async fn compare_content(&self, entry: &Entry, stored: &Bytes) -> Result<Planned, Failure> {
         let (key, id) = (&self.document.key, &self.document.id);
-        if self.now.as_ref().is_some_and(|now| now.document.is_none()) {
-            self.now = live::read(self.restore, key, id).await?.map(Now::of).transpose()?;
-        }
-        let Some(document) = self.now.as_ref().and_then(|now| now.document.as_ref()) else { return Ok(Live::Absent) };
+        let now = match &self.now {
+            Some(now) if now.document.is_none() => live::read(self.restore, key, id).await?.map(Now::of).transpose()?,
+            now => now.clone(),
+        };
+        let Some(document) = now.as_ref().and_then(|now| now.document.as_ref()) else {
+            return Ok(Self { now: None, ..*self }.verdict(Some(entry), Live::Absent));
+        };
         let stored = client_text(stored, &named(&entry.place, id))?;
         let same = client_text(&document.bytes, "the container's document")? == stored;
-        Ok(if same { Live::Equal } else { Live::Different })
+        let state = if same { Live::Equal } else { Live::Different };
+        Ok(Self { now, ..*self }.verdict(Some(entry), state))
     }
 
     fn did_not_exist(&self) -> Planned {
+        if self.restore.request.condition.is_some() {
+            return Planned::NotSelected;
+        }
+        if self.document.is_empty()
+            && self.now.is_none()
+            && matches!(self.restore.request.selection, Selection::Listed(_))
+        {
+            return self.refused(Verdict::Unknown, NEITHER);
+        }
         let unheard = self.document.is_empty() && self.restore.in_place;
         let state = match (&self.now, self.at()) {
             (None, _) => Live::Absent,

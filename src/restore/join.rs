@@ -52,3 +52,42 @@ fn pair(candidate: Option<Candidate>, row: Option<Seen>) -> Result<Pair, Failure
     };
     Ok(Pair { candidate, live })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use futures::TryStreamExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::history::memory::key;
+
+    proptest! {
+        /// The model is two sets of names.
+        #[test]
+        fn every_name_of_either_side_comes_once_and_in_order(
+            mirror in prop::collection::btree_set("[a-d]{1,3}", 0..30),
+            container in prop::collection::btree_map("[a-d]{1,3}", 1i64..9, 0..30),
+        ) {
+            let candidate = |name: &String| Ok(Candidate::unheard(name.clone(), key("p"), format!("mirrored {name}")));
+            let row = |(name, ts): (&String, &i64)| {
+                let (name, id, key) = (name.clone(), "row".to_owned(), serde_json::json!(["p"]));
+                Ok(Seen { name, id, key, etag: ts.to_string(), ts: Some(*ts), lsn: None, sha256: None, nth: 0 })
+            };
+            let candidates: Vec<_> = mirror.iter().map(candidate).collect();
+            let joined = joined(stream::iter(candidates).boxed(), container.iter().map(row));
+            let pairs: Vec<Pair> = futures::executor::block_on(joined.try_collect()).unwrap();
+            let names: Vec<String> = pairs.iter().map(|pair| pair.candidate.name.clone()).collect();
+            let expected: BTreeSet<String> = mirror.iter().chain(container.keys()).cloned().collect();
+            prop_assert_eq!(&names, &expected.into_iter().collect::<Vec<_>>());
+            for pair in pairs {
+                let name = &pair.candidate.name;
+                let known = container.get(name).map_or(Known::Absent, |ts| Known::There(ts.to_string(), *ts));
+                prop_assert_eq!(&pair.live, &known);
+                let of_mirror = pair.candidate.history.unwrap().id != "row";
+                prop_assert_eq!(of_mirror, mirror.contains(name));
+            }
+        }
+    }
+}

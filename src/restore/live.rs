@@ -157,6 +157,6 @@ impl Restore<'_> {
     /// Whether the container is asked about all of its documents rather than about one at a time.
     pub(super) fn is_wide(&self) -> bool {
         !matches!(self.request.point, Point::BeforeChange(_))
-            && !matches!(self.request.selection, Selection::Document { .. })
+            && !matches!(self.request.selection, Selection::Document { .. } | Selection::Listed(_))
     }
 }

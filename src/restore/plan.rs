@@ -83,17 +83,25 @@ pub struct Tally {
     pub estimate: Estimate,
     /// Why documents are refused or damaged: the first few.
     pub notes: Vec<String>,
+    looked_at: u64,
     selected: u64,
 }
 
 impl Tally {
-    /// Whether the mirror holds none of the selected documents.
+    /// Whether there were no documents to choose from. Where a condition or an interval has chosen none of those there were, that is an
+    /// answer, and a plan of nothing.
     pub fn is_empty(&self) -> bool {
+        self.looked_at == 0
+    }
+
+    /// Whether none was chosen.
+    pub(super) fn is_of_nothing(&self) -> bool {
         self.selected == 0
     }
 
     /// Counts a document; its step goes into the plan.
     pub(super) fn add(&mut self, planned: Planned, plan: &mut PlanWriter) -> Result<(), Failure> {
+        self.looked_at += 1;
         let note = match planned {
             Planned::NotSelected => return Ok(()),
             Planned::Verdict(verdict, step, note) => {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use cosmirror_sql::Condition;
+
 use super::Selection;
 use crate::history::{DocumentHistory, Entry, Place, instant};
 
@@ -92,12 +94,14 @@ impl fmt::Display for Interval {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Which documents.
     pub selection: Selection,
     /// Of these only those that changed then.
     pub changed: Option<Interval>,
+    /// Of these only those whose content at the point is so.
+    pub condition: Option<Condition>,
     /// Which state.
     pub point: Point,
     /// What may be overwritten.
@@ -116,6 +120,7 @@ impl Request {
         Self {
             selection,
             changed: None,
+            condition: None,
             point,
             overwrite: Overwrite::default(),
             delete_extra: false,
@@ -128,10 +133,13 @@ impl Request {
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.selection)?;
-        match &self.changed {
-            Some(changed) => write!(f, ", {changed}"),
-            None => Ok(()),
+        if let Some(changed) = &self.changed {
+            write!(f, ", {changed}")?;
         }
+        if let Some(condition) = &self.condition {
+            write!(f, ", where {condition}")?;
+        }
+        Ok(())
     }
 }
 

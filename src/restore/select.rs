@@ -1,14 +1,33 @@
 //! Which documents a restore is about.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::blob_name::{COMPONENT_CHARS_MAX, NAME_CHARS_MAX};
 
+use super::ids::{self, Named};
+use crate::failure::{CommandError, Failure};
 use crate::history::{DocumentHistory, MirrorReader};
+use crate::spool::Spool;
+
+/// Documents that a file names. They wait on disk.
+#[derive(Debug)]
+pub struct List {
+    file: String,
+    documents: Mutex<Spool<Named>>,
+}
+
+impl List {
+    /// Reads them from their first.
+    pub(super) fn documents(&self) -> Result<impl Iterator<Item = Result<Named, Failure>> + Send + use<>, Failure> {
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner).read()
+    }
+}
 
 /// A choice of documents.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Selection {
     /// One.
     Document {
@@ -17,6 +36,8 @@ pub enum Selection {
         /// Its id.
         id: String,
     },
+    /// Those that a file names.
+    Listed(Arc<List>),
     /// All of a partition key, or of the first components of a hierarchical one.
     Key(PartitionKey),
     /// All whose blobs' names begin with this.
@@ -26,6 +47,13 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// The documents that a file names, one by one; `-` is standard input. A line that names none is an error.
+    pub fn listed(mirror: &MirrorReader, file: &Path) -> Result<Self, CommandError> {
+        let paths = mirror.record.generations.last().map(|life| life.partition_key_paths.as_slice());
+        let documents = Mutex::new(ids::read(file, paths.unwrap_or_default())?);
+        Ok(Self::Listed(Arc::new(List { file: file.display().to_string(), documents })))
+    }
+
     /// The documents whose blobs' names begin with `path` beneath the container's folder of documents; whole names are taken too.
     pub fn prefix_of(mirror: &MirrorReader, path: &str) -> Self {
         let (path, documents) = (path.trim_start_matches('/'), mirror.paths.documents());
@@ -46,7 +74,7 @@ impl Selection {
                 if longest > NAME_CHARS_MAX { mirror.paths.documents() } else { prefix }
             }
             Self::Prefix(prefix) => prefix.clone(),
-            Self::All => mirror.paths.documents(),
+            Self::Listed(_) | Self::All => mirror.paths.documents(),
         }
     }
 
@@ -56,7 +84,7 @@ impl Selection {
             Self::Document { key, id } => document.key == *key && document.id == *id,
             Self::Key(key) => document.key.0.starts_with(&key.0),
             Self::Prefix(prefix) => mirror.paths.document(&document.key, &document.id).starts_with(prefix),
-            Self::All => true,
+            Self::Listed(_) | Self::All => true,
         }
     }
 }
@@ -67,6 +95,7 @@ impl fmt::Display for Selection {
             Self::Document { key, id } => write!(f, "document {id:?} of partition key {key}"),
             Self::Key(key) => write!(f, "all documents of partition key {key}"),
             Self::Prefix(prefix) => write!(f, "all documents whose names begin with {prefix}"),
+            Self::Listed(list) => write!(f, "the documents that {} names", list.file),
             Self::All => f.write_str("all documents"),
         }
     }

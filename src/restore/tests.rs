@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cosmirror_formats::restore_plan::{FORMAT, Part, PlanHead};
+use cosmirror_formats::restore_plan::{Action, FORMAT, Part, PlanHead};
 use cosmirror_formats::{Op, Version};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::history::memory::{
 use crate::history::origins;
 use crate::pace::RequestUnits;
 
+mod planning;
 mod undo;
 
 struct Scene {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use cosmirror_sql::Condition;
 use jiff::Timestamp;
 
 use crate::cli::args::{KeyArgs, instant};
@@ -46,15 +47,22 @@ pub(crate) struct PlanArgs {
     /// Its partition key; without --id, every document of that key
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+    /// The documents that this file names, one a line: {"id":"…","pk":…}; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "pk", "pk_json"])]
+    pub(crate) ids: Option<PathBuf>,
     /// Documents whose blobs' names begin with this beneath the container's folder of documents; whole names are taken too
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["id", "pk", "pk_json"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["id", "ids", "pk", "pk_json"])]
     pub(crate) prefix: Option<String>,
     /// Documents that changed between these two instants, both included; A.. is until now. Narrows any other selection. Without a
     /// point, as they were one second before A
     #[arg(long, value_name = "A..B", value_parser = interval, allow_hyphen_values = true)]
     pub(crate) changed_between: Option<Interval>,
+    /// Documents of which this SQL condition holds at the point, such as "c.status = 'open' AND c.total > 10". Narrows any other
+    /// selection; documents that did not exist then are left alone
+    #[arg(long = "where", value_name = "SQL", value_parser = condition, allow_hyphen_values = true)]
+    pub(crate) condition: Option<Condition>,
     /// Every document
-    #[arg(long, conflicts_with_all = ["id", "pk", "pk_json", "prefix", "version"])]
+    #[arg(long, conflicts_with_all = ["id", "ids", "pk", "pk_json", "prefix", "version"])]
     pub(crate) all: bool,
     /// As they were at this instant: RFC 3339, or relative such as -2h
     #[arg(
@@ -101,7 +109,7 @@ pub(crate) struct PlanArgs {
 }
 
 /// What selects documents.
-const SELECTIONS: [&str; 6] = ["id", "pk", "pk_json", "prefix", "changed_between", "all"];
+const SELECTIONS: [&str; 8] = ["id", "ids", "pk", "pk_json", "prefix", "changed_between", "condition", "all"];
 
 /// What happens to documents that exist and are otherwise than they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -155,6 +163,10 @@ fn interval(text: &str) -> Result<Interval, String> {
         return Err("it ends before it begins".to_owned());
     }
     Ok(Interval { from, until })
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    Condition::parse(text).map_err(|error| error.to_string())
 }
 
 fn container_name(text: &str) -> Result<String, String> {

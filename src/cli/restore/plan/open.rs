@@ -52,6 +52,9 @@ fn fitting(args: &PlanArgs, several: bool) -> Result<(), CommandError> {
     if several && args.version.is_some() {
         return refused("a version belongs to one container, and several are configured", "choose one with --source");
     }
+    if several && args.ids.is_some() {
+        return refused("a list of documents belongs to one container", "choose one with --source");
+    }
     if several && args.into.is_some() {
         return refused("several containers cannot be restored into one", "choose one with --source");
     }
@@ -123,11 +126,12 @@ fn other_key(into: &str, theirs: &[String], source: &str, own: &[String]) -> Com
 }
 
 async fn request(args: &PlanArgs, mirror: &MirrorReader) -> Result<Request, CommandError> {
-    let selection = match (&args.id, args.key.key(), &args.prefix) {
-        (Some(id), key, _) => Selection::Document { key: key_or_only(mirror, key, id).await?, id: id.clone() },
-        (None, Some(key), _) => Selection::Key(key),
-        (None, None, Some(path)) => Selection::prefix_of(mirror, path),
-        (None, None, None) => Selection::All,
+    let selection = match (&args.id, args.key.key(), &args.prefix, &args.ids) {
+        (Some(id), key, ..) => Selection::Document { key: key_or_only(mirror, key, id).await?, id: id.clone() },
+        (None, Some(key), ..) => Selection::Key(key),
+        (None, None, Some(path), _) => Selection::prefix_of(mirror, path),
+        (None, None, None, Some(file)) => Selection::listed(mirror, file)?,
+        (None, None, None, None) => Selection::All,
     };
     let point = match (&args.version, &args.before_change, &args.at, args.changed_between) {
         (Some(version), ..) => Point::Version(version.clone()),
@@ -141,6 +145,7 @@ async fn request(args: &PlanArgs, mirror: &MirrorReader) -> Result<Request, Comm
     };
     Ok(Request {
         changed: args.changed_between,
+        condition: args.condition.clone(),
         overwrite: args.overwrite.into(),
         delete_extra: args.delete_extra,
         uncertain: args.uncertain.map(Into::into),
