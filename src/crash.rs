@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 44] = [
+pub const POINTS: [&str; 46] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -68,9 +68,11 @@ pub const POINTS: [&str; 44] = [
     // src/replay.rs
     "replay-put",
     "replay-marked",
-    // src/restore.rs and src/restore/apply.rs
+    // src/restore/execute.rs and src/restore/apply.rs
     "restore-recorded",
+    "undo-durable",
     "document-restored",
+    "undo-completed",
 ];
 
 /// Dies here if that was asked for.

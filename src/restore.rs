@@ -11,7 +11,12 @@
 //! | what to do about it (pure) | `restore/plan.rs` |
 //! | what that will cost | `restore/estimate.rs` |
 //! | the plan as a file, of which no line can be altered unnoticed | `restore/plan_file.rs` |
-//! | do it, guarded by the etags that the plan saw | `restore/apply.rs` |
+//! | the file that is applied: a plan, or what undoes one | `restore/file.rs` |
+//! | one application from its beginning to its end | `restore/execute.rs` |
+//! | what a file asks to be written | `restore/work.rs` |
+//! | what the documents were before, durable before they are touched | `restore/journal.rs` |
+//! | do it, guarded by the etags that were seen | `restore/apply.rs` |
+//! | how fast, and with how much patience | `restore/pace.rs` |
 //! | read back and compare | `restore/verify.rs` |
 //! | say in the mirror what was written | `restore/record.rs` |
 //! | how it ended, and with which exit code | `restore/report.rs` |
@@ -20,16 +25,13 @@
 //! whose state at the instant is not known is refused and counted, never guessed. Documents that did not exist then are
 //! kept and counted as extra unless their removal is asked for.
 //!
-//! A crash leaves some documents restored and others not, and a record that says which were written, up to the last few
-//! thousand. Running the same restore again finds the restored ones unchanged and does the rest. Memory does not grow with
-//! the number of documents: what is to be done is in the plan's file.
+//! A crash leaves some documents restored and others not, and an undo file that says what they were. Applying the same plan again goes
+//! on where it stopped; applying the undo file brings back what was before. Memory does not grow with the number of
+//! documents: what is to be done is in the plan's file, and what was is in the undo file.
 
-use cosmirror_formats::restore_plan::Part;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
-use tokio_util::sync::CancellationToken;
 
-use crate::crash::crash_point;
 use crate::documents::Documents;
 use crate::failure::{CommandError, Exit, Failure};
 use crate::history::{Coverage, MirrorReader};
@@ -38,10 +40,14 @@ mod apply;
 mod catalog;
 mod compare;
 mod estimate;
+mod execute;
+mod file;
 mod ids;
 mod join;
+mod journal;
 mod lines;
 mod live;
+mod pace;
 mod plan;
 mod plan_file;
 mod record;
@@ -52,21 +58,27 @@ mod select;
 mod tests;
 mod verify;
 mod wanted;
+mod work;
 
 pub use cosmirror_formats::restore_plan::Counts;
 pub use estimate::{Basis, Estimate};
+pub use execute::Application;
+pub use file::RestoreFile;
+pub use journal::UndoFile;
 pub use live::Meter;
+pub use pace::Pace;
 pub use plan::Tally;
 pub use plan_file::{PlanReader, PlanWriter};
 pub use record::new_id;
 pub use report::{Applied, Report};
 pub use request::{Interval, Overwrite, Point, Request, Side, quoted};
 pub use select::Selection;
+pub use work::Target;
 
 use join::Pair;
 use live::Known;
 
-/// Documents that are compared, written or read back at the same time.
+/// Documents that are compared at the same time.
 const DOCUMENTS_AT_ONCE: usize = 16;
 /// Reasons kept for the person who reads the result; beyond it documents are only counted.
 const NOTES_MAX: usize = 20;
@@ -147,53 +159,5 @@ impl Restore<'_> {
                 CommandError::new(Exit::NotFound, message, remedy)
             }
         }
-    }
-}
-
-/// What one container's part of a plan is done with.
-pub struct Target<'a> {
-    /// The mirror to restore from.
-    pub mirror: &'a MirrorReader,
-    /// The container to restore into.
-    pub documents: &'a dyn Documents,
-    /// Which of the plan's containers it is, from 0.
-    pub part: usize,
-    /// What the plan says of it.
-    pub described: &'a Part,
-    /// Where progress is shown.
-    pub progress: ProgressBar,
-}
-
-impl Target<'_> {
-    /// Does what the plan says for this container, verifies it, and records it under `id`. Documents fail one by one; only what makes
-    /// every further write pointless ends the work early. `cancel` ends it behind the writes that are under way.
-    pub async fn run(&self, plan: &PlanReader, id: &str, cancel: &CancellationToken) -> Report {
-        let mut report = Report::default();
-        if plan.is_empty() {
-            return report;
-        }
-        let mut recorder = match record::Recorder::begin(self, id).await {
-            Ok(recorder) => {
-                crash_point!("restore-recorded");
-                recorder
-            }
-            Err(failure) => {
-                report.fatal = Some(failure);
-                return report;
-            }
-        };
-        report.restore = Some(id.to_owned());
-        let done = apply::apply(self, plan, &mut recorder, &mut report, cancel).await;
-        if let Err(failure) = recorder.finish().await {
-            report.fatal.get_or_insert(failure);
-        }
-        let verified = match done {
-            Ok(mut done) => verify::verify(self, &mut done, &mut report).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = verified {
-            report.fatal.get_or_insert(failure);
-        }
-        report
     }
 }

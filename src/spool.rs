@@ -30,6 +30,10 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
         self.count == 0
     }
 
+    pub(crate) fn len(&self) -> u64 {
+        self.count
+    }
+
     pub(crate) fn push(&mut self, item: &T) -> Result<(), Failure> {
         let written = serde_json::to_writer(&mut self.file, item).map_err(std::io::Error::from);
         written.and_then(|()| self.file.write_all(b"\n")).map_err(|error| unusable(&error))?;
@@ -64,7 +68,7 @@ mod tests {
         for item in &items {
             spool.push(item).unwrap();
         }
-        assert!(!spool.is_empty());
+        assert_eq!((spool.len(), spool.is_empty()), (5_000, false));
         for _ in 0..2 {
             assert_eq!(spool.read().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), items);
         }

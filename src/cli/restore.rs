@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::failure::{CommandError, Exit};
-use crate::restore::PlanReader;
+use crate::restore::{Report, RestoreFile};
 use crate::run::termination;
 
 mod apply;
@@ -58,9 +58,8 @@ async fn dispatch(args: &RestoreArgs, context: &Context, cancel: &CancellationTo
             let planned = unless_cancelled(&mut Box::pin(plan::plan(plan, context, plan::To::File))).await?;
             planned.show(context)
         }
-        Some(RestoreCommand::Apply(ApplyArgs { file, options })) => {
-            let plan = PlanReader::open(file)?;
-            apply::run(&plan, options, context, cancel).await
+        Some(RestoreCommand::Apply(ApplyArgs { file, unfinished, options })) => {
+            apply::run(file, *unfinished, options, context, cancel).await
         }
         None => {
             let to = if args.dry_run { plan::To::Nowhere } else { plan::To::File };
@@ -80,19 +79,23 @@ async fn at_once(
     context: &Context,
     cancel: &CancellationToken,
 ) -> Result<(), CommandError> {
-    let plan = PlanReader::open(&planned.path)?;
-    let agreed = apply::agreed(&plan, &args.apply, cancel).await;
-    let result = match agreed {
-        Ok(()) => apply::agreed_to(&plan, context, cancel).await,
+    let path = &planned.path;
+    let file = RestoreFile::open(path, false)?;
+    let nothing = file.changes() == 0;
+    let report = match apply::applied(file, path, &args.apply, context, cancel).await {
+        Ok(report) => report,
         Err(error) => {
-            remove(&planned.path);
+            remove(path);
             return Err(error);
         }
     };
-    if result.is_ok() || plan.is_empty() {
-        remove(&planned.path);
+    let error = report.error();
+    let done_with = nothing || error.is_none();
+    if done_with {
+        remove(path);
     }
-    result
+    apply::show(context, &Report { plan: report.plan.clone().filter(|_| !done_with), ..report })?;
+    error.map_or(Ok(()), Err)
 }
 
 /// A plan that is done with is no loss, and one that cannot be removed is no failure.

@@ -3,10 +3,12 @@
 //! Some ids do not survive a URL: `.` and `..` are path segments that every client resolves away, and tabs and line breaks
 //! are dropped. Such documents are found by a query within their partition and then addressed by their resource id.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use azure_data_cosmos_driver::OperationPlan;
 use azure_data_cosmos_driver::models::{CosmosOperation, FeedRange, ItemReference, Precondition};
 use azure_data_cosmos_driver::options::PlanOptions;
+use azure_data_cosmos_driver::{CosmosResponse, OperationPlan};
 use bytes::Bytes;
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::feed_page::SystemProperties;
@@ -17,18 +19,42 @@ use serde_json::json;
 use crate::cosmos::{Account, Resolved, bounded, driver_key, items, operation_options};
 use crate::documents::{Document, Documents};
 use crate::failure::{Failure, Kind};
+use crate::pace::RequestUnits;
 
 /// The documents of one container.
 pub struct CosmosDocuments {
     account: Account,
     container: Resolved,
     name: String,
+    request_units: Arc<RequestUnits>,
 }
 
 impl CosmosDocuments {
     /// The documents of a container that was resolved.
     pub fn new(account: Account, container: Resolved, name: String) -> Self {
-        Self { account, container, name }
+        Self { account, container, name, request_units: Arc::new(RequestUnits::new(0)) }
+    }
+
+    /// The same, taking what reads and writes of single documents cost from this budget. Waiting for it is the caller's.
+    #[must_use]
+    pub fn spending(self, request_units: Arc<RequestUnits>) -> Self {
+        Self { request_units, ..self }
+    }
+
+    /// Runs one operation that answers once; what a refused one cost counts too.
+    async fn execute(&self, operation: CosmosOperation, what: &str) -> Result<CosmosResponse, Failure> {
+        let run = async {
+            let answer = self.account.driver().execute_operation(operation, operation_options()).await;
+            let response = match &answer {
+                Ok(response) => response.as_ref().map(CosmosResponse::headers),
+                Err(error) => error.response().map(|response| response.headers()),
+            };
+            let charge = response.and_then(|headers| headers.request_charge.as_ref());
+            self.request_units.spend(charge.map_or(0.0, |charge| charge.value()));
+            answer
+        };
+        let answer = bounded(what, run).await?;
+        answer.ok_or_else(|| Failure::new(Kind::Internal, format!("could not {what}: the driver gave no answer")))
     }
 
     fn what(&self, verb: &str, key: &PartitionKey, id: &str) -> String {
@@ -107,7 +133,7 @@ impl CosmosDocuments {
     }
 
     async fn write(&self, operation: CosmosOperation, what: &str) -> Result<String, Failure> {
-        let response = self.account.execute(operation, what).await?;
+        let response = self.execute(operation, what).await?;
         let etag = response.headers().etag.as_ref().map(ToString::to_string);
         etag.ok_or_else(|| Failure::new(Kind::Internal, format!("could not {what}: the answer has no etag")))
     }
@@ -120,7 +146,7 @@ impl Documents for CosmosDocuments {
             return self.find(key, id).await;
         }
         let what = self.what("read", key, id);
-        match self.account.execute(CosmosOperation::read_item(self.by_name(key, id)?), &what).await {
+        match self.execute(CosmosOperation::read_item(self.by_name(key, id)?), &what).await {
             Ok(response) => {
                 let body = response.into_body().single();
                 let body = body.map_err(|e| Failure::new(Kind::Internal, format!("could not {what}: {e}")))?;
@@ -146,7 +172,7 @@ impl Documents for CosmosDocuments {
     async fn delete(&self, key: &PartitionKey, id: &str, etag: &str) -> Result<(), Failure> {
         let operation = CosmosOperation::delete_item(self.existing(key, id).await?)
             .with_precondition(Precondition::if_match(etag.to_owned()));
-        self.account.execute(operation, &self.what("delete", key, id)).await.map(drop)
+        self.execute(operation, &self.what("delete", key, id)).await.map(drop)
     }
 
     fn query<'a>(&'a self, sql: &str, parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>> {

@@ -10,6 +10,7 @@ use cosmirror_formats::{MirrorPaths, Op, PartitionKey, Version};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{DocumentHistory, Entry, Life, MirrorReader, Place};
 use crate::documents::{Document, Documents};
@@ -183,7 +184,7 @@ impl VersionStore for MemoryStore {
 }
 
 /// What happens to the next write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// It is done.
     None,
@@ -195,6 +196,8 @@ pub(crate) enum Fault {
     Overtaken,
     /// It is done, but something else is stored.
     Garbles,
+    /// It is done, and meanwhile this is cancelled.
+    Cancels(CancellationToken),
 }
 
 #[derive(Default)]
@@ -249,7 +252,10 @@ impl MemoryDocuments {
     fn write(&self, place: &str, expected: Option<&str>, body: Option<&str>) -> Result<String, Failure> {
         let mut container = self.container.lock().unwrap();
         let fault = container.faults.pop_front();
-        if fault == Some(Fault::Overtaken) {
+        if let Some(Fault::Cancels(cancel)) = &fault {
+            cancel.cancel();
+        }
+        if let Some(Fault::Overtaken) = fault {
             container.store(place, r#"{"id":"x","by":"somebody else"}"#);
         }
         if let Some(Fault::Fails(kind)) = fault {
@@ -266,14 +272,14 @@ impl MemoryDocuments {
         }
         let garbled = r#"{"garbled":true}"#;
         let etag = match body {
-            Some(body) => container.store(place, if fault == Some(Fault::Garbles) { garbled } else { body }),
+            Some(body) => container.store(place, if let Some(Fault::Garbles) = fault { garbled } else { body }),
             None => {
                 container.documents.remove(place);
                 String::new()
             }
         };
         container.writes += 1;
-        if fault == Some(Fault::LosesAnswer) { Err(Failure::new(Kind::Transient, "answer lost")) } else { Ok(etag) }
+        if let Some(Fault::LosesAnswer) = fault { Err(Failure::new(Kind::Transient, "answer lost")) } else { Ok(etag) }
     }
 }
 

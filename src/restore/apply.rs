@@ -1,183 +1,267 @@
-//! Does the plan's writes, many documents at a time, each guarded by the etag that the plan saw.
+//! Does the writes, many documents at a time, each guarded by the etag that was seen just before.
 //!
-//! A create needs absence, a replace and a delete need the etag: whatever happened to a document since the plan makes its
-//! write fail, and the document is looked at again. One that already is as it should be counts as done, which is also how
-//! a write whose answer was lost is recognised; any other is a conflict and is left alone.
+//! For each document: what it should become, a look at what it is, a durable line in the undo file that holds it, the write, a line that says
+//! what it left. Whatever happened to a document since the plan, or between the look and the write, makes it a conflict, and
+//! it is left alone; with `overwrite` at `always` it is looked at again instead, so that what the undo file holds is what was
+//! replaced. A document that already is as it should be counts as unchanged; after a write that failed it is how a
+//! write whose answer was lost is recognised, and so it is where work is taken up again.
+
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use cosmirror_formats::PartitionKey;
-use cosmirror_formats::restore_plan::{Action, Content, Step};
+use cosmirror_formats::mark::with_property;
+use cosmirror_formats::restore_plan::{Action, Before};
 use cosmirror_formats::version::sha256_hex;
-use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
-use super::plan_file::PlanReader;
-use super::record::Recorder;
-use super::report::Report;
-use super::{DOCUMENTS_AT_ONCE, Target};
+use super::journal::{Entry, Journal, Outcome as Known, UndoFile};
+use super::pace::{Pace, Stopped};
+use super::work::{Body, Seen, Target, Task};
 use crate::crash::crash_point;
+use crate::documents::Document;
 use crate::failure::{Failure, Kind};
 use crate::history::{Place, client_text};
-use crate::retry::persist;
-use crate::spool::Spool;
+
+/// How often a document that others keep changing is looked at, where it is overwritten in any case.
+const LOOKS_MAX: u32 = 10;
 
 /// A write that was done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Done {
+    pub(super) part: usize,
     pub(super) id: String,
     /// The partition key as a JSON array.
     pub(super) partition_key: serde_json::Value,
+    pub(super) action: Action,
     /// The etag it made; none for a delete.
     pub(super) etag: Option<String>,
+    /// The etag of the document that it removed.
+    pub(super) deleted: Option<String>,
     /// SHA-256 of what was sent; none for a delete.
     pub(super) sha256: Option<String>,
 }
 
-enum Outcome {
+impl Done {
+    /// A step that was done before the work was taken up again.
+    pub(super) fn of(entry: Entry) -> Option<Self> {
+        let Known::Done(etag) = entry.outcome else { return None };
+        Some(Self::new(entry.action, entry.before, etag))
+    }
+
+    fn new(action: Action, before: Before, etag: Option<String>) -> Self {
+        Self {
+            part: before.part,
+            id: before.id,
+            partition_key: before.partition_key,
+            action,
+            etag,
+            deleted: before.etag.filter(|_| action == Action::Delete),
+            sha256: before.sent,
+        }
+    }
+}
+
+/// What came of a task.
+#[derive(Debug)]
+pub(super) enum Outcome {
     Done(Done),
+    Unchanged,
     Conflict,
     Failed(Failure),
+    /// The work was cancelled before the service took it.
+    Cancelled,
 }
 
-/// Works through the steps. Counts go into `report`; what was written comes back for verification.
-pub(super) async fn apply(
-    restore: &Target<'_>,
-    plan: &PlanReader,
-    recorder: &mut Recorder<'_>,
-    report: &mut Report,
-    cancel: &CancellationToken,
-) -> Result<Spool<Done>, Failure> {
-    let mut written = Spool::new()?;
-    // Ends the work from inside as well, where no further write can succeed.
-    let stop = cancel.child_token();
-    let ended = stop.clone();
-    let outcomes = stream::iter(plan.steps()?)
-        .filter(|step| std::future::ready(step.as_ref().map_or(true, |(_, step)| step.part == restore.part)))
-        .take_until(ended.cancelled_owned())
-        .map(|step| async move {
-            let (_, step) = step?;
-            let outcome = write(restore, &step).await;
-            Ok::<_, Failure>((step, outcome))
-        })
-        .buffer_unordered(DOCUMENTS_AT_ONCE);
-    let mut outcomes = std::pin::pin!(outcomes);
-    let mut seen = 0;
-    while let Some(result) = outcomes.next().await {
-        seen += 1;
-        restore.progress.inc(1);
-        let fatal = match result {
-            Ok((step, outcome)) => settle(step, outcome, &mut written, recorder, report).await.err(),
-            Err(failure) => Some(failure),
+/// What all tasks share.
+pub(super) struct Workshop<'a> {
+    pub(super) targets: &'a [Target],
+    pub(super) journal: &'a Journal,
+    pub(super) pace: &'a Pace,
+    /// The property that marks what is written, and its value.
+    pub(super) mark: Option<(String, String)>,
+    /// What the undo file held when the work was taken up again.
+    pub(super) earlier: Option<Mutex<UndoFile>>,
+}
+
+impl Workshop<'_> {
+    /// Whether it was done before.
+    pub(super) fn is_done(&self, step: u64) -> Result<bool, Failure> {
+        self.earlier.as_ref().map_or(Ok(false), |file| lock(file).is_done(step))
+    }
+
+    /// Does a task.
+    pub(super) async fn run(&self, task: &Task) -> Outcome {
+        match self.attempt(task).await {
+            Ok(outcome) => outcome,
+            Err(Stopped::Failed(failure)) => Outcome::Failed(failure),
+            Err(Stopped::Cancelled) => Outcome::Cancelled,
+        }
+    }
+
+    async fn attempt(&self, task: &Task) -> Result<Outcome, Stopped> {
+        let internal = |what: &str| Failure::new(Kind::Internal, what.to_owned());
+        let target = self.targets.get(task.part).ok_or_else(|| internal("a step of no container"))?;
+        let key =
+            PartitionKey::from_json(&task.partition_key).ok_or_else(|| internal("a step without partition key"))?;
+        let site = Site { workshop: self, target, task, key, body: self.body(target, task).await? };
+        if let Some(before) = self.begun(task.step)?
+            && let Some(outcome) = site.take_up(before).await?
+        {
+            return Ok(outcome);
+        }
+        for _ in 0..LOOKS_MAX {
+            if let Some(outcome) = site.look_and_write().await? {
+                return Ok(outcome);
+            }
+        }
+        self.journal.skipped(task.step).await?;
+        Ok(Outcome::Conflict)
+    }
+
+    /// What the undo file holds of a step of which it does not say what came of it.
+    fn begun(&self, step: u64) -> Result<Option<Before>, Failure> {
+        let Some(file) = &self.earlier else { return Ok(None) };
+        let entry = lock(file).entry(step)?;
+        Ok(entry.filter(|entry| entry.outcome == Known::Unknown).map(|entry| entry.before))
+    }
+
+    async fn body(&self, target: &Target, task: &Task) -> Result<Option<Bytes>, Failure> {
+        let text = match &task.body {
+            Body::Nothing => return Ok(None),
+            Body::Text(text) => return Ok(Some(text.clone())),
+            Body::Version(content) => {
+                let place = match &content.version {
+                    Some(version) => Place::Version { name: content.name.clone(), version: version.clone() },
+                    None => Place::DeadLetter { name: content.name.clone() },
+                };
+                let mirror = target.mirror.as_ref();
+                let mirror = mirror.ok_or_else(|| Failure::new(Kind::Internal, "a version without a mirror"))?;
+                let stored = mirror.bytes(&place, &content.sha256).await?;
+                client_text(&stored, &format!("version {}", place.version()))?
+            }
         };
-        if let Some(failure) = fatal {
-            report.fatal.get_or_insert(failure);
-            stop.cancel();
-        }
-    }
-    report.cancelled = cancel.is_cancelled() && seen < plan.len();
-    Ok(written)
-}
-
-/// Counts an outcome; an error ends the work.
-async fn settle(
-    step: Step,
-    outcome: Outcome,
-    written: &mut Spool<Done>,
-    recorder: &mut Recorder<'_>,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let what = format!("{:?} of partition key {}", step.id, step.partition_key);
-    match outcome {
-        Outcome::Done(done) => {
-            match step.action {
-                Action::Create => report.applied.create += 1,
-                Action::Replace => report.applied.replace += 1,
-                Action::Delete => report.applied.delete += 1,
-            }
-            written.push(&done)?;
-            recorder.add(&done, step.etag.filter(|_| step.action == Action::Delete)).await
-        }
-        Outcome::Conflict => {
-            report.conflicts += 1;
-            report.note(format!("{what}: it changed since the plan and was left alone"));
-            Ok(())
-        }
-        Outcome::Failed(failure) => {
-            report.note(format!("{what}: {failure}"));
-            match failure.kind {
-                Kind::Integrity => report.damaged += 1,
-                _ => report.failed += 1,
-            }
-            match failure.kind {
-                Kind::Unauthorized | Kind::Misconfigured | Kind::Internal => Err(failure),
-                _ => Ok(()),
-            }
-        }
+        let Some((name, value)) = &self.mark else { return Ok(Some(text)) };
+        let marked = std::str::from_utf8(&text).ok().and_then(|text| with_property(text, name, value).ok());
+        let marked = marked.ok_or_else(|| Failure::new(Kind::Integrity, "a stored version is not a JSON document"))?;
+        Ok(Some(Bytes::from(marked)))
     }
 }
 
-async fn write(restore: &Target<'_>, step: &Step) -> Outcome {
-    attempt(restore, step).await.unwrap_or_else(Outcome::Failed)
+fn lock(file: &Mutex<UndoFile>) -> std::sync::MutexGuard<'_, UndoFile> {
+    file.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn attempt(restore: &Target<'_>, step: &Step) -> Result<Outcome, Failure> {
-    let key = PartitionKey::from_json(&step.partition_key)
-        .ok_or_else(|| Failure::new(Kind::Internal, "a step without partition key"))?;
-    let body = match &step.content {
-        Some(content) => {
-            let stored = restore.mirror.bytes(&place(content), &content.sha256).await?;
-            Some(client_text(&stored, &format!("version {}", place(content).version()))?)
-        }
-        None => None,
-    };
-    let result = persist(|| request(restore, step, &key, body.clone())).await;
-    let done = |etag| {
-        let sha256 = body.as_deref().map(sha256_hex);
-        Outcome::Done(Done { id: step.id.clone(), partition_key: step.partition_key.clone(), etag, sha256 })
-    };
-    let failure = match result {
-        Ok(etag) => {
-            crash_point!("document-restored");
-            return Ok(done(etag));
-        }
-        Err(failure) => failure,
-    };
-    if !matches!(failure.kind, Kind::Conflict | Kind::NotFound | Kind::Transient) {
-        return Err(failure);
-    }
-    let live = persist(|| restore.documents.read(&key, &step.id)).await?;
-    match (live, &body) {
-        (None, None) => Ok(done(None)),
-        (Some(live), Some(body)) if client_text(&live.bytes, "the container's document")? == *body => {
-            Ok(done(Some(live.etag)))
-        }
-        _ if failure.kind == Kind::Transient => Err(failure),
-        _ => Ok(Outcome::Conflict),
-    }
-}
-
-/// Where the bytes of a step are.
-fn place(content: &Content) -> Place {
-    let name = content.name.clone();
-    match content.version.clone() {
-        Some(version) => Place::Version { name, version },
-        None => Place::DeadLetter { name },
-    }
-}
-
-/// The guarded write; gives the etag it made.
-async fn request(
-    restore: &Target<'_>,
-    step: &Step,
-    key: &PartitionKey,
+/// One task with what it needs.
+struct Site<'a> {
+    workshop: &'a Workshop<'a>,
+    target: &'a Target,
+    task: &'a Task,
+    key: PartitionKey,
     body: Option<Bytes>,
-) -> Result<Option<String>, Failure> {
-    let live = step.etag.as_deref().unwrap_or_default();
-    match (step.action, body) {
-        (Action::Create, Some(body)) => restore.documents.create(key, &step.id, body).await.map(Some),
-        (Action::Replace, Some(body)) => restore.documents.replace(key, &step.id, body, live).await.map(Some),
-        (Action::Delete, _) => restore.documents.delete(key, &step.id, live).await.map(|()| None),
-        (Action::Create | Action::Replace, None) => Err(Failure::new(Kind::Internal, "a write without content")),
+}
+
+impl Site<'_> {
+    async fn read(&self) -> Result<Option<Document>, Stopped> {
+        self.workshop.pace.read(|| self.target.documents.read(&self.key, &self.task.id)).await
+    }
+
+    /// Goes on with a step that was begun. None where the document has changed since and is to be looked at afresh.
+    async fn take_up(&self, before: Before) -> Result<Option<Outcome>, Stopped> {
+        let live = self.read().await?;
+        if self.is_there(live.as_ref())? {
+            return self.finish(before, live.map(|live| live.etag)).await.map(Some);
+        }
+        if live.as_ref().map(|live| &live.etag) == before.etag.as_ref() {
+            return self.write(before).await;
+        }
+        if self.task.always {
+            return Ok(None);
+        }
+        self.workshop.journal.skipped(self.task.step).await?;
+        Ok(Some(Outcome::Conflict))
+    }
+
+    /// None where somebody was quicker and it is to be looked at again.
+    async fn look_and_write(&self) -> Result<Option<Outcome>, Stopped> {
+        let live = self.read().await?;
+        match self.task.see(live.as_ref(), self.body.as_ref())? {
+            Seen::There => return Ok(Some(Outcome::Unchanged)),
+            Seen::Changed => return Ok(Some(Outcome::Conflict)),
+            Seen::Expected => {}
+        }
+        let document = live.as_ref().map(|live| String::from_utf8(live.bytes.to_vec())).transpose();
+        let document =
+            document.map_err(|_| Failure::new(Kind::Integrity, "the container's document is not a JSON document"))?;
+        let task = self.task;
+        let before = Before {
+            step: task.step,
+            part: task.part,
+            id: task.id.clone(),
+            partition_key: task.partition_key.clone(),
+            etag: live.map(|live| live.etag),
+            document,
+            sent: self.body.as_deref().map(sha256_hex),
+        };
+        self.workshop.journal.before(before.clone()).await?;
+        crash_point!("undo-durable");
+        self.write(before).await
+    }
+
+    /// Writes over what `before` says; none where somebody was quicker and it is to be looked at again.
+    async fn write(&self, before: Before) -> Result<Option<Outcome>, Stopped> {
+        let journal = self.workshop.journal;
+        let failure = match self.workshop.pace.write(|| self.request(before.etag.as_deref())).await {
+            Ok(etag) => {
+                crash_point!("document-restored");
+                return self.finish(before, etag).await.map(Some);
+            }
+            Err(Stopped::Failed(failure)) => failure,
+            Err(Stopped::Cancelled) => return Err(Stopped::Cancelled),
+        };
+        if !matches!(failure.kind, Kind::Conflict | Kind::NotFound | Kind::Transient) {
+            journal.skipped(self.task.step).await?;
+            return Err(failure.into());
+        }
+        let live = self.read().await?;
+        if self.is_there(live.as_ref())? {
+            return self.finish(before, live.map(|live| live.etag)).await.map(Some);
+        }
+        // What was not taken although nobody changed the document is refused for another reason, such as a unique key.
+        if failure.kind == Kind::Transient || live.map(|live| live.etag) == before.etag {
+            return Err(failure.into());
+        }
+        if self.task.always {
+            return Ok(None);
+        }
+        journal.skipped(self.task.step).await?;
+        Ok(Some(Outcome::Conflict))
+    }
+
+    /// The guarded write; gives the etag it made.
+    async fn request(&self, etag: Option<&str>) -> Result<Option<String>, Failure> {
+        let (documents, key, id) = (&self.target.documents, &self.key, &self.task.id);
+        match (etag, self.body.clone()) {
+            (None, Some(body)) => documents.create(key, id, body).await.map(Some),
+            (Some(etag), Some(body)) => documents.replace(key, id, body, etag).await.map(Some),
+            (Some(etag), None) => documents.delete(key, id, etag).await.map(|()| None),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn is_there(&self, live: Option<&Document>) -> Result<bool, Failure> {
+        let text = live.map(|live| client_text(&live.bytes, "the container's document")).transpose()?;
+        Ok(text == self.body)
+    }
+
+    async fn finish(&self, before: Before, etag: Option<String>) -> Result<Outcome, Stopped> {
+        self.workshop.journal.after(self.task.step, etag.clone()).await?;
+        crash_point!("undo-completed");
+        let action = match (&before.etag, &before.sent) {
+            (_, None) => Action::Delete,
+            (None, Some(_)) => Action::Create,
+            (Some(_), Some(_)) => Action::Replace,
+        };
+        Ok(Outcome::Done(Done::new(action, before, etag)))
     }
 }

@@ -1,9 +1,9 @@
 //! How a restore ended: counts, the first reasons, and the exit code they mean.
 //!
-//! The worst decides: what stopped the work; cancelled; damaged or different bytes (6); failed documents (3); conflicts
+//! The worst decides: what stopped the work; cancelled; the limit of failures (8); damaged or different bytes (6); failed documents (3); conflicts
 //! (7); refused documents (5).
 
-use cosmirror_formats::restore_plan::PlanEnd;
+use cosmirror_formats::restore_plan::{Action, PlanEnd};
 use serde::Serialize;
 
 use super::NOTES_MAX;
@@ -20,13 +20,36 @@ pub struct Applied {
     pub delete: u64,
 }
 
+impl Applied {
+    pub(super) fn count(&mut self, action: Action) {
+        match action {
+            Action::Create => self.create += 1,
+            Action::Replace => self.replace += 1,
+            Action::Delete => self.delete += 1,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.create + self.replace + self.delete
+    }
+}
+
 /// The result of a restore.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// The id of its record; none where there was nothing to write.
     pub restore: Option<String>,
-    /// What was written.
+    /// The file that was applied.
+    pub plan: Option<String>,
+    /// The file that undoes it; none where there was nothing to write.
+    pub undo: Option<String>,
+    /// What was written, earlier runs of the same file included.
     pub applied: Applied,
+    /// How many of these earlier runs wrote.
+    pub resumed: u64,
+    /// Whether all of it was done by an earlier run.
+    pub already_applied: bool,
     /// Documents that were as they should be.
     pub unchanged: u64,
     /// Documents that changed since the plan and were left alone, or again after they were restored.
@@ -45,6 +68,8 @@ pub struct Report {
     pub different: u64,
     /// Whether it was cancelled before its end.
     pub cancelled: bool,
+    /// Whether as many documents failed as were allowed to.
+    pub limit_reached: bool,
     /// Why documents were refused or failed: the first few.
     pub notes: Vec<String>,
     /// What ended the work early.
@@ -72,34 +97,18 @@ impl Report {
         }
     }
 
-    /// Adds the result of another container of the same restore.
-    pub fn merge(&mut self, other: Self) {
-        self.restore = self.restore.take().or(other.restore);
-        self.applied.create += other.applied.create;
-        self.applied.replace += other.applied.replace;
-        self.applied.delete += other.applied.delete;
-        self.unchanged += other.unchanged;
-        self.conflicts += other.conflicts;
-        self.failed += other.failed;
-        self.extra += other.extra;
-        self.uncertain += other.uncertain;
-        self.unknown += other.unknown;
-        self.damaged += other.damaged;
-        self.different += other.different;
-        self.cancelled |= other.cancelled;
-        other.notes.into_iter().for_each(|note| self.note(note));
-        self.fatal = self.fatal.take().or(other.fatal);
-    }
-
     /// The error the command ends with; none where everything selected is as it was.
     pub fn error(&self) -> Option<CommandError> {
         let error = |exit, message: String, remedy: &str| Some(CommandError::new(exit, message, remedy));
-        let again = "run the same restore again: what is restored already counts as unchanged";
+        let again = "apply the same file again: it goes on where it stopped";
         if let Some(fatal) = &self.fatal {
             return Some(CommandError::from(fatal.clone()));
         }
         if self.cancelled {
             return error(Exit::Cancelled, "cancelled before the end".to_owned(), again);
+        }
+        if self.limit_reached {
+            return error(Exit::Limit, format!("stopped after {} documents failed", self.failed), again);
         }
         if self.damaged + self.different > 0 {
             let message = format!(
@@ -113,7 +122,11 @@ impl Report {
         }
         if self.conflicts > 0 {
             let message = format!("{} documents changed since the plan and were left alone", self.conflicts);
-            return error(Exit::Conflict, message, "look at them with `cosmirror history`, then run the restore again");
+            return error(
+                Exit::Conflict,
+                message,
+                "look at them with `cosmirror history`, then make a new plan for them",
+            );
         }
         let refused = self.uncertain + self.unknown;
         if refused > 0 {
@@ -143,6 +156,8 @@ mod tests {
         assert_eq!(exit(&report), Some(Exit::Partial));
         report.damaged = 1;
         assert_eq!(exit(&report), Some(Exit::Integrity));
+        report.limit_reached = true;
+        assert_eq!(exit(&report), Some(Exit::Limit));
         report.cancelled = true;
         assert_eq!(exit(&report), Some(Exit::Cancelled));
         report.fatal = Some(Failure::new(Kind::Unauthorized, "no"));

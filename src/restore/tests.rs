@@ -1,11 +1,14 @@
 //! Whole restores against a mirror and a container in memory.
 
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cosmirror_formats::restore_plan::{Action, FORMAT, PlanHead};
+use cosmirror_formats::restore_plan::{Action, FORMAT, Part, PlanHead};
 use cosmirror_formats::{Op, Version};
 use indicatif::ProgressBar;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -14,13 +17,26 @@ use crate::history::memory::{
     Fault, MemoryDocuments, MemoryStore, covered_store, key, paths, reader, service_text, version,
 };
 use crate::history::origins;
+use crate::pace::RequestUnits;
 
 mod planning;
+mod undo;
 
 struct Scene {
     store: Arc<MemoryStore>,
-    documents: MemoryDocuments,
-    lsn: std::cell::Cell<u64>,
+    documents: Arc<MemoryDocuments>,
+    lsn: Cell<u64>,
+    folder: TempDir,
+    plans: Cell<u64>,
+}
+
+/// How a file is applied in a test.
+struct How {
+    undo: PathBuf,
+    mark_field: Option<String>,
+    concurrency: usize,
+    failures_max: Option<u64>,
+    cancel: CancellationToken,
 }
 
 fn body(id: &str, n: i64) -> String {
@@ -47,7 +63,8 @@ impl Scene {
 
     fn with_settings(settings: &serde_json::Value) -> Self {
         let store = covered_store(settings);
-        Self { store, documents: MemoryDocuments::default(), lsn: std::cell::Cell::new(1) }
+        let (documents, folder) = (Arc::new(MemoryDocuments::default()), tempfile::tempdir().unwrap());
+        Self { store, documents, lsn: Cell::new(1), folder, plans: Cell::new(0) }
     }
 
     fn version(&self, id: &str, op: Op, ts: i64) -> Version {
@@ -95,32 +112,62 @@ impl Scene {
 
     fn restore_of<'a>(&'a self, mirror: &'a MirrorReader, request: &'a Request) -> Restore<'a> {
         let (meter, progress) = (Meter::default(), ProgressBar::hidden());
-        Restore { mirror, documents: Some(&self.documents), request, part: 0, in_place: true, meter, progress }
+        Restore { mirror, documents: Some(self.documents.as_ref()), request, part: 0, in_place: true, meter, progress }
     }
 
     /// The plan as a file, read again.
     async fn planned(&self, request: &Request) -> Result<PlanReader, CommandError> {
-        let (mirror, folder) = (reader(&self.store).await, tempfile::tempdir().unwrap());
-        let path = folder.path().join("a.plan");
-        let mut plan = PlanWriter::create(&path, false, &head(request))?;
+        self.planned_with(request, "if-changed").await
+    }
+
+    async fn planned_with(&self, request: &Request, overwrite: &str) -> Result<PlanReader, CommandError> {
+        let mirror = reader(&self.store).await;
+        let path = self.folder.path().join(format!("{}.plan", self.plans.replace(self.plans.get() + 1)));
+        let mut head = head(request);
+        head.parts[0].overwrite = overwrite.to_owned();
+        let mut plan = PlanWriter::create(&path, false, &head)?;
         let tally = self.restore_of(&mirror, request).plan(&mut plan).await?;
         plan.finish(tally.counts, tally.damaged, tally.bytes, 0.0)?;
         Ok(PlanReader::open(&path)?)
     }
 
-    async fn apply(&self, plan: &PlanReader, cancel: &CancellationToken) -> Report {
-        let (mirror, progress) = (reader(&self.store).await, ProgressBar::hidden());
-        let described = &plan.head().parts[0];
-        let target = Target { mirror: &mirror, documents: &self.documents, part: 0, described, progress };
-        let mut report = Report::of(plan.end());
-        report.merge(target.run(plan, "r1", cancel).await);
-        report
+    fn how(&self, file: &Path) -> How {
+        let undo = PathBuf::from(format!("{}.undo", file.display()));
+        How { undo, mark_field: None, concurrency: 16, failures_max: None, cancel: CancellationToken::new() }
+    }
+
+    async fn run(&self, file: RestoreFile, how: &How) -> Report {
+        let mirror = Arc::new(reader(&self.store).await);
+        let target = Target {
+            documents: Arc::clone(&self.documents) as Arc<dyn Documents>,
+            mirror: Some(Arc::clone(&mirror)),
+            recorded_in: Some(mirror),
+        };
+        let pace = Pace::new(Arc::new(RequestUnits::new(0)), 16, how.cancel.clone());
+        let application = Application {
+            parts: file.parts().to_vec(),
+            targets: vec![target],
+            undo: how.undo.clone(),
+            mark_field: how.mark_field.clone(),
+            concurrency: how.concurrency,
+            failures_max: how.failures_max,
+            pace: &pace,
+            cancel: &how.cancel,
+            writing: ProgressBar::hidden(),
+            verifying: ProgressBar::hidden(),
+        };
+        application.run(file).await
+    }
+
+    async fn apply(&self, plan: PlanReader) -> Report {
+        let how = self.how(plan.path());
+        self.run(RestoreFile::Plan(Box::new(plan)), &how).await
     }
 
     async fn restore_between(&self, request: &Request, between: impl FnOnce()) -> Result<Report, CommandError> {
         let plan = self.planned(request).await?;
         between();
-        Ok(self.apply(&plan, &CancellationToken::new()).await)
+        Ok(self.apply(plan).await)
     }
 
     async fn restore(&self, request: &Request) -> Result<Report, CommandError> {
@@ -383,7 +430,7 @@ async fn a_dead_letter_is_part_of_its_documents_history() {
 async fn a_history_tells_a_restores_versions_from_the_applications() {
     let scene = Scene::after_a_bad_deployment();
     scene.restore(&Request { delete_extra: true, ..all(1050) }).await.unwrap();
-    let etag = crate::documents::Documents::read(&scene.documents, &key("p"), "changed").await.unwrap().unwrap().etag;
+    let etag = Documents::read(scene.documents.as_ref(), &key("p"), "changed").await.unwrap().unwrap().etag;
     let replaced = Version { etag: Some(etag), ..scene.version("changed", Op::Replace, 1800) };
     scene.store.add_version(replaced, &body("changed", 1));
     scene.tombstone("new", 1800);
@@ -400,9 +447,9 @@ async fn a_history_tells_a_restores_versions_from_the_applications() {
 async fn a_cancelled_restore_writes_nothing_more() {
     let scene = Scene::after_a_bad_deployment();
     let plan = scene.planned(&all(1050)).await.unwrap();
-    let cancel = CancellationToken::new();
-    cancel.cancel();
-    let report = scene.apply(&plan, &cancel).await;
+    let how = scene.how(plan.path());
+    how.cancel.cancel();
+    let report = scene.run(RestoreFile::Plan(Box::new(plan)), &how).await;
     assert_eq!(report.error().unwrap().exit, Exit::Cancelled);
     assert_eq!(scene.documents.writes(), 0);
 }

@@ -6,13 +6,14 @@
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::version::sha256_hex;
 use futures::stream::{self, TryStreamExt as _};
+use indicatif::ProgressBar;
 
 use super::apply::Done;
+use super::pace::{Pace, Stopped};
 use super::report::Report;
-use super::{DOCUMENTS_AT_ONCE, Target};
+use super::work::Target;
 use crate::failure::{Failure, Kind};
 use crate::history::client_text;
-use crate::retry::persist;
 use crate::spool::Spool;
 
 enum Seen {
@@ -23,15 +24,20 @@ enum Seen {
 
 /// Compares every document that was written.
 pub(super) async fn verify(
-    restore: &Target<'_>,
+    targets: &[Target],
+    pace: &Pace,
+    concurrency: usize,
     written: &mut Spool<Done>,
     report: &mut Report,
-) -> Result<(), Failure> {
+    progress: &ProgressBar,
+) -> Result<(), Stopped> {
     let seen = stream::iter(written.read()?)
-        .map_ok(|done| async move { look(restore, &done).await.map(|seen| (done, seen)) })
-        .try_buffer_unordered(DOCUMENTS_AT_ONCE);
+        .map_err(Stopped::Failed)
+        .map_ok(|done| async move { look(targets, pace, &done).await.map(|seen| (done, seen)) })
+        .try_buffer_unordered(concurrency);
     let mut seen = std::pin::pin!(seen);
     while let Some((done, seen)) = seen.try_next().await? {
+        progress.inc(1);
         let what = format!("{:?} of partition key {}", done.id, done.partition_key);
         match seen {
             Seen::Equal => {}
@@ -48,10 +54,10 @@ pub(super) async fn verify(
     Ok(())
 }
 
-async fn look(restore: &Target<'_>, done: &Done) -> Result<Seen, Failure> {
-    let key = PartitionKey::from_json(&done.partition_key)
-        .ok_or_else(|| Failure::new(Kind::Internal, "a written document without partition key"))?;
-    let live = persist(|| restore.documents.read(&key, &done.id)).await?;
+async fn look(targets: &[Target], pace: &Pace, done: &Done) -> Result<Seen, Stopped> {
+    let key = PartitionKey::from_json(&done.partition_key).zip(targets.get(done.part));
+    let (key, target) = key.ok_or_else(|| Failure::new(Kind::Internal, "a written document without partition key"))?;
+    let live = pace.read(|| target.documents.read(&key, &done.id)).await?;
     Ok(match (live, &done.sha256) {
         (None, None) => Seen::Equal,
         (None, Some(_)) | (Some(_), None) => Seen::Overtaken,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
-use cosmirror_formats::restore_plan::{Action, Content, Counts, Part, PlanEnd, PlanHead, Step};
+use cosmirror_formats::restore_plan::{Action, Before, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead};
 use cosmirror_formats::restore_record::{RestoreRecord, WrittenDocument};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{EpkRange, MirrorPaths, Op, PartitionKey, Version};
@@ -192,4 +192,28 @@ fn every_field_of_a_plan_is_documented_and_no_other() {
     for name in fields(&counts) {
         assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
     }
+}
+
+#[test]
+fn every_field_of_an_undo_file_is_described() {
+    let head = UndoHead {
+        format: 1,
+        id: String::new(),
+        undoes: String::new(),
+        plan: String::new(),
+        began: String::new(),
+        mark_field: None,
+        parts: Vec::new(),
+    };
+    let before = Before {
+        step: 0,
+        part: 0,
+        id: String::new(),
+        partition_key: Value::Null,
+        etag: None,
+        document: None,
+        sent: None,
+    };
+    assert_eq!(documented("field of the line `undo`"), fields(&head));
+    assert_eq!(documented("field of the line `before`"), fields(&before));
 }

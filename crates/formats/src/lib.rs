@@ -7,6 +7,7 @@
 //! | [`version`] | the metadata that travels with every stored version |
 //! | [`feed_page`] | one entry of a change feed page, in every shape a service sends |
 //! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
+//! | [`mark`] | a property that is added to a document's text |
 //! | [`records`] | the mirror's description of itself: container, ranges, gaps, dead letters |
 //! | [`restore_plan`] | what a restore is to write, and what undoes it |
 //! | [`restore_record`] | what a restore wrote |
@@ -18,6 +19,7 @@ pub mod blob_name;
 pub mod feed_page;
 mod json_scan;
 pub mod lease;
+pub mod mark;
 pub mod partition_key;
 pub mod records;
 pub mod restore_plan;

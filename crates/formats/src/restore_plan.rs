@@ -2,9 +2,10 @@
 //!
 //! A plan is `plan`, any number of `step`, and `end`. An undo file is written while a plan is applied, each line before what it speaks of is
 //! relied upon: `undo`, then for each step `before` (durable before the document is touched) and `after` (once the service has
-//! answered; lines of several steps interleave), and `end` when the work stopped in order. Work that is taken up again adds lines
-//! behind an `end`; the file is complete if the last line is one. A `before` without `after` is a step of which it is not known
-//! whether it was done: what it was to write, by its hash, tells.
+//! answered) or `skipped` (somebody else was quicker; lines of several steps interleave), and `end` when the work stopped in order. Work
+//! that is taken up again adds lines behind an `end`; the file is complete if the last line is one. Where a step has several `before`,
+//! the last one holds. A `before` without `after` or `skipped` is a step of which it is not known whether it was done: what it was to
+//! write, by its hash, tells.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -176,6 +177,8 @@ pub enum UndoLine {
     Before(Before),
     /// It was done.
     After(After),
+    /// It was not done, because somebody else had written the document meanwhile.
+    Skipped(Skipped),
     /// The work stopped in order.
     End(UndoEnd),
 }
@@ -225,6 +228,13 @@ pub struct After {
     pub step: u64,
     /// The etag that the document has now; none for a delete.
     pub etag: Option<String>,
+}
+
+/// A step that was not done: there is nothing to undo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The step's place in the file that was applied, from 0.
+    pub step: u64,
 }
 
 /// How the work stopped.
@@ -322,6 +332,7 @@ mod tests {
             UndoLine::Undo(head),
             UndoLine::Before(before),
             UndoLine::After(After { step: 0, etag: Some("\"3\"".to_owned()) }),
+            UndoLine::Skipped(Skipped { step: 1 }),
             UndoLine::End(UndoEnd { finished: true, done: 1 }),
         ];
         let mut seals = Seals::default();

@@ -1,5 +1,8 @@
-//! Does what a plan's file says, one container after the other, under the plan's id.
+//! Does what a file says, whether it is a plan or what undoes one.
+//!
+//! Everything that can be wrong with the file or with the containers is found before anything is asked or written.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cosmirror_formats::restore_plan::Part;
@@ -8,116 +11,131 @@ use tokio_util::sync::CancellationToken;
 use super::args::ApplyOptions;
 use super::{ask, bar, cancelled};
 use crate::cli::Context;
-use crate::cli::history::open_mirror;
-use crate::config::Container;
-use crate::documents::Documents;
-use crate::failure::{CommandError, Exit, Failure};
-use crate::history::MirrorReader;
-use crate::restore::{PlanReader, Report, Target};
-use crate::run::open_documents;
+use crate::failure::{CommandError, Exit};
+use crate::pace::RequestUnits;
+use crate::restore::{Application, Pace, Report, RestoreFile};
 
-/// Asks and applies.
+mod show;
+mod targets;
+
+pub(super) use show::show;
+
+/// Properties that a mark would break: the service's own, and what it reads.
+const NO_MARK: [&str; 8] = ["id", "ttl", "_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"];
+
+/// Applies the file at `path` and says how that ended.
 pub(super) async fn run(
-    plan: &PlanReader,
+    path: &Path,
+    unfinished: bool,
     options: &ApplyOptions,
     context: &Context,
     cancel: &CancellationToken,
 ) -> Result<(), CommandError> {
-    agreed(plan, options, cancel).await?;
-    agreed_to(plan, context, cancel).await
+    let file = RestoreFile::open(path, unfinished)?;
+    let report = applied(file, path, options, context, cancel).await?;
+    show(context, &report)?;
+    report.error().map_or(Ok(()), Err)
+}
+
+/// Asks and applies.
+pub(super) async fn applied(
+    mut file: RestoreFile,
+    path: &Path,
+    options: &ApplyOptions,
+    context: &Context,
+    cancel: &CancellationToken,
+) -> Result<Report, CommandError> {
+    let undo = options.undo.clone().unwrap_or_else(|| beside(path));
+    if undo == path {
+        let message = format!("--undo {}: that is the file to apply", path.display());
+        return Err(CommandError::new(Exit::Usage, message, "name another file"));
+    }
+    let found = tokio::select! {
+        found = targets::find(&file, context) => found?,
+        () = cancel.cancelled() => return Err(cancelled()),
+    };
+    let mark_field = match &file {
+        RestoreFile::Plan(_) => options.mark_field.clone(),
+        // An undoing brings back what was, without a mark.
+        RestoreFile::Undo(_) => None,
+    };
+    if let Some(name) = &mark_field {
+        found.require_unused(name)?;
+    }
+    if !options.yes && !file.is_applied(&undo) {
+        agreed(&mut file, cancel).await?;
+    }
+    let request_units = Arc::new(RequestUnits::new(options.request_units_per_second));
+    let opened = found.create_missing(&request_units).await?;
+    let pace = Pace::new(request_units, options.concurrency, cancel.clone());
+    let (writing, verifying) = (bar(file.changes(), "restoring"), bar(0, "verifying"));
+    let application = Application {
+        parts: opened.parts,
+        targets: opened.targets,
+        undo,
+        mark_field,
+        concurrency: options.concurrency as usize,
+        failures_max: options.max_failures,
+        pace: &pace,
+        cancel,
+        writing: writing.clone(),
+        verifying: verifying.clone(),
+    };
+    let mut report = application.run(file).await;
+    writing.finish_and_clear();
+    verifying.finish_and_clear();
+    report.plan = Some(path.display().to_string());
+    for note in &report.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(report)
+}
+
+/// Where what undoes a file is kept if nothing else is said.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".undo");
+    PathBuf::from(name)
 }
 
 /// Asks for every container in turn.
-pub(super) async fn agreed(
-    plan: &PlanReader,
-    options: &ApplyOptions,
-    cancel: &CancellationToken,
-) -> Result<(), CommandError> {
-    if options.yes {
-        return Ok(());
-    }
-    for (part, changes) in plan.head().parts.iter().zip(changes(plan)?) {
+async fn agreed(file: &mut RestoreFile, cancel: &CancellationToken) -> Result<(), CommandError> {
+    let changes = file.changes_by_part()?;
+    for (part, changes) in file.parts().iter().zip(changes) {
         let container = part.into.split_once('/').map_or("", |(_, container)| container);
-        let summary = format!("{}: {}", part.into, part.selection);
+        let question = ask::Question {
+            source: &part.into,
+            container,
+            summary: &summary(file, part),
+            changes,
+            in_place: part.into == part.source,
+        };
         tokio::select! {
-            agreed = ask::ask(&part.into, container, &summary, changes) => agreed?,
+            agreed = ask::ask(question) => agreed?,
             () = cancel.cancelled() => return Err(cancelled()),
         }
     }
     Ok(())
 }
 
-/// How many steps each container has.
-fn changes(plan: &PlanReader) -> Result<Vec<u64>, Failure> {
-    let mut changes = vec![0; plan.head().parts.len()];
-    for step in plan.steps()? {
-        changes[step?.1.part] += 1;
+fn summary(file: &RestoreFile, part: &Part) -> String {
+    match file {
+        RestoreFile::Plan(_) => format!("{}: {}", part.into, part.selection),
+        RestoreFile::Undo(_) => format!("{}: undo {}", part.into, part.selection),
     }
-    Ok(changes)
 }
 
-/// Applies a plan that was agreed to.
-pub(super) async fn agreed_to(
-    plan: &PlanReader,
-    context: &Context,
-    cancel: &CancellationToken,
-) -> Result<(), CommandError> {
-    let mut opened = Vec::new();
-    for part in &plan.head().parts {
-        opened.push(open(part, context).await?);
-    }
-    let mut report = Report::of(plan.end());
-    for (at, (described, (mirror, documents))) in plan.head().parts.iter().zip(&opened).enumerate() {
-        let progress = bar(plan.len(), "restoring");
-        let target = Target { mirror, documents: documents.as_ref(), part: at, described, progress: progress.clone() };
-        let done = target.run(plan, &plan.head().id, cancel).await;
-        progress.finish_and_clear();
-        for note in &done.notes {
-            tracing::warn!("{note}");
-        }
-        report.merge(done);
-        if report.fatal.is_some() || report.cancelled {
-            break;
-        }
-    }
-    show(context, &report)?;
-    report.error().map_or(Ok(()), Err)
-}
-
-async fn open(part: &Part, context: &Context) -> Result<(MirrorReader, Arc<dyn Documents>), CommandError> {
-    let configured = context.configured()?;
-    let named = |container: &&Container| part.source == format!("{}/{}", container.database, container.container);
-    let container = configured.iter().find(named).ok_or_else(|| {
-        let message = format!("the plan is of {}, which is not configured", part.source);
-        CommandError::new(Exit::Usage, message, "use the configuration that the plan was made with")
-    })?;
-    let mirror = open_mirror(context, container).await?;
-    let documents = open_documents(&context.config.config.source, &container.database, &container.container).await?;
-    Ok((mirror, documents))
-}
-
-fn show(context: &Context, report: &Report) -> Result<(), CommandError> {
-    if context.output.format.is_json() {
-        return context.output.json(report);
-    }
-    let applied = report.applied;
-    context.output.line(format!(
-        "restored: create {}, replace {}, delete {}; unchanged {}, conflicts {}, failed {}, extra {}, uncertain {}, \
-         unknown {}, damaged {}, different {}",
-        applied.create,
-        applied.replace,
-        applied.delete,
-        report.unchanged,
-        report.conflicts,
-        report.failed,
-        report.extra,
-        report.uncertain,
-        report.unknown,
-        report.damaged,
-        report.different
-    ))?;
-    match &report.restore {
-        Some(id) => context.output.line(format!("recorded as {id}")),
-        None => context.output.line("nothing had to be written"),
+impl targets::Found {
+    /// A mark must not take the place of what the service or the document's place depends on.
+    fn require_unused(&self, name: &str) -> Result<(), CommandError> {
+        let of_key = self.key_paths().any(|path| path.trim_start_matches('/').split('/').next() == Some(name));
+        let why = match name {
+            "" => "it is empty",
+            name if name.contains('/') => "it is a path, and only a property of the document itself can be the mark",
+            name if NO_MARK.contains(&name) => "the service gives that property a meaning",
+            _ if of_key => "the partition key is there",
+            _ => return Ok(()),
+        };
+        Err(CommandError::new(Exit::Usage, format!("--mark-field {name:?}: {why}"), "name another property"))
     }
 }

@@ -179,8 +179,11 @@ fn container_name(text: &str) -> Result<String, String> {
 /// Arguments of `restore apply`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArgs {
-    /// The plan
+    /// The plan, or the undo file of one
     pub(crate) file: PathBuf,
+    /// Take an undo file that does not say how the work ended, as a crash leaves it, and undo what it holds
+    #[arg(long)]
+    pub(crate) unfinished: bool,
     /// How to apply it
     #[command(flatten)]
     pub(crate) options: ApplyOptions,
@@ -193,6 +196,21 @@ pub(crate) struct ApplyOptions {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Where to keep what undoes it, never over an existing file; left out, the plan's name and .undo
+    #[arg(long, value_name = "FILE")]
+    pub(crate) undo: Option<PathBuf>,
+    /// Give what is written this property, with the restore's id as its value
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mark_field: Option<String>,
+    /// Request units per second to take at most; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) request_units_per_second: u32,
+    /// Documents at a time, at most; a container that is asked too much gets fewer
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub(crate) concurrency: u32,
+    /// Stop when so many documents have failed; left out, go on with the others
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_failures: Option<u64>,
 }
 
 #[cfg(test)]

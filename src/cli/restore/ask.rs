@@ -7,8 +7,23 @@ use crate::failure::{CommandError, Exit};
 /// Above this many changes a slip of the finger must not be enough: the container's name has to be typed.
 const CONFIRM_BY_NAME_ABOVE: u64 = 100;
 
+/// What is asked.
+pub(super) struct Question<'a> {
+    /// The container that would change, as `database/container`.
+    pub(super) source: &'a str,
+    /// Its name alone.
+    pub(super) container: &'a str,
+    /// What would be done.
+    pub(super) summary: &'a str,
+    /// How many documents would change.
+    pub(super) changes: u64,
+    /// Whether it is the mirrored container itself.
+    pub(super) in_place: bool,
+}
+
 /// Shows what would be done and returns once it was agreed to; where nobody can be asked, that is an error.
-pub(super) async fn ask(source: &str, container: &str, summary: &str, changes: u64) -> Result<(), CommandError> {
+pub(super) async fn ask(question: Question<'_>) -> Result<(), CommandError> {
+    let Question { source, container, summary, changes, in_place } = question;
     if changes == 0 {
         return Ok(());
     }
@@ -19,7 +34,7 @@ pub(super) async fn ask(source: &str, container: &str, summary: &str, changes: u
             "pass --yes, or --dry-run to see what would be done",
         ));
     }
-    let by_name = changes > CONFIRM_BY_NAME_ABOVE;
+    let by_name = in_place && changes > CONFIRM_BY_NAME_ABOVE;
     let question = if by_name {
         format!("{summary}\n{changes} documents of {source} will change. Type {container} to go on: ")
     } else {

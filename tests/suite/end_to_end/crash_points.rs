@@ -12,6 +12,7 @@ use super::cosmos::DATABASE;
 use super::documents::random;
 use super::oracle::assert_every_change_once;
 use super::ranges::assert_leases_tile;
+use super::restore_apply;
 use super::traffic::{create, delete, replace};
 use super::world::{ALL_VERSIONS, Target, World};
 
@@ -59,7 +60,8 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 6] = [&START, &FOLLOWING, &ENDING, &SPLITTING, &gaps::POINTS, &repairs::POINTS];
+    let stories: [&[&str]; 7] =
+        [&START, &FOLLOWING, &ENDING, &SPLITTING, &gaps::POINTS, &repairs::POINTS, &restore_apply::POINTS];
     let mut told = stories.concat();
     let mut all = POINTS.to_vec();
     told.sort_unstable();

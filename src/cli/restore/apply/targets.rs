@@ -1,0 +1,245 @@
+//! The containers that a file is about, opened and held against what the file says of them.
+//!
+//! A file of another mirror, a container that was created anew since, and one with another partition key are refused. A container that is
+//! to be created is created here, when all others were found right.
+
+use std::sync::Arc;
+
+use azure_core::http::Url;
+use cosmirror_formats::restore_plan::Part;
+use serde_json::{Map, Value};
+
+use crate::cli::Context;
+use crate::cli::history::open_mirror;
+use crate::config::Container;
+use crate::cosmos::{Account, Resolved};
+use crate::documents::cosmos::CosmosDocuments;
+use crate::failure::{CommandError, Exit, Kind};
+use crate::history::MirrorReader;
+use crate::pace::RequestUnits;
+use crate::restore::{RestoreFile, Target};
+
+/// Properties of a container that the service gives it and that cannot be given to another.
+const OF_SERVICE: [&str; 2] = ["id", "statistics"];
+
+/// The containers of a file, and its parts with the resource ids that the containers have now.
+pub(super) struct Targets {
+    pub(super) parts: Vec<Part>,
+    pub(super) targets: Vec<Target>,
+}
+
+/// The containers of a file, before all of them are there for certain.
+pub(super) struct Found {
+    account: Account,
+    parts: Vec<FoundPart>,
+}
+
+struct FoundPart {
+    part: Part,
+    mirror: Option<Arc<MirrorReader>>,
+    recorded_in: Option<Arc<MirrorReader>>,
+    resolved: Option<Resolved>,
+}
+
+/// Finds all containers and writes nothing.
+pub(super) async fn find(file: &RestoreFile, context: &Context) -> Result<Found, CommandError> {
+    file.parts().iter().try_for_each(|part| require_account(part, context))?;
+    let account = Account::connect(&context.config.config.source).await?;
+    let mut parts = Vec::new();
+    for part in file.parts() {
+        let mut found = match file {
+            RestoreFile::Plan(_) => find_for_plan(part, context, &account).await?,
+            RestoreFile::Undo(_) => find_for_undo(part, context, &account).await?,
+        };
+        found.recorded_in = recorder_of(part, context, found.mirror.as_ref()).await;
+        parts.push(found);
+    }
+    Ok(Found { account, parts })
+}
+
+impl Found {
+    /// Where documents hold their partition key.
+    pub(super) fn key_paths(&self) -> impl Iterator<Item = &String> {
+        let lives = self.parts.iter().filter_map(|found| found.mirror.as_ref()?.record.generations.last());
+        lives.flat_map(|life| &life.partition_key_paths)
+    }
+
+    /// Creates what is to be created. What requests cost is taken from `request_units`.
+    pub(super) async fn create_missing(self, request_units: &Arc<RequestUnits>) -> Result<Targets, CommandError> {
+        let (mut parts, mut targets) = (Vec::new(), Vec::new());
+        for FoundPart { mut part, mirror, recorded_in, resolved } in self.parts {
+            let resolved = match resolved {
+                Some(resolved) => resolved,
+                None => create(&self.account, &part, mirror.as_deref()).await?,
+            };
+            warn_of_expiry(&part, &resolved.source.settings);
+            part.into_rid = Some(resolved.source.rid.clone());
+            let documents = CosmosDocuments::new(self.account.clone(), resolved, part.into.clone());
+            let documents = Arc::new(documents.spending(Arc::clone(request_units)));
+            parts.push(part);
+            targets.push(Target { documents, mirror, recorded_in });
+        }
+        Ok(Targets { parts, targets })
+    }
+}
+
+async fn find_for_plan(part: &Part, context: &Context, account: &Account) -> Result<FoundPart, CommandError> {
+    let source = configured(context, &part.source).ok_or_else(|| {
+        let message = format!("the plan is of {}, which is not configured", part.source);
+        CommandError::new(Exit::Usage, message, "use the configuration that the plan was made with")
+    })?;
+    let mirror = open_mirror(context, source).await?;
+    let life = mirror.record.generations.last();
+    let rid = life.map(|life| life.rid.as_str()).unwrap_or_default();
+    if rid != part.rid {
+        let message =
+            format!("the plan is of another mirror of {}: of container {:?}, not {rid:?}", part.source, part.rid);
+        return Err(CommandError::new(Exit::Usage, message, "make the plan anew"));
+    }
+    let paths = life.map(|life| life.partition_key_paths.clone()).unwrap_or_default();
+    let resolved = resolve(part, account, true).await?;
+    if let Some(resolved) = &resolved {
+        require_same_life(part, resolved)?;
+        if resolved.source.key_paths != paths {
+            let message = format!(
+                "{} has the partition key {:?}, and the documents of {} have {paths:?}",
+                part.into, resolved.source.key_paths, part.source
+            );
+            return Err(CommandError::new(
+                Exit::Usage,
+                message,
+                "restore into a container with the same partition key",
+            ));
+        }
+    }
+    Ok(FoundPart { part: part.clone(), mirror: Some(Arc::new(mirror)), recorded_in: None, resolved })
+}
+
+/// An undo file holds all that it needs; the mirror is told of the undoing where it can be.
+async fn find_for_undo(part: &Part, context: &Context, account: &Account) -> Result<FoundPart, CommandError> {
+    let mirror = match configured(context, &part.source) {
+        Some(source) => optional(open_mirror(context, source).await, &part.source),
+        None => None,
+    };
+    let resolved = resolve(part, account, false).await?;
+    if let Some(resolved) = &resolved {
+        require_same_life(part, resolved)?;
+    }
+    Ok(FoundPart { part: part.clone(), mirror: mirror.map(Arc::new), recorded_in: None, resolved })
+}
+
+fn configured<'a>(context: &'a Context, name: &str) -> Option<&'a Container> {
+    let containers = &context.config.config.containers;
+    containers.iter().find(|container| name == format!("{}/{}", container.database, container.container))
+}
+
+/// A mirror that is only told of what was written may be missing; the writing does not depend on it.
+fn optional(mirror: Result<MirrorReader, CommandError>, name: &str) -> Option<MirrorReader> {
+    mirror.inspect_err(|error| tracing::warn!(%error, "{name}: its mirror cannot be told what is written")).ok()
+}
+
+fn names(part: &Part) -> Result<(&str, &str), CommandError> {
+    part.into.split_once('/').ok_or_else(|| {
+        CommandError::new(Exit::Integrity, format!("{:?} names no container", part.into), "make the plan anew")
+    })
+}
+
+fn require_account(part: &Part, context: &Context) -> Result<(), CommandError> {
+    let endpoint = &context.config.config.source.endpoint;
+    let same = part.account == *endpoint || part.account.parse::<Url>().ok() == endpoint.parse::<Url>().ok();
+    if same {
+        return Ok(());
+    }
+    let message = format!("the file is of another account: of {}, and configured is {endpoint}", part.account);
+    Err(CommandError::new(Exit::Usage, message, "use the configuration that it was made with"))
+}
+
+/// The container that is written to; none where it is not there and may be missing.
+async fn resolve(part: &Part, account: &Account, may_be_created: bool) -> Result<Option<Resolved>, CommandError> {
+    let (database, container) = names(part)?;
+    match account.resolve(database, container).await {
+        Ok(resolved) => Ok(Some(resolved)),
+        Err(failure) if failure.kind == Kind::NotFound && may_be_created && creates(part) => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Whether the plan was made for a container that is to be created.
+fn creates(part: &Part) -> bool {
+    part.into_rid.is_none() && part.into != part.source
+}
+
+fn require_same_life(part: &Part, resolved: &Resolved) -> Result<(), CommandError> {
+    let in_place = (part.into == part.source).then_some(&part.rid);
+    let expected = part.into_rid.as_ref().or(in_place);
+    if expected.is_none_or(|expected| *expected == resolved.source.rid) {
+        return Ok(());
+    }
+    let message = format!("{} was removed and created anew since the file was made", part.into);
+    Err(CommandError::new(Exit::Conflict, message, "nothing was written; make a new plan"))
+}
+
+/// Creates the container with the settings of the mirrored one.
+async fn create(account: &Account, part: &Part, mirror: Option<&MirrorReader>) -> Result<Resolved, CommandError> {
+    let (database, container) = names(part)?;
+    let settings = mirror.and_then(MirrorReader::settings).and_then(Value::as_object);
+    let settings = settings.ok_or_else(|| {
+        let message = format!("the mirror of {} does not hold its container's settings", part.source);
+        CommandError::new(Exit::NotFound, message, format!("create {} yourself", part.into))
+    })?;
+    tracing::info!(container = part.into, "creating the container with the mirrored settings");
+    account.create_container(database, properties(settings, container)).await?;
+    Ok(account.resolve(database, container).await?)
+}
+
+fn properties(settings: &Map<String, Value>, container: &str) -> Value {
+    let kept = settings.iter().filter(|(name, _)| !name.starts_with('_') && !OF_SERVICE.contains(&name.as_str()));
+    let named = std::iter::once(("id".to_owned(), Value::from(container)));
+    Value::Object(named.chain(kept.map(|(name, value)| (name.clone(), value.clone()))).collect())
+}
+
+/// A document's time to live begins anew with every write.
+fn warn_of_expiry(part: &Part, settings: &Value) {
+    match settings["defaultTtl"].as_i64() {
+        Some(seconds) if seconds > 0 => tracing::warn!(
+            "{}: the container has a time to live, which begins anew with the restore: what has no ttl of its own expires {seconds} s after it",
+            part.into
+        ),
+        Some(_) => tracing::warn!(
+            "{}: documents may have a time to live, which begins anew with the restore: what has a ttl expires that long after it",
+            part.into
+        ),
+        None => {}
+    }
+}
+
+/// The mirror in whose histories the writes will appear: the written container's, where it is mirrored, or else the source's.
+async fn recorder_of(part: &Part, context: &Context, mirror: Option<&Arc<MirrorReader>>) -> Option<Arc<MirrorReader>> {
+    if part.into != part.source
+        && let Some(container) = configured(context, &part.into)
+        && let Ok(own) = open_mirror(context, container).await
+    {
+        return Some(Arc::new(own));
+    }
+    mirror.cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_container_is_created_with_all_settings_that_can_be_given() {
+        let settings = json!({
+            "id": "orders", "_rid": "r", "_ts": 1, "_etag": "e", "_self": "s", "statistics": [],
+            "partitionKey": { "paths": ["/pk"], "kind": "Hash" }, "defaultTtl": 60, "indexingPolicy": { "automatic": true },
+        });
+        let expected = json!({
+            "id": "copy", "partitionKey": { "paths": ["/pk"], "kind": "Hash" }, "defaultTtl": 60,
+            "indexingPolicy": { "automatic": true },
+        });
+        assert_eq!(properties(settings.as_object().unwrap(), "copy"), expected);
+    }
+}

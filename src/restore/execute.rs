@@ -1,0 +1,292 @@
+//! One application of a file from its beginning to its end: undo file, writes, record, verification.
+//!
+//! Documents fail one by one; only what makes every further write pointless ends the work early. Cancelling ends it
+//! behind the writes that are under way. Applying the same file again goes on where it stopped, also after a crash: what is done is known
+//! from the undo file, and verified with the rest. The undo file's end is written last.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cosmirror_formats::restore_plan::{Part, UndoEnd};
+use futures::stream::{self, StreamExt as _};
+use indicatif::ProgressBar;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::apply::{Done, Outcome, Workshop};
+use super::file::{RestoreFile, Tasks};
+use super::journal::{Begun, UndoFile, begin};
+use super::pace::{Pace, Stopped};
+use super::record::Recorder;
+use super::report::Report;
+use super::verify::verify;
+use super::work::{Target, Task};
+use crate::crash::crash_point;
+use crate::failure::{Failure, Kind};
+use crate::spool::Spool;
+
+/// How often progress is logged.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// How a file is applied.
+pub struct Application<'a> {
+    /// The containers, as the file's parts, with the resource ids that they have now.
+    pub parts: Vec<Part>,
+    /// The same containers to read from and write to.
+    pub targets: Vec<Target>,
+    /// Where what undoes it is kept.
+    pub undo: PathBuf,
+    /// The property that marks what is written.
+    pub mark_field: Option<String>,
+    /// Documents at the same time.
+    pub concurrency: usize,
+    /// Documents that may fail before the work stops; none: any number.
+    pub failures_max: Option<u64>,
+    /// How fast.
+    pub pace: &'a Pace,
+    /// Ends the work behind what is under way.
+    pub cancel: &'a CancellationToken,
+    /// Shows the writing.
+    pub writing: ProgressBar,
+    /// Shows the verifying.
+    pub verifying: ProgressBar,
+}
+
+impl Application<'_> {
+    /// Applies `file`.
+    pub async fn run(self, file: RestoreFile) -> Report {
+        let mut report = file.report();
+        if file.changes() == 0 {
+            return report;
+        }
+        report.restore = Some(file.id().to_owned());
+        report.undo = Some(self.undo.display().to_string());
+        if let Err(failure) = self.begin(file, &mut report).await {
+            report.fatal.get_or_insert(failure);
+        }
+        report
+    }
+
+    async fn begin(self, file: RestoreFile, report: &mut Report) -> Result<(), Failure> {
+        let head = file.undo_head(self.parts.clone(), self.mark_field.clone());
+        let (journal, earlier) = match begin(&self.undo, head)? {
+            Begun::New(journal) => (journal, None),
+            Begun::Resumed(journal, earlier) => (journal, Some(earlier)),
+            Begun::Finished(found) => {
+                report.applied = found.done;
+                report.already_applied = true;
+                return Ok(());
+            }
+        };
+        let mark = self.mark_field.clone().map(|name| (name, file.id().to_owned()));
+        let mut run = Run {
+            recorders: self.recorders(file.id()).await?,
+            written: Spool::new()?,
+            report,
+            stopped: true,
+            all: false,
+        };
+        crash_point!("restore-recorded");
+        let earlier = match earlier {
+            Some(mut earlier) => {
+                run.take_up(&mut earlier).await?;
+                Some(Mutex::new(*earlier))
+            }
+            None => None,
+        };
+        let workshop = Workshop { targets: &self.targets, journal: &journal, pace: self.pace, mark, earlier };
+        let worked = match file.tasks() {
+            Ok(tasks) => run.work(&self, &workshop, tasks).await,
+            Err(failure) => Err(failure),
+        };
+        drop(workshop);
+        let ended = run.end(&self).await;
+        let finished = run.all && ended.is_ok() && worked.is_ok();
+        let closed = journal.end(UndoEnd { finished, done: run.report.applied.total() }).await;
+        worked.and(ended).and(closed)
+    }
+
+    async fn recorders(&self, id: &str) -> Result<Vec<Option<Recorder>>, Failure> {
+        let mut recorders = Vec::new();
+        for (target, part) in self.targets.iter().zip(&self.parts) {
+            recorders.push(match &target.recorded_in {
+                Some(mirror) => Some(Recorder::begin(mirror.clone(), id, part).await?),
+                None => None,
+            });
+        }
+        Ok(recorders)
+    }
+}
+
+/// What has been done so far.
+struct Run<'a> {
+    /// One for each container.
+    recorders: Vec<Option<Recorder>>,
+    written: Spool<Done>,
+    report: &'a mut Report,
+    /// The work ended early.
+    stopped: bool,
+    /// Every step was done, or found to be impossible.
+    all: bool,
+}
+
+impl Run<'_> {
+    /// Counts what the undo file says was done before.
+    async fn take_up(&mut self, earlier: &mut UndoFile) -> Result<(), Failure> {
+        for step in 0..earlier.steps() {
+            let Some(done) = earlier.entry(step)?.and_then(Done::of) else { continue };
+            self.report.applied.count(done.action);
+            self.report.resumed += 1;
+            if let Some(Some(recorder)) = self.recorders.get_mut(done.part) {
+                recorder.add_earlier(&done).await?;
+            }
+            self.written.push(&done)?;
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, how: &Application<'_>, shop: &Workshop<'_>, tasks: Tasks) -> Result<(), Failure> {
+        how.writing.set_position(self.report.resumed);
+        let mut log = ProgressLog::new(&how.writing);
+        // Ends the work from inside as well, where no further write can succeed.
+        let stop = how.cancel.child_token();
+        let exhausted = AtomicBool::new(false);
+        let at_end = std::iter::from_fn(|| {
+            exhausted.store(true, Ordering::Relaxed);
+            None
+        });
+        let tasks = tasks.chain(at_end).filter_map(|task| match task {
+            Ok(task) => match shop.is_done(task.step) {
+                Ok(true) => None,
+                Ok(false) => Some(Ok(task)),
+                Err(failure) => Some(Err(failure)),
+            },
+            Err(failure) => Some(Err(failure)),
+        });
+        let outcomes = stream::iter(tasks)
+            .take_until(stop.clone().cancelled_owned())
+            .map(|task| async move {
+                let task = task?;
+                let outcome = shop.run(&task).await;
+                Ok::<_, Failure>((task, outcome))
+            })
+            .buffer_unordered(how.concurrency);
+        let mut outcomes = std::pin::pin!(outcomes);
+        let mut fatal = None;
+        while let Some(result) = outcomes.next().await {
+            how.writing.inc(1);
+            log.tell();
+            let settled = match result {
+                Ok((task, outcome)) => self.settle(&task, outcome).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = settled {
+                fatal.get_or_insert(failure);
+                stop.cancel();
+            }
+            if how.failures_max.is_some_and(|max| self.report.failed >= max) {
+                self.report.limit_reached = true;
+                stop.cancel();
+            }
+        }
+        // What came to its end by itself is done, even if it was cancelled in the last moment.
+        let exhausted = exhausted.load(Ordering::Relaxed);
+        self.report.cancelled |= how.cancel.is_cancelled() && !exhausted;
+        self.stopped = fatal.is_some() || self.report.cancelled || self.report.limit_reached;
+        self.all = exhausted && !self.stopped && self.report.failed == 0;
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Counts an outcome; an error ends the work.
+    async fn settle(&mut self, task: &Task, outcome: Outcome) -> Result<(), Failure> {
+        let report = &mut *self.report;
+        let what = format!("{:?} of partition key {}", task.id, task.partition_key);
+        match outcome {
+            Outcome::Done(done) => {
+                report.applied.count(done.action);
+                self.written.push(&done)?;
+                match self.recorders.get_mut(done.part) {
+                    Some(Some(recorder)) => recorder.add(&done).await,
+                    _ => Ok(()),
+                }
+            }
+            Outcome::Unchanged => {
+                report.unchanged += 1;
+                Ok(())
+            }
+            Outcome::Conflict => {
+                report.conflicts += 1;
+                report.note(format!("{what}: it changed since the plan and was left alone"));
+                Ok(())
+            }
+            Outcome::Cancelled => {
+                report.cancelled = true;
+                Ok(())
+            }
+            Outcome::Failed(failure) => {
+                report.note(format!("{what}: {failure}"));
+                match failure.kind {
+                    Kind::Integrity => report.damaged += 1,
+                    _ => report.failed += 1,
+                }
+                match failure.kind {
+                    Kind::Unauthorized | Kind::Misconfigured | Kind::Internal => Err(failure),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Tells the mirror what was written, and reads it back.
+    async fn end(&mut self, how: &Application<'_>) -> Result<(), Failure> {
+        for recorder in self.recorders.drain(..).flatten() {
+            recorder.finish(self.all).await?;
+        }
+        if self.stopped {
+            return Ok(());
+        }
+        how.verifying.set_length(self.written.len());
+        let verified =
+            verify(&how.targets, how.pace, how.concurrency, &mut self.written, self.report, &how.verifying).await;
+        match verified {
+            Ok(()) => Ok(()),
+            Err(Stopped::Failed(failure)) => Err(failure),
+            Err(Stopped::Cancelled) => {
+                self.report.cancelled = true;
+                self.all = false;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Progress for logs, where no bar is drawn.
+struct ProgressLog<'a> {
+    bar: &'a ProgressBar,
+    begun: Instant,
+    from: u64,
+    told: Instant,
+}
+
+impl<'a> ProgressLog<'a> {
+    fn new(bar: &'a ProgressBar) -> Self {
+        let now = Instant::now();
+        Self { bar, begun: now, from: bar.position(), told: now }
+    }
+
+    fn tell(&mut self) {
+        let now = Instant::now();
+        if !self.bar.is_hidden() || now.duration_since(self.told) < PROGRESS_EVERY {
+            return;
+        }
+        self.told = now;
+        let (done, of) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        let seconds = now.duration_since(self.begun).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let (per_second, left) = ((done - self.from) as f64 / seconds, of.saturating_sub(done) as f64);
+        let seconds_left = if per_second > 0.0 { left / per_second } else { f64::INFINITY };
+        tracing::info!(done, of, per_second, seconds_left, "restoring");
+    }
+}
