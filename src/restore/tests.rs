@@ -19,9 +19,8 @@ use crate::history::memory::{
 use crate::history::origins;
 use crate::pace::RequestUnits;
 
-mod undo;
-
 mod planning;
+mod undo;
 
 struct Scene {
     store: Arc<MemoryStore>,

@@ -39,6 +39,7 @@ mod ranges;
 mod recreated;
 mod restore_apply;
 mod restore_oracle;
+mod restore_plan;
 mod restore_undo;
 mod rivals;
 mod traffic;
