@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
-use cosmirror_formats::restore_plan::{Before, UndoHead};
+use cosmirror_formats::restore_plan::{Action, Before, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead};
 use cosmirror_formats::restore_record::{RestoreRecord, WrittenDocument};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{EpkRange, MirrorPaths, Op, PartitionKey, Version};
@@ -153,6 +153,44 @@ fn the_example_can_be_read_as_the_document_says() {
         let key = PartitionKey::from_json(&value).unwrap();
         assert!(DOCUMENT.contains(&format!("`{text}`")));
         assert!(paths.document(&key, "x").contains(&format!("/{text}/")));
+    }
+}
+
+#[test]
+fn every_field_of_a_plan_is_documented_and_no_other() {
+    let part = Part {
+        account: String::new(),
+        source: String::new(),
+        rid: String::new(),
+        into: String::new(),
+        into_rid: None,
+        selection: String::new(),
+        at: None,
+        version: None,
+        before_change: None,
+        overwrite: String::new(),
+        delete_extra: false,
+    };
+    let head = PlanHead { format: 1, id: String::new(), made: String::new(), parts: vec![part.clone()] };
+    let content =
+        Content { name: String::new(), version: None, identity: String::new(), ts: 1, sha256: String::new(), bytes: 1 };
+    let step = Step {
+        part: 0,
+        action: Action::Replace,
+        id: String::new(),
+        partition_key: json!([]),
+        etag: None,
+        content: Some(content.clone()),
+    };
+    let counts = Counts::default();
+    let end = PlanEnd { counts, damaged: 0, bytes: 1, request_units: 1.0, digest: String::new() };
+    assert_eq!(documented("field of the line `plan`"), fields(&head));
+    assert_eq!(documented("field of a part"), fields(&part));
+    assert_eq!(documented("field of the line `step`"), fields(&step));
+    assert_eq!(documented("field of a content"), fields(&content));
+    assert_eq!(documented("field of the line `end`"), fields(&end));
+    for name in fields(&counts) {
+        assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
     }
 }
 

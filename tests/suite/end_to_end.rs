@@ -37,6 +37,7 @@ mod output;
 mod ranges;
 mod recreated;
 mod restore_apply;
+mod restore_plan;
 mod restore_undo;
 mod rivals;
 mod traffic;
