@@ -15,6 +15,8 @@
 mod offsets;
 mod open;
 mod read;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(super) use open::{Begun, begin};

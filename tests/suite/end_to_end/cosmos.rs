@@ -36,6 +36,13 @@ impl Source<'_> {
         assert_eq!(status, 204, "{text}");
     }
 
+    /// The container's properties as the service gives them.
+    pub(super) async fn settings(&self) -> serde_json::Value {
+        let (status, text) = self.send("GET", &["dbs", DATABASE, "colls", self.container], &[], String::new()).await;
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// Changes properties of the container, whose key is `/pk`.
     pub(super) async fn change_settings(&self, more: serde_json::Map<String, serde_json::Value>) {
         let key = serde_json::json!({ "paths": ["/pk"], "kind": "Hash", "version": 2 });

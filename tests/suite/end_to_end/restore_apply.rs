@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::cosmos::DATABASE;
+use super::documents::random;
 use super::oracle::{Name, live_as_sent};
 use super::world::{ALL_VERSIONS, Target, World};
 
@@ -30,7 +32,8 @@ impl Spoilt {
     pub(super) async fn new() -> Self {
         let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
         let source = world.source("orders");
-        source.make(&["/pk"]).await;
+        let settings = json!({ "defaultTtl": -1, "indexingPolicy": { "indexingMode": "none", "automatic": false } });
+        source.make_with(&["/pk"], settings.as_object().unwrap().clone()).await;
         for number in 0..DOCUMENTS {
             let text = json!({ "id": format!("d{number}"), "pk": format!("p{}", number % 5), "n": number });
             source.put(&json!([text["pk"]]).to_string(), &text.to_string()).await;
@@ -107,6 +110,34 @@ async fn a_restore_that_dies_anywhere_goes_on_and_its_undo_returns_to_the_start(
         spoilt.undo().await;
         spoilt.world.catch_up().await;
     }
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_again_and_again_is_told_from_the_application_by_the_daemon_that_follows() {
+    let mut random = random();
+    let spoilt = Spoilt::new().await;
+    let daemon = spoilt.world.start(&["run"]);
+    let id = spoilt.plan(&[]).await;
+    let slowly = ["restore", "apply", "a.plan", "--yes", "--concurrency", "3", "--request-units-per-second", "40"];
+    for _ in 0..3 {
+        let running = spoilt.world.start(&slowly);
+        spoilt.world.more_requests("cosmos", "item-write", random.random_range(1..5)).await;
+        running.kill().await;
+    }
+    let report = spoilt.finish().await;
+    assert_eq!(report["applied"], json!({ "create": 8, "replace": 8, "delete": 8 }), "{report}");
+    assert_eq!(daemon.terminate().await, Some(0));
+    spoilt.world.emulator.advance(40).await;
+    spoilt.world.catch_up().await;
+    for number in 0..DOCUMENTS {
+        let name = if number % 3 == 2 { format!("new{number}") } else { format!("d{number}") };
+        let history = spoilt.world.json(&["history", &name]).await;
+        let origins: Vec<&str> =
+            history["versions"].as_array().unwrap().iter().map(|version| version["origin"].as_str().unwrap()).collect();
+        assert_eq!(origins.iter().filter(|origin| **origin == id).count(), 1, "{name}: {origins:?}");
+        assert_eq!(*origins.last().unwrap(), id, "{name}: {origins:?}");
+    }
+    spoilt.undo().await;
 }
 
 #[tokio::test]
@@ -197,7 +228,14 @@ async fn a_container_is_created_with_the_mirrored_settings_and_what_is_written_t
         let refused = [&apply[..5], &[wrong]].concat();
         assert_eq!(spoilt.world.run(&refused).await.code, Some(2), "{wrong}");
     }
-    let report = spoilt.world.json(&apply).await;
+    let applied = spoilt.world.run(&[&apply[..], &["-o", "json"]].concat()).await;
+    assert_eq!(applied.code, Some(0), "{}", applied.err);
+    assert!(applied.err.contains("time to live"), "{}", applied.err);
+    let report: Value = serde_json::from_slice(&applied.out).unwrap();
+    let (own, copied) = (spoilt.world.source("orders").settings().await, spoilt.world.source("copy").settings().await);
+    for setting in ["partitionKey", "indexingPolicy", "defaultTtl", "uniqueKeyPolicy", "conflictResolutionPolicy"] {
+        assert_eq!(own[setting], copied[setting], "{setting}");
+    }
     let copies = live_as_sent(&spoilt.world.history("copy").await);
     let mark = format!(r#","restored_by":{}"#, report["restore"]);
     let expected: BTreeMap<Name, String> =
