@@ -23,12 +23,14 @@ mod config_show;
 mod dead_letters;
 #[cfg(feature = "emulator")]
 mod demo;
+mod diff;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod gaps;
 mod health;
 mod history;
 mod logging;
+mod look;
 pub mod output;
 mod restore;
 mod run;
@@ -87,6 +89,8 @@ enum Command {
     History(args::HistoryArgs),
     /// Print a document as it is, was at an instant, or in a version
     Show(args::ShowArgs),
+    /// Tell what changed in a document; ends with 1 where the states differ
+    Diff(args::DiffArgs),
     /// Put documents back as they were
     Restore(Box<restore::args::RestoreArgs>),
     /// Look at the intervals for which history is incomplete
@@ -113,9 +117,8 @@ impl Command {
         match self {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
-            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Restore(_) | Self::Verify(_) => {
-                true
-            }
+            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
+            Self::Restore(_) | Self::Verify(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
         }
@@ -132,6 +135,7 @@ impl Command {
             Self::Status(_)
             | Self::History(_)
             | Self::Show(_)
+            | Self::Diff(_)
             | Self::Restore(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
@@ -228,7 +232,7 @@ impl Cli {
 
     /// Does what the command line asks for.
     pub async fn execute(self) -> Result<(), CommandError> {
-        if self.output == Format::JsonPatch {
+        if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
             return Err(CommandError::new(Exit::Usage, "-o json-patch is for diff only", "use -o json"));
         }
         logging::start(self.log_format, self.verbose, self.quiet, self.command.is_service())?;
@@ -247,6 +251,7 @@ impl Cli {
             Command::Status(args) => status::run(&args, &context).await,
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,
+            Command::Diff(args) => diff::run(&args, &context).await,
             Command::Restore(args) => restore::run(&args, &context).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,

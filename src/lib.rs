@@ -15,6 +15,7 @@
 //! | [`config`] | settings as data: file < environment < flag, every fault reported |
 //! | [`run`](mod@run) | the composition root, and the only spawner |
 //! | [`store`], [`documents`], [`feed`] | the contracts of the outside world, with their implementations |
+//! | [`diff`](mod@diff) | two JSON documents, path by path; pure |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`replay`] | dead letters become versions |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
@@ -29,10 +30,12 @@ pub mod cosmos;
 pub mod crash;
 #[cfg(feature = "emulator")]
 pub mod demo;
+pub mod diff;
 pub mod documents;
 pub mod failure;
 pub mod feed;
 pub mod history;
+mod json_text;
 pub mod leases;
 pub mod mirror;
 pub mod observer;

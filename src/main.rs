@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 /// Whether a command line that cannot be read asks for errors as JSON.
 fn asks_for_json(arguments: &[std::ffi::OsString]) -> bool {
     let words: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-    let is_json = |value: &str| matches!(value, "json" | "ndjson");
+    let is_json = |value: &str| matches!(value, "json" | "ndjson" | "json-patch");
     let joined =
         |word: &str| ["--output=", "-o=", "-o"].iter().any(|start| word.strip_prefix(start).is_some_and(is_json));
     words.iter().any(|word| joined(word))

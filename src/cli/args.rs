@@ -145,6 +145,29 @@ pub struct ShowArgs {
     pub raw: bool,
 }
 
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// The document's id
+    pub id: String,
+    /// Its partition key
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+    /// What it was: a version as `history` names it, an instant (RFC 3339, or relative such as -2h), or live; left out, the version
+    /// before the other one
+    #[arg(long, value_name = "V|T|live", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// What it is: a version, an instant, or live for the container's document; left out, the newest version
+    #[arg(long, value_name = "V|T|live", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Compare the properties that the service writes as well: _rid, _self, _etag, _attachments, _ts, _lsn
+    #[arg(long)]
+    pub system: bool,
+}
+
 /// What `gaps` can do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum GapsCommand {

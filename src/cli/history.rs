@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Context;
 use super::args::HistoryArgs;
 use super::output::Format;
+use super::table;
 use crate::config::Container;
 use crate::failure::CommandError;
 use crate::history::{DocumentHistory, Entry, MirrorReader, Origins, instant, origins};
@@ -111,7 +112,7 @@ fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> View<'a> {
 fn text(view: &View<'_>) -> Vec<String> {
     let width = view.versions.iter().map(|version| version.version.len()).max().unwrap_or_default().max(7);
     let mut lines = vec![
-        format!("{} of partition key {}", view.id, view.partition_key),
+        table::printable(&format!("{} of partition key {}", view.id, view.partition_key)),
         format!("  {:<20}  {:<9}  {:>9}  {:<width$}  ORIGIN", "TIME", "OP", "BYTES", "VERSION"),
     ];
     lines.extend(view.versions.iter().map(|version| {

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 
+use super::table;
 use crate::config::ConfigError;
 use crate::failure::{CommandError, Exit};
 
@@ -25,7 +26,6 @@ pub enum Format {
     /// One JSON object per line.
     Ndjson,
     /// An RFC 6902 patch; `diff` only.
-    #[value(hide = true)]
     JsonPatch,
 }
 
@@ -94,8 +94,12 @@ impl From<ConfigError> for CommandError {
     }
 }
 
-/// Tells standard error why the command failed, and gives the process's exit code.
+/// Tells standard error why the command failed, and gives the process's exit code. A code that is the answer to what was asked, as of
+/// `diff`, comes without a message.
 pub fn report(error: &CommandError, format: Format) -> ExitCode {
+    if error.message.is_empty() {
+        return ExitCode::from(error.exit as u8);
+    }
     let text = if format.is_json() { error_json(error) } else { error_text(error) };
     // With nobody to tell, the exit code still says it.
     let _ = std::io::stderr().write_all(text.as_bytes());
@@ -118,12 +122,12 @@ fn error_text(error: &CommandError) -> String {
     let mut text = String::new();
     for line in error.message.lines().filter(|line| !line.trim().is_empty()) {
         text += "error: ";
-        text += line;
+        text += &table::printable(line);
         text += "\n";
     }
     if !error.remedy.is_empty() {
         text.pop();
-        text += &format!("; remedy: {}\n", error.remedy);
+        text += &format!("; remedy: {}\n", table::printable(&error.remedy));
     }
     text
 }
@@ -161,6 +165,12 @@ mod tests {
         assert_eq!(error_text(&error), "error: the port is taken; remedy: choose another\n");
         let bare = CommandError::new(Exit::Failure, "it failed", "");
         assert_eq!(error_text(&bare), "error: it failed\n");
+    }
+
+    #[test]
+    fn an_error_does_nothing_to_a_terminal() {
+        let error = CommandError::new(Exit::NotFound, "no key [\"\u{9b}2J\"]", "the id occurs under [\"\u{202e}\"]");
+        assert_eq!(error_text(&error), "error: no key [\"\\u{9b}2J\"]; remedy: the id occurs under [\"\\u{202e}\"]\n");
     }
 
     #[test]

@@ -5,18 +5,10 @@ use bytes::Bytes;
 use super::Context;
 use super::args::ShowArgs;
 use super::history::{key_or_only, open_mirror};
+use super::look::{Absence, Seen, Which, look};
 use crate::failure::{CommandError, Exit};
-use crate::history::{Coverage, DocumentHistory, Entry, MirrorReader, State, expiry, instant};
-
-mod pretty;
-
-/// Which version to show.
-#[derive(Debug, Clone, Copy)]
-enum Which<'a> {
-    Newest,
-    At(i64),
-    Version(&'a str),
-}
+use crate::history::{DocumentHistory, MirrorReader};
+use crate::json_text;
 
 /// Runs the command.
 pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
@@ -37,65 +29,26 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Comman
     }
     let text = String::from_utf8_lossy(&bytes);
     if context.output.format.is_json() {
-        return context.output.line(pretty::compact(&text));
+        return context.output.line(json_text::compact(&text));
     }
-    context.output.line(pretty::pretty(&text))
+    context.output.line(json_text::visible(&json_text::pretty(&text)))
 }
 
-/// The stored bytes of the version that was asked for.
+/// The stored bytes of what was asked for.
 async fn document(mirror: &MirrorReader, history: &DocumentHistory, which: Which<'_>) -> Result<Bytes, CommandError> {
-    let id = &history.id;
-    let not_covered =
-        |message: String| CommandError::new(Exit::NotCovered, message, "`cosmirror history` lists what there is");
-    if let Which::At(at) = which {
-        Coverage::require(mirror, at).await?;
-    }
-    let state = match which {
-        Which::Newest => history.state_at(i64::MAX),
-        Which::At(at) => history.state_at(at),
-        Which::Version(name) => match history.version(name) {
-            Some(entry) if entry.version.is_tombstone() => State::Deleted(entry),
-            Some(entry) => State::Present(entry),
-            None => {
-                let message = format!("document {id:?} has no version {name:?}");
-                return Err(CommandError::new(Exit::NotFound, message, "`cosmirror history` lists its versions"));
-            }
-        },
-    };
-    let entry = match state {
-        State::Present(entry) => entry,
-        State::Deleted(entry) => return Err(gone(id, "deleted", entry.version.ts)),
-        State::NotYet => {
-            let message = format!("document {id:?} did not exist yet");
-            return Err(CommandError::new(Exit::NotFound, message, "`cosmirror history` says since when it exists"));
-        }
-        State::Uncertain { after, until } => {
-            let (after, until) = (instant(after), instant(until));
-            return Err(not_covered(format!(
-                "document {id:?} changed between {after} and {until}, and the mirror cannot tell when: it was followed in latest-version mode, or versions were left out"
-            )));
-        }
-        State::Unknown(why) => return Err(not_covered(format!("the state of document {id:?} is not known: {why}"))),
-    };
-    let bytes = mirror.body(entry).await?;
-    match expired(mirror, entry, &bytes, which) {
-        Some(expired) => Err(gone(id, "removed by its time to live", expired)),
-        None => Ok(bytes),
+    match look(mirror, history, which).await? {
+        Seen::Document { bytes, .. } => Ok(bytes),
+        Seen::Absent(absence) => Err(absent(&history.id, &absence)),
     }
 }
 
-/// When the document's time to live had run out at the instant that was asked for.
-fn expired(mirror: &MirrorReader, entry: &Entry, bytes: &[u8], which: Which<'_>) -> Option<i64> {
-    let Which::At(at) = which else { return None };
-    expiry(mirror.settings()?, bytes, entry.version.ts).filter(|expired| *expired <= at)
-}
-
-fn gone(id: &str, how: &str, ts: i64) -> CommandError {
-    CommandError::new(
-        Exit::NotFound,
-        format!("document {id:?} was {how} at {}", instant(ts)),
-        format!("show it as it was before: --at {}", instant(ts - 1)),
-    )
+fn absent(id: &str, absence: &Absence<'_>) -> CommandError {
+    let remedy = match (absence.entry, absence.before) {
+        (None, _) => "`cosmirror history` says since when it exists".to_owned(),
+        (Some(_), Some(before)) => format!("show it as it was before: --version {}", before.place.version()),
+        (Some(_), None) => "`cosmirror history` lists what there is of it".to_owned(),
+    };
+    CommandError::new(Exit::NotFound, format!("document {id:?} {}", absence.how), remedy)
 }
 
 #[cfg(test)]
@@ -139,6 +92,8 @@ mod tests {
             let error = shown(which).await.unwrap_err();
             assert_eq!(error.exit, Exit::NotFound);
             assert!(error.message.contains(part), "{}", error.message);
+            let remedy = if part.contains("yet") { "history" } else { "before: --version v4" };
+            assert!(error.remedy.contains(remedy) || part.contains("no version"), "{}", error.remedy);
         }
     }
 

@@ -27,6 +27,7 @@ mod histories;
 mod hostile_names;
 mod keda;
 mod kept;
+mod look;
 mod main_job;
 mod mirror;
 mod no_deletes;

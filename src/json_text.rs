@@ -1,7 +1,10 @@
-//! White space for JSON text. Names, values, their order and the text of numbers stay as they are.
+//! The text of JSON: its white space, and what of it a terminal must not see. Names, values, their order and the text of numbers
+//! stay as they are.
+
+use std::borrow::Cow;
 
 /// One member or element per line, two spaces for each level. The text must be JSON.
-pub(super) fn pretty(json: &str) -> String {
+pub(crate) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth: usize = 0;
     let mut opened = false;
@@ -30,10 +33,33 @@ pub(super) fn pretty(json: &str) -> String {
 }
 
 /// The same on one line without white space.
-pub(super) fn compact(json: &str) -> String {
+pub(crate) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     tokens(json, |token| out.push_str(token));
     out
+}
+
+/// The same JSON without characters that would move a terminal's cursor or turn its writing around: JSON can write each as an escape.
+pub(crate) fn visible(json: &str) -> Cow<'_, str> {
+    if !json.contains(moves_or_turns) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if moves_or_turns(c) {
+            // All of them are in the first plane, where one escape says a character.
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Controls, other line ends, and the marks that set the direction of writing. Line feeds are [`pretty`]'s: no JSON string has them.
+fn moves_or_turns(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\n')
 }
 
 fn line(out: &mut String, depth: usize) {
@@ -88,6 +114,15 @@ mod tests {
         let expected = "{\n  \"b\": 1.10,\n  \"a\": [],\n  \"s\": \"x, {\\\"y\\\"}\",\n  \"n\": {\n    \"z\": [\n      1E2,\n      null\n    ]\n  },\n  \"e\": {}\n}";
         assert_eq!(pretty(text), expected);
         assert_eq!(compact(&pretty(text)), text.replace(": [ ]", ":[]"));
+    }
+
+    #[test]
+    fn what_would_move_the_cursor_becomes_an_escape_of_the_same_json() {
+        let text = "{\"a\u{9b}2J\": \"\u{202e}\u{2028}\u{7f}é☃😀\"}";
+        let shown = visible(text);
+        assert_eq!(shown, r#"{"a\u009b2J": "\u202e\u2028\u007fé☃😀"}"#);
+        let [one, other] = [text, &*shown].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+        assert_eq!(one, other);
     }
 
     proptest! {

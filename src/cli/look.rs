@@ -1,0 +1,133 @@
+//! What one document is in the mirror: in a version, at an instant, or now. For the commands that show and compare it.
+
+use bytes::Bytes;
+
+use cosmirror_formats::Op;
+
+use crate::failure::{CommandError, Exit};
+use crate::history::{Coverage, DocumentHistory, Entry, MirrorReader, State, expiry, instant};
+
+/// Which state is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which<'a> {
+    /// After everything that the mirror holds.
+    Newest,
+    /// At the end of this second, counted from 1970.
+    At(i64),
+    /// In the version with this name.
+    Version(&'a str),
+}
+
+/// A state that is known.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Seen<'a> {
+    /// The document, by this version.
+    Document { entry: &'a Entry, bytes: Bytes },
+    /// There is none.
+    Absent(Absence<'a>),
+}
+
+/// Why there is no document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Absence<'a> {
+    /// What became of it, as the end of a sentence about the document.
+    pub(super) how: String,
+    /// The version that says so; none where it did not exist yet.
+    pub(super) entry: Option<&'a Entry>,
+    /// The version that was there before, where one is known.
+    pub(super) before: Option<&'a Entry>,
+}
+
+impl<'a> Absence<'a> {
+    fn not_yet() -> Self {
+        Self { how: "did not exist yet".to_owned(), entry: None, before: None }
+    }
+
+    /// `entry` says that it is gone.
+    fn gone(history: &'a DocumentHistory, entry: &'a Entry) -> Self {
+        if !entry.version.is_tombstone() {
+            let ended = entry.life.ended.map(instant).unwrap_or_default();
+            let how = format!("was gone with its container, which was created again by {ended}");
+            return Self { how, entry: Some(entry), before: Some(entry) };
+        }
+        let (version, at) = (&entry.version, instant(entry.version.ts));
+        let how = match (version.op, version.after) {
+            (Op::Expire, _) => format!("was removed by its time to live at {at}"),
+            (_, Some(after)) if version.is_of_reconciliation() => {
+                format!("was deleted between {} and {at}", instant(after))
+            }
+            _ => format!("was deleted at {at}"),
+        };
+        let before = preceding(history, entry).filter(|before| !before.version.is_tombstone());
+        Self { how, entry: Some(entry), before }
+    }
+}
+
+/// The version before this one in the mirror.
+pub(super) fn preceding<'a>(history: &'a DocumentHistory, entry: &Entry) -> Option<&'a Entry> {
+    let at = history.entries.iter().position(|other| std::ptr::eq(other, entry))?;
+    at.checked_sub(1).map(|before| &history.entries[before])
+}
+
+/// The state that is asked for. One that is not known, or not covered, is an error.
+pub(super) async fn look<'a>(
+    mirror: &MirrorReader,
+    history: &'a DocumentHistory,
+    which: Which<'_>,
+) -> Result<Seen<'a>, CommandError> {
+    let id = &history.id;
+    let not_covered =
+        |message: String| CommandError::new(Exit::NotCovered, message, "`cosmirror history` lists what there is");
+    if let Which::At(at) = which {
+        Coverage::require(mirror, at).await?;
+    }
+    let state = match which {
+        Which::Newest => history.state_at(i64::MAX),
+        Which::At(at) => history.state_at(at),
+        Which::Version(name) => match history.version(name) {
+            Some(entry) if entry.version.is_tombstone() => State::Deleted(entry),
+            Some(entry) => State::Present(entry),
+            None => {
+                let message = format!("document {id:?} has no version {name:?}");
+                return Err(CommandError::new(Exit::NotFound, message, "`cosmirror history` lists its versions"));
+            }
+        },
+    };
+    let entry = match state {
+        State::Present(entry) => entry,
+        State::Deleted(entry) => return Ok(Seen::Absent(Absence::gone(history, entry))),
+        State::NotYet => return Ok(Seen::Absent(Absence::not_yet())),
+        State::Uncertain { after, until } => {
+            let (after, until) = (instant(after), instant(until));
+            return Err(not_covered(format!(
+                "document {id:?} changed between {after} and {until}, and the mirror cannot tell when: it was followed in latest-version mode, or versions were left out"
+            )));
+        }
+        State::Unknown(why) => return Err(not_covered(format!("the state of document {id:?} is not known: {why}"))),
+    };
+    let bytes = mirror.body(entry).await?;
+    Ok(match expired(mirror, entry, &bytes, which) {
+        Some(expired) => {
+            let how = format!("was removed by its time to live at {}", instant(expired));
+            Seen::Absent(Absence { how, entry: Some(entry), before: Some(entry) })
+        }
+        None => Seen::Document { entry, bytes },
+    })
+}
+
+/// When the document's time to live had run out at the instant that was asked for.
+fn expired(mirror: &MirrorReader, entry: &Entry, bytes: &[u8], which: Which<'_>) -> Option<i64> {
+    let Which::At(at) = which else { return None };
+    expiry(mirror.settings()?, bytes, entry.version.ts).filter(|expired| *expired <= at)
+}
+
+/// What was there before the first version: nothing, where that version created the document. Otherwise it is not known.
+pub(super) fn before_the_first<'a>(history: &DocumentHistory, first: &Entry) -> Result<Seen<'a>, CommandError> {
+    if first.version.op == Op::Create {
+        return Ok(Seen::Absent(Absence::not_yet()));
+    }
+    let message =
+        format!("the mirror holds no version of document {:?} before {:?}", history.id, first.place.version());
+    let remedy = "name what to compare with --from and --to; `--to live` is the container's document";
+    Err(CommandError::new(Exit::NotFound, message, remedy))
+}
