@@ -31,7 +31,7 @@ pub(super) async fn ask(question: Question<'_>) -> Result<(), CommandError> {
         return Err(CommandError::new(
             Exit::Usage,
             format!("{changes} documents of {source} would change, and there is no terminal to ask at"),
-            "pass --yes, or --dry-run to see what would be done",
+            "look at the counts, then pass --yes",
         ));
     }
     let by_name = in_place && changes > CONFIRM_BY_NAME_ABOVE;

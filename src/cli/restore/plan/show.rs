@@ -111,7 +111,11 @@ impl Planned {
 fn time(time: Option<(Duration, Basis)>) -> String {
     match time {
         Some((time, Basis::Budget)) => format!("{} by the configured request units per second", HumanDuration(time)),
-        Some((time, Basis::Latency)) => format!("{} by the latency of the plan's own requests", HumanDuration(time)),
+        Some((time, Basis::Latency)) => {
+            // What is shorter would be told as no time at all.
+            let time = time.max(Duration::from_secs(1));
+            format!("{} by the latency of the plan's own requests", HumanDuration(time))
+        }
         None => "time not estimated".to_owned(),
     }
 }
