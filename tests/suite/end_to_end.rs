@@ -42,6 +42,7 @@ mod restore_oracle;
 mod restore_plan;
 mod restore_undo;
 mod rivals;
+mod runbook;
 mod traffic;
 mod transactions;
 mod verify;

@@ -1,0 +1,208 @@
+//! `docs/restore.md` is true: every command in it is run, in its order, against the emulator, and prints what stands there.
+//!
+//! A comment `<!-- setting: … -->` says what happens to the source before the commands behind it. The services' clocks stand at the day that
+//! the document tells of; what differs from run to run (seconds, ids, hashes, durations) is compared by its kind. With
+//! `COSMIRROR_RUNBOOK_OUT=FILE` the document is written there with the outputs of this run.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::process::Command;
+
+use super::LIMIT;
+use super::cosmos::DATABASE;
+use super::world::{ALL_VERSIONS, Target, World};
+
+const DOCUMENT: &str = include_str!("../../../docs/restore.md");
+/// The day that the document tells of.
+const DAY: &str = "2026-03-02";
+const ORDERS: u32 = 240;
+const CUSTOMERS: u32 = 8;
+
+/// A part of the document.
+enum Piece<'a> {
+    Text(&'a str),
+    Setting(&'a str),
+    Command { line: &'a str, printed: String },
+}
+
+/// The document in its parts. A command is a line that begins with `$ ` in a console block; what follows is its output.
+fn pieces(document: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut in_console) = (Vec::new(), false);
+    for line in document.lines() {
+        if line.starts_with("```") {
+            in_console = line == "```console";
+        } else if in_console {
+            if let Some(command) = line.strip_prefix("$ ") {
+                pieces.push(Piece::Command { line: command, printed: String::new() });
+            } else if let Some(Piece::Command { printed, .. }) = pieces.last_mut() {
+                writeln!(printed, "{line}").unwrap();
+            }
+            continue;
+        }
+        let setting = line.strip_prefix("<!-- setting: ").and_then(|rest| rest.strip_suffix(" -->"));
+        if let Some(setting) = setting {
+            pieces.push(Piece::Setting(setting));
+        }
+        pieces.push(Piece::Text(line));
+    }
+    pieces
+}
+
+fn order(number: u32, total: &str, status: &str) -> (String, String) {
+    let customer = format!("customer-{}", number % CUSTOMERS);
+    let text = format!(r#"{{"id":"order-{number}","customer":"{customer}","status":"{status}","total":{total}}}"#);
+    (json!([customer]).to_string(), text)
+}
+
+fn total(number: u32) -> String {
+    format!("{}.{:02}", 10 + number * 7 % 90, number * 13 % 100)
+}
+
+/// Moves the services' clocks to a minute of that day; what happened before it is mirrored.
+async fn at(world: &World, minute: &str) {
+    if world.emulator.history(DATABASE, "orders").await.is_some() {
+        world.catch_up().await;
+    }
+    let wanted: Timestamp = format!("{DAY}T{minute}:00Z").parse().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the emulator's clocks are set relative to the host's")]
+    let offset = wanted.as_second() - Timestamp::now().as_second();
+    for service in ["cosmos", "blob"] {
+        world.emulator.control("clock", &json!({ "service": service, "offsetSeconds": offset })).await;
+    }
+}
+
+async fn set(world: &World, setting: &str) {
+    let source = world.source("orders");
+    match setting {
+        "240 orders of 8 customers, mirrored since 14:00" => {
+            at(world, "13:55").await;
+            source.make(&["/customer"]).await;
+            at(world, "14:00").await;
+            for number in 0..ORDERS {
+                let (key, text) = order(number, &total(number), "paid");
+                source.put(&key, &text).await;
+            }
+        }
+        "at 14:05 a deployment sets the totals of 120 orders to 0; at 14:12 the customer of order-16 pays again" => {
+            at(world, "14:05").await;
+            for number in (0..ORDERS).step_by(2) {
+                let (key, text) = order(number, "0", "paid");
+                source.put(&key, &text).await;
+            }
+            at(world, "14:12").await;
+            let (key, text) = order(16, "99.00", "paid again");
+            source.put(&key, &text).await;
+            at(world, "14:21").await;
+        }
+        "at 14:25 order-8 is changed by its customer" => {
+            at(world, "14:25").await;
+            let (key, text) = order(8, &total(8), "shipped");
+            source.put(&key, &text).await;
+        }
+        "at 14:30 somebody deletes order-3" => {
+            at(world, "14:30").await;
+            source.delete(r#"["customer-3"]"#, "order-3").await;
+            at(world, "14:35").await;
+        }
+        "at 14:40 a script deletes every order" => {
+            at(world, "14:40").await;
+            for number in 0..ORDERS {
+                source.delete(&order(number, "0", "").0, &format!("order-{number}")).await;
+            }
+            at(world, "14:45").await;
+        }
+        other => panic!("nobody knows how to do this: {other}"),
+    }
+    world.catch_up().await;
+}
+
+/// What a command prints on both streams, and its exit code where that is not 0.
+async fn print(world: &World, line: &str) -> String {
+    let programs = world.folder().join("bin");
+    if !programs.exists() {
+        std::fs::create_dir(&programs).unwrap();
+        let program = Path::new(&crate::program()).canonicalize().unwrap();
+        std::os::unix::fs::symlink(program, programs.join("cosmirror")).unwrap();
+    }
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{line} 2>&1")).current_dir(world.folder()).env_clear().stdin(Stdio::null());
+    command.env("PATH", format!("{}:/usr/bin:/bin", programs.display())).env("COSMIRROR_CONFIG", "cosmirror.toml");
+    let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+    let mut printed = String::from_utf8(output.stdout).unwrap();
+    let code = output.status.code().unwrap();
+    if code != 0 {
+        writeln!(printed, "(exit {code})").unwrap();
+    }
+    printed
+}
+
+/// A text in which everything that differs from run to run stands for its kind.
+fn kinds(text: &str) -> String {
+    text.lines().map(line_of_kinds).collect()
+}
+
+fn line_of_kinds(line: &str) -> String {
+    let words: Vec<&str> = line.split([' ', '"', ',', '[', ']', '{', '}']).filter(|word| !word.is_empty()).collect();
+    let mut kinds = String::new();
+    for (at, word) in words.iter().enumerate() {
+        let is_unit = |word: &&str| matches!(word.trim_end_matches('.'), "s" | "second" | "seconds");
+        let said = match words.get(at + 1) {
+            Some(next) if is_unit(next) && word.parse::<f64>().is_ok() => "N".to_owned(),
+            _ if is_unit(word) => "seconds".to_owned(),
+            _ => kind(word),
+        };
+        writeln!(kinds, "{said}").unwrap();
+    }
+    kinds
+}
+
+fn kind(word: &str) -> String {
+    let inner = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let digits = inner.chars().filter(char::is_ascii_digit).count();
+    let is_hex = inner.len() >= 8 && digits > 0 && inner.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let is_id = (inner.len() >= 20 && digits >= 14) || word.ends_with('=') || word.starts_with("dbs/");
+    let stands_for = match inner.parse::<Timestamp>() {
+        // Within ten minutes everything may take as long as it does; other days are the host's.
+        Ok(instant) if instant.strftime("%F").to_string() == DAY => {
+            instant.strftime("%FT%H:%M").to_string().split_at(DAY.len() + 5).0.to_owned()
+        }
+        Ok(_) => "NOW".to_owned(),
+        Err(_) if word.starts_with("http://127.0.0.1:") => return "URL".to_owned(),
+        Err(_) if is_hex => "HEX".to_owned(),
+        Err(_) if is_id => "ID".to_owned(),
+        Err(_) if inner.len() >= 10 && digits == inner.len() => "SECONDS".to_owned(),
+        Err(_) => return word.to_owned(),
+    };
+    word.replace(inner, &stands_for)
+}
+
+#[tokio::test]
+async fn every_command_of_the_runbook_prints_what_it_says() {
+    let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.variable("NO_COLOR", "1");
+    let (mut ran, mut document, mut differences) = (0, String::new(), String::new());
+    for piece in pieces(DOCUMENT) {
+        match piece {
+            Piece::Text(line) => writeln!(document, "{line}").unwrap(),
+            Piece::Setting(setting) => set(&world, setting).await,
+            Piece::Command { line, printed } => {
+                let now = print(&world, line).await;
+                world.catch_up().await;
+                ran += 1;
+                write!(document, "$ {line}\n{now}").unwrap();
+                if kinds(&now) != kinds(&printed) {
+                    writeln!(differences, "$ {line}\nprints\n{now}but the document says\n{printed}").unwrap();
+                }
+            }
+        }
+    }
+    if let Some(file) = std::env::var_os("COSMIRROR_RUNBOOK_OUT") {
+        std::fs::write(file, document).unwrap();
+    }
+    assert!(ran >= 15, "{ran} commands");
+    assert!(differences.is_empty(), "{differences}");
+}
