@@ -75,19 +75,25 @@ fn broken(what: &dyn std::fmt::Display) -> Failure {
 
 /// Every document of the container that the selection may be about.
 pub(super) async fn rows(restore: &Restore<'_>) -> Result<Runs, Failure> {
+    let Some(documents) = restore.documents else { return Ok(Runs::new(RUN_DOCUMENTS_MAX)) };
     let definition = key_definition(&restore.mirror.record).ok_or_else(|| broken(&"the partition key is not known"))?;
-    let mut rows = Runs::new(RUN_DOCUMENTS_MAX);
     let (sql, parameters) = query(restore, &definition);
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let Some(documents) = restore.documents else { return Ok(rows) };
-    let mut pages = documents.query(&sql, &parameters);
-    while let Some(page) = restore.meter.timed(pages.try_next()).await? {
-        for row in page {
-            rows.push(seen(restore, &definition, &row)?)?;
-            restore.progress.inc(1);
+    // A query that broke off cannot be taken up again without doubt about the page that was under way, so it begins anew.
+    let rows = persist(|| async {
+        let mut rows = Runs::new(RUN_DOCUMENTS_MAX);
+        restore.progress.set_position(0);
+        let mut pages = documents.query(&sql, &parameters);
+        while let Some(page) = restore.meter.timed(pages.try_next()).await? {
+            for row in page {
+                rows.push(seen(restore, &definition, &row)?)?;
+                restore.progress.inc(1);
+            }
         }
-    }
+        Ok(rows)
+    });
+    let rows = rows.await?;
     restore.progress.set_position(0);
     Ok(rows)
 }

@@ -240,6 +240,9 @@ async fn a_plan_is_made_while_the_daemon_runs() {
     })
     .await;
     source.put(r#"["p"]"#, r#"{"id":"late","pk":"p","n":1}"#).await;
+    // What breaks off is done again.
+    let resets = json!({ "rules": [{ "service": "cosmos", "operation": "query", "action": "reset", "count": 6 }] });
+    world.emulator.control("faults", &resets).await;
     let told = world.run(&["-o", "json", "restore", "plan", "--all", "--at", &at]).await;
     assert_eq!(told.code, Some(0), "{}", told.err);
     assert_eq!(daemon.terminate().await, Some(0));
