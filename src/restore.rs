@@ -17,6 +17,7 @@
 //! | what the documents were before, durable before they are touched | `restore/journal.rs` |
 //! | do it, guarded by the etags that were seen | `restore/apply.rs` |
 //! | how fast, and with how much patience | `restore/pace.rs` |
+//! | lines of progress where no bar is drawn | `restore/progress.rs` |
 //! | read back and compare | `restore/verify.rs` |
 //! | say in the mirror what was written | `restore/record.rs` |
 //! | how it ended, and with which exit code | `restore/report.rs` |
@@ -50,6 +51,7 @@ mod live;
 mod pace;
 mod plan;
 mod plan_file;
+mod progress;
 mod record;
 mod report;
 mod request;

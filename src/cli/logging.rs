@@ -48,13 +48,13 @@ fn filter(verbose: u8, quiet: bool, service: bool) -> Result<EnvFilter, CommandE
     })
 }
 
-/// "cosmirror" stands for all crates whose names begin with it.
+/// What takes long and draws no bar tells its progress under "progress". "cosmirror" stands for all crates whose names begin with it.
 fn directives(verbose: u8, quiet: bool, service: bool) -> &'static str {
     match (quiet, verbose, service) {
         (true, ..) => "error",
-        (_, 0, false) => "warn",
-        (_, 0, true) => "warn,cosmirror=info",
-        (_, 1, _) => "warn,cosmirror=debug",
+        (_, 0, false) => "warn,progress=info",
+        (_, 0, true) => "warn,cosmirror=info,progress=info",
+        (_, 1, _) => "warn,cosmirror=debug,progress=info",
         _ => "info,cosmirror=trace",
     }
 }

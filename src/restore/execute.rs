@@ -7,18 +7,17 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use cosmirror_formats::restore_plan::{Part, UndoEnd};
 use futures::stream::{self, StreamExt as _};
 use indicatif::ProgressBar;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{Done, Outcome, Workshop};
 use super::file::{RestoreFile, Tasks};
 use super::journal::{Begun, UndoFile, begin};
 use super::pace::{Pace, Stopped};
+use super::progress::ProgressLog;
 use super::record::Recorder;
 use super::report::Report;
 use super::verify::verify;
@@ -26,9 +25,6 @@ use super::work::{Target, Task};
 use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::spool::Spool;
-
-/// How often progress is logged.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// How a file is applied.
 pub struct Application<'a> {
@@ -149,7 +145,7 @@ impl Run<'_> {
 
     async fn work(&mut self, how: &Application<'_>, shop: &Workshop<'_>, tasks: Tasks) -> Result<(), Failure> {
         how.writing.set_position(self.report.resumed);
-        let mut log = ProgressLog::new(&how.writing);
+        let mut log = ProgressLog::new(&how.writing, "restoring");
         // Ends the work from inside as well, where no further write can succeed.
         let stop = how.cancel.child_token();
         let exhausted = AtomicBool::new(false);
@@ -259,34 +255,5 @@ impl Run<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-/// Progress for logs, where no bar is drawn.
-struct ProgressLog<'a> {
-    bar: &'a ProgressBar,
-    begun: Instant,
-    from: u64,
-    told: Instant,
-}
-
-impl<'a> ProgressLog<'a> {
-    fn new(bar: &'a ProgressBar) -> Self {
-        let now = Instant::now();
-        Self { bar, begun: now, from: bar.position(), told: now }
-    }
-
-    fn tell(&mut self) {
-        let now = Instant::now();
-        if !self.bar.is_hidden() || now.duration_since(self.told) < PROGRESS_EVERY {
-            return;
-        }
-        self.told = now;
-        let (done, of) = (self.bar.position(), self.bar.length().unwrap_or_default());
-        let seconds = now.duration_since(self.begun).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let (per_second, left) = ((done - self.from) as f64 / seconds, of.saturating_sub(done) as f64);
-        let seconds_left = if per_second > 0.0 { left / per_second } else { f64::INFINITY };
-        tracing::info!(done, of, per_second, seconds_left, "restoring");
     }
 }

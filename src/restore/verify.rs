@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 
 use super::apply::Done;
 use super::pace::{Pace, Stopped};
+use super::progress::ProgressLog;
 use super::report::Report;
 use super::work::Target;
 use crate::failure::{Failure, Kind};
@@ -36,8 +37,10 @@ pub(super) async fn verify(
         .map_ok(|done| async move { look(targets, pace, &done).await.map(|seen| (done, seen)) })
         .try_buffer_unordered(concurrency);
     let mut seen = std::pin::pin!(seen);
+    let mut log = ProgressLog::new(progress, "verifying");
     while let Some((done, seen)) = seen.try_next().await? {
         progress.inc(1);
+        log.tell();
         let what = format!("{:?} of partition key {}", done.id, done.partition_key);
         match seen {
             Seen::Equal => {}
