@@ -52,6 +52,8 @@ pub struct Report {
     pub already_applied: bool,
     /// Documents that were as they should be.
     pub unchanged: u64,
+    /// Documents that are otherwise than they were, and were kept because the overwrite policy says so.
+    pub kept: u64,
     /// Documents that changed since the plan and were left alone, or again after they were restored.
     pub conflicts: u64,
     /// Documents whose write failed.
@@ -82,7 +84,7 @@ impl Report {
     pub fn of(plan: &PlanEnd) -> Self {
         Self {
             unchanged: plan.counts.unchanged,
-            conflicts: plan.counts.conflict,
+            kept: plan.counts.conflict,
             extra: plan.counts.extra,
             uncertain: plan.counts.uncertain,
             unknown: plan.counts.unknown,

@@ -122,9 +122,12 @@ async fn the_policy_decides_what_is_overwritten() {
         let kept = Counts { conflict: 1, ..counts(1, 0, 1, 1) };
         assert_eq!(scene.counts(&policy(overwrite)).await, kept, "{overwrite:?}");
     }
+    let kept = scene.restore(&policy(Overwrite::Never)).await.unwrap();
+    assert_eq!((kept.kept, kept.conflicts, kept.applied.create), (1, 0, 1));
+    assert!(kept.error().is_none(), "a document that was to be kept is no conflict");
     // What is there now was committed before the version that is restored.
     scene.documents.set_exactly("changed", &service_text(&body("changed", 0), "\"old\"", 999), "\"old\"");
-    assert_eq!(scene.counts(&policy(Overwrite::IfNewer)).await, counts(1, 1, 1, 1));
+    assert_eq!(scene.counts(&policy(Overwrite::IfNewer)).await, counts(0, 1, 2, 1));
 }
 
 #[tokio::test]

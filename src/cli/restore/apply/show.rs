@@ -19,12 +19,13 @@ fn lines(report: &Report) -> Vec<String> {
     let applied = report.applied;
     let what = if report.already_applied { "applied already" } else { "restored" };
     let mut lines = vec![format!(
-        "{what}: create {}, replace {}, delete {}; unchanged {}, conflicts {}, failed {}, extra {}, uncertain {}, \
+        "{what}: create {}, replace {}, delete {}; unchanged {}, kept {}, conflicts {}, failed {}, extra {}, uncertain {}, \
          unknown {}, damaged {}, different {}",
         applied.create,
         applied.replace,
         applied.delete,
         report.unchanged,
+        report.kept,
         report.conflicts,
         report.failed,
         report.extra,
