@@ -6,6 +6,7 @@
 //! | add the dead letters whose document is known | `history/dead_letters.rs` |
 //! | put them in source order, each identity once | `history/order.rs` |
 //! | the state at an instant, and what cannot be known | `history/point.rs` |
+//! | whether its time to live had run out | `history/expiry.rs` |
 //! | the window in which instants can be asked for at all | `history/coverage.rs` |
 //! | the bytes, held against their hash | `history/reader.rs` |
 //! | which versions a restore wrote | `history/origin.rs` |
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 mod coverage;
 mod dead_letters;
+mod expiry;
 mod find;
 mod groups;
 #[cfg(test)]
@@ -34,10 +36,11 @@ pub use coverage::Coverage;
 pub(crate) use coverage::instant;
 pub use dead_letters::unresolved as unresolved_dead_letters;
 pub(crate) use dead_letters::{Letter, incoming as dead_letter_version, resolution};
+pub use expiry::{DefaultTtls, Expiry};
 pub(crate) use groups::groups;
 pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
-pub use point::{State, expiry};
+pub use point::State;
 pub use reader::{MirrorReader, described, key_definition};
 
 /// Where the bytes of a version are.

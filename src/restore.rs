@@ -112,6 +112,13 @@ impl Restore<'_> {
         if let Some(until) = self.request.changed.and_then(|changed| changed.until) {
             Coverage::require(self.mirror, until).await?;
         }
+        // What has become a dead letter since the mirror was opened may be what makes the instant a covered one.
+        let mirror = self.mirror.read_again().await?;
+        let (meter, progress) = (self.meter.clone(), self.progress.clone());
+        Restore { mirror: &mirror, meter, progress, ..*self }.plan_covered(plan).await
+    }
+
+    async fn plan_covered(&self, plan: &mut PlanWriter) -> Result<Tally, CommandError> {
         let tally = compare::plan(self, self.pairs().await?, plan).await?;
         let named = matches!(self.request.point, Point::BeforeChange(_));
         if tally.is_empty() || named && tally.is_of_nothing() {

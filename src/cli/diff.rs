@@ -12,6 +12,7 @@
 use super::Context;
 use super::args::DiffArgs;
 use super::history::{key_or_only, open_mirror};
+use super::look::covered;
 use super::output::Format;
 use crate::diff::{Document, Unreadable, changes, patch};
 use crate::failure::{CommandError, Exit};
@@ -33,7 +34,9 @@ pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<(), Comman
         return Err(mirror.not_found(&key, &args.id).await);
     }
     let live = || crate::run::open_documents(&context.config.config.source, &container.database, &container.container);
-    let sides = side::sides(&mirror, &history, (args.from.as_deref(), args.to.as_deref()), live).await?;
+    let asked = side::both(&history, (args.from.as_deref(), args.to.as_deref()))?;
+    let (mirror, history) = covered(mirror, history, &side::instants(asked)).await?;
+    let sides = side::sides(&mirror, &history, asked, live).await?;
     let texts = [text(&sides.from, &args.id, args.system)?, text(&sides.to, &args.id, args.system)?];
     let [from, to] = [document(&texts[0], &sides.from, &args.id)?, document(&texts[1], &sides.to, &args.id)?];
     let view = View::new(&history, &sides, [from.as_ref(), to.as_ref()], changes(from.as_ref(), to.as_ref()));

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use cosmirror_formats::Op;
 
 use crate::failure::{CommandError, Exit};
-use crate::history::{Coverage, DocumentHistory, Entry, MirrorReader, State, expiry, instant};
+use crate::history::{Coverage, DocumentHistory, Entry, Expiry, MirrorReader, State, instant};
 
 /// Which state is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,25 @@ pub(super) fn preceding<'a>(history: &'a DocumentHistory, entry: &Entry) -> Opti
     at.checked_sub(1).map(|before| &history.entries[before])
 }
 
-/// The state that is asked for. One that is not known, or not covered, is an error.
+/// The mirror and the document's history, read anew once all these instants are known to be covered: what made them so, a version or a
+/// dead letter, may be younger than what was read before. One that is not covered is an error.
+pub(super) async fn covered(
+    mirror: MirrorReader,
+    history: DocumentHistory,
+    instants: &[i64],
+) -> Result<(MirrorReader, DocumentHistory), CommandError> {
+    for at in instants {
+        Coverage::require(&mirror, *at).await?;
+    }
+    if instants.is_empty() {
+        return Ok((mirror, history));
+    }
+    let mirror = mirror.read_again().await?;
+    let history = mirror.history(&history.key, &history.id).await?;
+    Ok((mirror, history))
+}
+
+/// The state that is asked for. An instant must be [`covered`]; a state that is not known is an error.
 pub(super) async fn look<'a>(
     mirror: &MirrorReader,
     history: &'a DocumentHistory,
@@ -78,9 +96,6 @@ pub(super) async fn look<'a>(
     let id = &history.id;
     let not_covered =
         |message: String| CommandError::new(Exit::NotCovered, message, "`cosmirror history` lists what there is");
-    if let Which::At(at) = which {
-        Coverage::require(mirror, at).await?;
-    }
     let state = match which {
         Which::Newest => history.state_at(i64::MAX),
         Which::At(at) => history.state_at(at),
@@ -106,19 +121,33 @@ pub(super) async fn look<'a>(
         State::Unknown(why) => return Err(not_covered(format!("the state of document {id:?} is not known: {why}"))),
     };
     let bytes = mirror.body(entry).await?;
-    Ok(match expired(mirror, entry, &bytes, which) {
-        Some(expired) => {
+    let Which::At(at) = which else { return Ok(Seen::Document { entry, bytes }) };
+    match mirror.default_ttls(entry).await?.expiry(&bytes, entry.version.ts, at) {
+        Expiry::Alive => {}
+        Expiry::Expired(expired) => {
             let how = format!("was removed by its time to live at {}", instant(expired));
-            Seen::Absent(Absence { how, entry: Some(entry), before: Some(entry) })
+            return Ok(Seen::Absent(Absence { how, entry: Some(entry), before: Some(entry) }));
         }
-        None => Seen::Document { entry, bytes },
-    })
+        Expiry::Uncertain(why) => {
+            return Err(not_covered(format!("the state of document {id:?} is not known: {why}")));
+        }
+    }
+    if history.entries.last().is_some_and(|last| std::ptr::eq(last, entry)) && mirror.may_miss_delete(at) {
+        return Err(maybe_deleted(mirror, id, at));
+    }
+    Ok(Seen::Document { entry, bytes })
 }
 
-/// When the document's time to live had run out at the instant that was asked for.
-fn expired(mirror: &MirrorReader, entry: &Entry, bytes: &[u8], which: Which<'_>) -> Option<i64> {
-    let Which::At(at) = which else { return None };
-    expiry(mirror.settings()?, bytes, entry.version.ts).filter(|expired| *expired <= at)
+/// The feed gives no deletes, and none was looked for since.
+fn maybe_deleted(mirror: &MirrorReader, id: &str, at: i64) -> CommandError {
+    let known = match mirror.deletes_known_until(at) {
+        Some(until) => format!("deletes are known up to {}", instant(until)),
+        None => "no reconciliation has looked for deletes".to_owned(),
+    };
+    let message = format!("whether document {id:?} was deleted by {} is not known yet: {known}", instant(at));
+    let remedy =
+        "name a version, which `cosmirror history` lists, or wait for the next reconciliation (`reconcile.interval`)";
+    CommandError::new(Exit::NotCovered, message, remedy)
 }
 
 /// What was there before the first version: nothing, where that version created the document. Otherwise it is not known.

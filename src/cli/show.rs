@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Context;
 use super::args::ShowArgs;
 use super::history::{key_or_only, open_mirror};
-use super::look::{Absence, Seen, Which, look};
+use super::look::{Absence, Seen, Which, covered, look};
 use crate::failure::{CommandError, Exit};
 use crate::history::{DocumentHistory, MirrorReader};
 use crate::json_text;
@@ -23,6 +23,8 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Comman
         (None, Some(at)) => Which::At(at.as_second()),
         (None, None) => Which::Newest,
     };
+    let instants: Vec<i64> = args.at.iter().map(|at| at.as_second()).collect();
+    let (mirror, history) = covered(mirror, history, &instants).await?;
     let bytes = document(&mirror, &history, which).await?;
     if args.raw {
         return context.output.bytes(&bytes);
@@ -57,7 +59,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::history::memory::{covered_store, key, reader, version};
+    use crate::history::memory::{covered_in_latest_version, covered_store, key, reader, settings_changed, version};
 
     async fn shown(which: Which<'_>) -> Result<String, CommandError> {
         let store = covered_store(&json!({"defaultTtl": -1}));
@@ -70,6 +72,8 @@ mod tests {
         store.add_version(deleted, "");
         let mirror = reader(&store).await;
         let history = mirror.history(&key("p"), "d").await.unwrap();
+        let instants = if let Which::At(at) = which { vec![at] } else { Vec::new() };
+        let (mirror, history) = covered(mirror, history, &instants).await?;
         let bytes = document(&mirror, &history, which).await?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -101,6 +105,52 @@ mod tests {
     async fn an_instant_outside_the_window_is_refused() {
         assert_eq!(shown(Which::At(2001)).await.unwrap_err().exit, Exit::NotCovered);
         assert_eq!(shown(Which::At(99)).await.unwrap_err().exit, Exit::NotCovered);
+    }
+
+    #[tokio::test]
+    async fn a_default_time_to_live_that_came_later_makes_no_document_vanish_from_before() {
+        let store = covered_store(&json!({}));
+        store.add_version(Version { op: Op::Create, ..version("d", "e", 1000, Some(1), b"") }, "{}");
+        settings_changed(&store, &json!({"defaultTtl": 60}));
+        let mirror = reader(&store).await;
+        let history = mirror.history(&key("p"), "d").await.unwrap();
+        assert!(document(&mirror, &history, Which::At(1059)).await.is_ok());
+        let refusal = document(&mirror, &history, Which::At(1060)).await.unwrap_err();
+        assert_eq!(refusal.exit, Exit::NotCovered);
+        assert!(refusal.message.contains("which of off, 60 s was in force"), "{}", refusal.message);
+        assert!(document(&mirror, &history, Which::Newest).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_feed_without_deletes_shows_the_newest_version_as_far_as_deletes_were_looked_for() {
+        let store = covered_in_latest_version(&json!({"defaultTtl": -1}));
+        for (lsn, ts, text) in [(1, 1000, r#"{"n":1}"#), (2, 1600, r#"{"n":2,"ttl":100}"#)] {
+            store.add_version(version("d", &format!("e{lsn}"), ts, Some(lsn), b""), text);
+        }
+        store.add_version(version("other", "x", 1000, Some(3), b""), "{}");
+        let mirror = reader(&store).await;
+        let at = async |id: &str, at| {
+            let history = mirror.history(&key("p"), id).await.unwrap();
+            document(&mirror, &history, Which::At(at)).await.map_err(|error| (error.exit, error.message))
+        };
+        assert!(at("other", 1500).await.is_ok());
+        let (exit, message) = at("other", 1501).await.unwrap_err();
+        assert_eq!(exit, Exit::NotCovered);
+        assert!(message.ends_with("not known yet: deletes are known up to 1970-01-01T00:25:00Z"), "{message}");
+        assert!(at("d", 1599).await.is_ok(), "a later version says that it was there");
+        assert_eq!(at("d", 1600).await.unwrap_err().0, Exit::NotCovered);
+        assert_eq!(at("d", 1700).await.unwrap_err().0, Exit::NotFound, "it has expired, whether it was deleted or not");
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_while_coverage_was_waited_for_is_shown() {
+        let store = covered_store(&json!({}));
+        store.add_version(Version { op: Op::Create, ..version("d", "e", 1000, Some(1), b"") }, r#"{"n":1}"#);
+        let mirror = reader(&store).await;
+        let history = mirror.history(&key("p"), "d").await.unwrap();
+        store.add_version(version("d", "f", 1100, Some(2), b""), r#"{"n":2}"#);
+        let (mirror, history) = covered(mirror, history, &[1200]).await.unwrap();
+        assert_eq!(document(&mirror, &history, Which::At(1200)).await.unwrap(), r#"{"n":2}"#);
     }
 
     #[tokio::test]

@@ -72,7 +72,12 @@ impl Coverage {
 
     /// Whether every delete up to this instant is known.
     pub fn knows_deletes(&self, at: i64) -> bool {
-        self.window_of(at).is_some_and(|window| window.deletes_until >= Some(at))
+        self.deletes_known_until(at) >= Some(at)
+    }
+
+    /// Up to which instant every delete is known, in the window that `at` lies in.
+    pub fn deletes_known_until(&self, at: i64) -> Option<i64> {
+        self.window_of(at)?.deletes_until
     }
 
     /// The gaps that matter: those that are open, and those that have a part in the window.

@@ -338,20 +338,35 @@ impl Documents for MemoryDocuments {
 
 /// A store with a container record and one range that covers instants 100 to 2000.
 pub(crate) fn covered_store(settings: &serde_json::Value) -> Arc<MemoryStore> {
+    covered("all-versions-and-deletes", settings)
+}
+
+/// The same in latest-version mode; deletes are known up to 1500.
+pub(crate) fn covered_in_latest_version(settings: &serde_json::Value) -> Arc<MemoryStore> {
+    covered("latest-version", settings)
+}
+
+fn covered(mode: &str, settings: &serde_json::Value) -> Arc<MemoryStore> {
     let store = MemoryStore::default();
-    store.add_record(
-        &paths().container_record(),
-        &json!({"format": 1, "account": "a", "database": "db", "container": "c", "generations": [{
-            "rid": "rid", "since": 1, "modes": ["all-versions-and-deletes"], "partition_key_paths": ["/pk"],
-            "settings": settings,
-        }]}),
-    );
+    store.add_record(&paths().container_record(), &description(mode, settings));
+    let reconciled = (mode == "latest-version").then_some(1500);
     store.add_record(
         &format!("{}l--FF.json", paths().range_states()),
         &json!({"format": 1, "lineage": "l", "rid": "rid", "range": {"min": "", "max": "FF"},
-            "mode": "all-versions-and-deletes", "since": 1, "backfilled": 100, "reconciled": null, "watermark": 2000}),
+            "mode": mode, "since": 1, "backfilled": 100, "reconciled": reconciled, "watermark": 2000}),
     );
     Arc::new(store)
+}
+
+/// The mirror has seen the container's properties change to these.
+pub(crate) fn settings_changed(store: &MemoryStore, settings: &serde_json::Value) {
+    store.add_record(&paths().container_record(), &description("all-versions-and-deletes", settings));
+}
+
+fn description(mode: &str, settings: &serde_json::Value) -> serde_json::Value {
+    json!({"format": 1, "account": "a", "database": "db", "container": "c", "generations": [{
+        "rid": "rid", "since": 1, "modes": [mode], "partition_key_paths": ["/pk"], "settings": settings,
+    }]})
 }
 
 pub(crate) async fn reader(store: &Arc<MemoryStore>) -> MirrorReader {

@@ -10,10 +10,6 @@
 //!
 //! What belongs to an earlier life of the container is absent from the moment in which that was removed and created again.
 
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use cosmirror_formats::Op;
 use cosmirror_formats::records::Gap;
 
@@ -115,26 +111,9 @@ impl Entry {
     }
 }
 
-/// The instant at which a document's time to live ran out, in seconds since 1970; none where it never does.
-///
-/// `settings` are the container's properties: without `defaultTtl` nothing expires, with -1 only documents whose own `ttl` says
-/// so. Source: "Time to Live (TTL) in Azure Cosmos DB".
-pub fn expiry(settings: &Value, document: &[u8], ts: i64) -> Option<i64> {
-    #[derive(Deserialize)]
-    struct Ttl<'a> {
-        #[serde(borrow)]
-        ttl: Option<&'a RawValue>,
-    }
-    let default = settings.get("defaultTtl").and_then(Value::as_i64)?;
-    let own: Option<i64> = serde_json::from_slice::<Ttl<'_>>(document).ok().and_then(|own| own.ttl?.get().parse().ok());
-    let seconds = own.unwrap_or(default);
-    (seconds > 0).then(|| ts.saturating_add(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::super::memory::{entry, history};
     use super::super::{Unreadable, order::source_order};
@@ -292,18 +271,6 @@ mod tests {
         assert!(matches!(before, State::Present(_)) && matches!(after, Some(State::Deleted(_))));
         assert_eq!(known_around(&history, 5).0, State::NotYet);
         assert_eq!(known_around(&history, 20).1, None);
-    }
-
-    #[test]
-    fn time_to_live_follows_the_container_then_the_document() {
-        let at = |settings: Value, document: &str| expiry(&settings, document.as_bytes(), 100);
-        assert_eq!(at(json!({}), r#"{"ttl":5}"#), None);
-        assert_eq!(at(json!({"defaultTtl": null}), r#"{"ttl":5}"#), None);
-        assert_eq!(at(json!({"defaultTtl": -1}), r#"{"ttl":5}"#), Some(105));
-        assert_eq!(at(json!({"defaultTtl": -1}), r#"{"id":"a"}"#), None);
-        assert_eq!(at(json!({"defaultTtl": 9}), r#"{"id":"a"}"#), Some(109));
-        assert_eq!(at(json!({"defaultTtl": 9}), r#"{"ttl":-1}"#), None);
-        assert_eq!(at(json!({"defaultTtl": 9}), r#"{"ttl":null}"#), Some(109));
     }
 
     proptest! {

@@ -7,10 +7,12 @@ use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
 use futures::TryStreamExt as _;
+use tokio::sync::OnceCell;
 
 use super::dead_letters::{self, Letter, Letters};
+use super::expiry::TimesToLive;
 use super::groups::document_of;
-use super::{Coverage, DocumentHistory, Entry, Life, Place, groups};
+use super::{Coverage, DefaultTtls, DocumentHistory, Entry, Life, Place, groups};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
 use crate::records::read;
@@ -30,6 +32,7 @@ pub struct MirrorReader {
     /// Which instants it covers, as its own records say.
     coverage: Coverage,
     pub(crate) letters: Letters,
+    times_to_live: OnceCell<TimesToLive>,
 }
 
 impl MirrorReader {
@@ -37,9 +40,16 @@ impl MirrorReader {
     pub async fn open(store: Arc<dyn VersionStore>, paths: MirrorPaths) -> Result<Self, Failure> {
         let record = described(store.as_ref(), &paths).await?;
         let definition = key_definition(&record);
-        let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
+        // A change that is covered has become a version or a dead letter before, so what is covered is read first.
         let coverage = Coverage::read(store.as_ref(), &paths, &[]).await?;
-        Ok(Self { store, paths, record, source: None, coverage, letters })
+        let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
+        Ok(Self { store, paths, record, source: None, coverage, letters, times_to_live: OnceCell::new() })
+    }
+
+    /// The same mirror, read anew: with every dead letter of now.
+    pub async fn read_again(&self) -> Result<Self, Failure> {
+        let again = Self::open(Arc::clone(&self.store), self.paths.clone()).await?;
+        Ok(Self { source: self.source.clone(), ..again })
     }
 
     /// One document's heads and dead letters as its history.
@@ -72,9 +82,20 @@ impl MirrorReader {
         &self.coverage.gaps
     }
 
-    /// The properties of the source container, as the mirror last saw them.
+    /// Up to which instant every delete is known, in the window that `at` lies in.
+    pub fn deletes_known_until(&self, at: i64) -> Option<i64> {
+        self.coverage.deletes_known_until(at)
+    }
+
+    /// The properties of the source container, as the mirror last saw them. What they were before is not in them.
     pub fn settings(&self) -> Option<&serde_json::Value> {
         self.record.generations.last().map(|generation| &generation.settings)
+    }
+
+    /// The default times to live that the mirror has seen in the life of the container that this version belongs to.
+    pub async fn default_ttls(&self, entry: &Entry) -> Result<&DefaultTtls, Failure> {
+        let read = || TimesToLive::read(self.store.as_ref(), &self.paths);
+        Ok(self.times_to_live.get_or_try_init(read).await?.of(&entry.version.rid))
     }
 
     /// Everything the mirror holds of one document; empty if it never heard of it.

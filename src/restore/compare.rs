@@ -20,10 +20,12 @@ use super::wanted::{Wanted, wanted};
 use super::{DOCUMENTS_AT_ONCE, Overwrite, Point, Restore, Selection, Side};
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, Entry, Place, client_text, expiry, instant};
+use crate::history::{DocumentHistory, Entry, Expiry, Place, client_text, instant};
 
 const ALWAYS: &str = "--overwrite always restores it all the same";
 const GONE: &str = "it is gone from the container, and the mode cannot tell since when; --uncertain before brings it back, --uncertain after takes it for deleted";
+
+const BY_TIME_TO_LIVE: &str = "--uncertain before takes it as it stood, --uncertain after takes it for expired";
 
 const NEITHER: &str = "neither the mirror nor the container has such a document; check its id and partition key";
 
@@ -170,8 +172,11 @@ impl Case<'_> {
                 Some(Side::Before) => {}
             }
         }
-        let settings = self.restore.mirror.settings().filter(|settings| settings.get("defaultTtl").is_some());
-        let expiring = self.at().zip(settings);
+        let ttls = match self.at() {
+            Some(at) => Some((at, self.restore.mirror.default_ttls(entry).await?)),
+            None => None,
+        };
+        let expiring = ttls.filter(|(_, ttls)| ttls.let_expire());
         if stored.is_none() && self.now.is_none() && expiring.is_none() {
             return Ok(self.verdict(Some(entry), Live::Absent));
         }
@@ -179,12 +184,16 @@ impl Case<'_> {
             Some(stored) => stored,
             None => self.restore.mirror.body(entry).await?,
         };
-        if let Some((at, settings)) = expiring
-            && expiry(settings, &stored, entry.version.ts).is_some_and(|expired| expired <= at)
-        {
-            return Ok(self.did_not_exist());
+        let expiry = expiring.map_or(Expiry::Alive, |(at, ttls)| ttls.expiry(&stored, entry.version.ts, at));
+        match (expiry, self.restore.request.uncertain) {
+            (Expiry::Uncertain(why), None) => {
+                Ok(self.refused(Verdict::Uncertain, &format!("{why}; {BY_TIME_TO_LIVE}")))
+            }
+            (Expiry::Expired(_), _) | (Expiry::Uncertain(_), Some(Side::After)) => Ok(self.did_not_exist()),
+            (Expiry::Alive, _) | (Expiry::Uncertain(_), Some(Side::Before)) => {
+                self.compare_content(entry, &stored).await
+            }
         }
-        self.compare_content(entry, &stored).await
     }
 
     /// Whether the newest version may have been deleted before the instant without the mirror having heard of it.

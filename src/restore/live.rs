@@ -3,6 +3,7 @@
 //! For wide selections one query gives every document's id, key, etag and time, which are sorted by the names that the mirror would give
 //! them; the documents themselves are only read where etags do not tell. Narrow selections are read document by document.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -33,10 +34,10 @@ pub(super) enum Known {
 }
 
 /// How long the plan's own requests took, which tells how long those of its application will take.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Meter {
-    requests: AtomicU64,
-    micros: AtomicU64,
+    requests: Arc<AtomicU64>,
+    micros: Arc<AtomicU64>,
 }
 
 impl Meter {

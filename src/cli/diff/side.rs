@@ -67,23 +67,39 @@ pub(super) struct Sides<'a> {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked<'t> {
+pub(super) enum Asked<'t> {
     Live,
     Mirror(Which<'t>),
+}
+
+/// What `--from` and `--to` ask for.
+pub(super) type Both<'t> = (Option<Asked<'t>>, Option<Asked<'t>>);
+
+/// What `--from` and `--to` say.
+pub(super) fn both<'t>(
+    history: &DocumentHistory,
+    (from, to): (Option<&'t str>, Option<&'t str>),
+) -> Result<Both<'t>, CommandError> {
+    let from = from.map(|text| asked(history, "--from", text)).transpose()?;
+    Ok((from, to.map(|text| asked(history, "--to", text)).transpose()?))
+}
+
+/// The instants that are asked for.
+pub(super) fn instants((from, to): Both<'_>) -> Vec<i64> {
+    let instant = |asked| if let Asked::Mirror(Which::At(at)) = asked { Some(at) } else { None };
+    from.into_iter().chain(to).filter_map(instant).collect()
 }
 
 /// The states that `--from` and `--to` name, or what stands for them. The container is opened where it is asked for.
 pub(super) async fn sides<'a, F>(
     mirror: &MirrorReader,
     history: &'a DocumentHistory,
-    (from, to): (Option<&str>, Option<&str>),
+    (from, to): Both<'_>,
     open: impl Fn() -> F,
 ) -> Result<Sides<'a>, CommandError>
 where
     F: Future<Output = Result<Arc<dyn Documents>, Failure>>,
 {
-    let from = from.map(|text| asked(history, "--from", text)).transpose()?;
-    let to = to.map(|text| asked(history, "--to", text)).transpose()?;
     let newest = match history.entries.last() {
         // The two newest versions, whatever may hide the state that they make.
         Some(last) if from.is_none() && to.is_none() => return last_two(mirror, history, last).await,

@@ -33,7 +33,9 @@ async fn told(from: Option<&str>, to: Option<&str>, live: Option<&str>) -> Resul
         let documents = Arc::clone(&documents) as Arc<dyn Documents>;
         async { Ok::<_, Failure>(documents) }
     };
-    let sides = side::sides(&mirror, &history, (from, to), open).await?;
+    let asked = side::both(&history, (from, to))?;
+    let (mirror, history) = covered(mirror, history, &side::instants(asked)).await?;
+    let sides = side::sides(&mirror, &history, asked, open).await?;
     let texts = [text(&sides.from, "d", false)?, text(&sides.to, "d", false)?];
     let [from, to] = [document(&texts[0], &sides.from, "d")?, document(&texts[1], &sides.to, "d")?];
     let view = View::new(&history, &sides, [from.as_ref(), to.as_ref()], changes(from.as_ref(), to.as_ref()));
