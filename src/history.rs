@@ -15,6 +15,7 @@
 //! lives of a container are one history; what belongs to an earlier life is absent from the moment of recreation.
 
 use bytes::Bytes;
+use cosmirror_formats::records::Gap;
 use cosmirror_formats::{PartitionKey, Version};
 use serde::{Deserialize, Serialize};
 
@@ -124,14 +125,20 @@ impl DocumentHistory {
         self.entries.iter().find(|entry| entry.place.version() == name)
     }
 
+    /// Whether the version directly beneath this one is gone from the mirror.
+    pub(crate) fn lacks_beneath(&self, entry: &Entry) -> bool {
+        let beneath = entry.version.prev.as_ref();
+        beneath.is_some_and(|beneath| self.entries.iter().all(|entry| entry.version.identity() != *beneath))
+    }
+
     /// The document's state at the end of second `at`.
     pub fn state_at(&self, at: i64) -> State<'_> {
         point::state_at(self, at)
     }
 
     /// The state directly before the version with this etag; none where there is no such version.
-    pub fn state_before(&self, etag: &str) -> Option<State<'_>> {
-        point::state_before(self, etag)
+    pub fn state_before(&self, etag: &str, gaps: &[Gap]) -> Option<State<'_>> {
+        point::state_before(self, etag, gaps)
     }
 
     /// For an instant whose state is not known: the newest known state up to it, and the next one after it.

@@ -15,8 +15,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use cosmirror_formats::Op;
+use cosmirror_formats::records::Gap;
 
-use super::{DocumentHistory, Entry};
+use super::{DocumentHistory, Entry, Unreadable};
 
 /// What a document was at an instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,7 @@ pub enum State<'a> {
 
 const LOST: &str = "an earlier version that the mirror once had is gone, for instance by a lifecycle rule";
 const NEVER_HAD: &str = "its first version in the mirror is later, and the document existed before it";
+const GAP: &str = "a gap of the mirror lies directly before the change";
 const UNREADABLE: &str = "a change of that time is a dead letter that cannot be read";
 
 pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
@@ -55,8 +57,7 @@ pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
         if let Some(after) = next.version.after.filter(|after| *after < at) {
             return State::Uncertain { after, until: next.version.ts };
         }
-        let beneath = next.version.prev.as_ref();
-        if beneath.is_some_and(|beneath| entries.iter().all(|entry| entry.version.identity() != *beneath)) {
+        if history.lacks_beneath(next) {
             return State::Unknown(LOST);
         }
     }
@@ -72,16 +73,20 @@ pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
     }
 }
 
-/// What was directly before the version with this etag; none where there is no such version.
-pub(super) fn state_before<'a>(history: &'a DocumentHistory, etag: &str) -> Option<State<'a>> {
+/// What was directly before the version with this etag; none where there is no such version. `gaps` are those of the mirror: what fell into
+/// one is not known to have been the last before the change.
+pub(super) fn state_before<'a>(history: &'a DocumentHistory, etag: &str, gaps: &[Gap]) -> Option<State<'a>> {
     let entries = &history.entries;
     let at = entries.iter().position(|entry| entry.version.etag.as_deref() == Some(etag))?;
     let (changed, before) = (&entries[at], at.checked_sub(1).map(|before| &entries[before]));
-    let beneath = changed.version.prev.as_ref();
+    let (begin, end) = (before.map_or(i64::MIN, |before| before.version.ts), changed.version.ts);
+    let is_first = before.is_none() && changed.version.op == Op::Create;
+    let in_gap = |gap: &Gap| gap.from <= end && gap.until.is_none_or(|until| begin < until);
+    let unread = |letter: &Unreadable| letter.ts.is_none_or(|ts| begin <= ts && ts <= end);
     Some(match before {
-        _ if beneath.is_some_and(|beneath| entries.iter().all(|entry| entry.version.identity() != *beneath)) => {
-            State::Unknown(LOST)
-        }
+        _ if history.lacks_beneath(changed) => State::Unknown(LOST),
+        _ if history.unreadable.iter().any(unread) => State::Unknown(UNREADABLE),
+        _ if !is_first && gaps.iter().any(in_gap) => State::Unknown(GAP),
         Some(before) if before.version.is_tombstone() => State::Deleted(before),
         Some(before) if before.life != changed.life => State::Deleted(before),
         before => match (changed.version.after, before) {
@@ -248,10 +253,10 @@ mod tests {
             follows(entry("b", 20, Some(2)), "a"),
             follows(entry("d", 40, Some(4)), "c"),
         ]);
-        assert!(matches!(state_before(&history, "b"), Some(State::Present(e)) if e.version.identity() == "a"));
-        assert_eq!(state_before(&history, "a"), Some(State::NotYet));
-        assert_eq!(state_before(&history, "d"), Some(State::Unknown(LOST)));
-        assert_eq!(state_before(&history, "z"), None);
+        assert!(matches!(state_before(&history, "b", &[]), Some(State::Present(e)) if e.version.identity() == "a"));
+        assert_eq!(state_before(&history, "a", &[]), Some(State::NotYet));
+        assert_eq!(state_before(&history, "d", &[]), Some(State::Unknown(LOST)));
+        assert_eq!(state_before(&history, "z", &[]), None);
     }
 
     #[test]
@@ -259,7 +264,25 @@ mod tests {
         let mut thinned = follows(entry("b", 20, Some(2)), "a");
         thinned.version.after = Some(15);
         let history = history(vec![created("a", 10), thinned]);
-        assert_eq!(state_before(&history, "b"), Some(State::Uncertain { after: 15, until: 20 }));
+        assert_eq!(state_before(&history, "b", &[]), Some(State::Uncertain { after: 15, until: 20 }));
+    }
+
+    #[test]
+    fn what_may_have_been_between_a_change_and_the_version_beneath_it_makes_the_state_before_unknown() {
+        let mut history = history(vec![created("a", 10), follows(entry("c", 30, Some(30)), "a")]);
+        let gap = |from, until| {
+            let (range, reason) = (cosmirror_formats::EpkRange::full(), String::new());
+            [Gap { format: 1, range, from, until, reason }]
+        };
+        for missed in [gap(20, Some(25)), gap(5, Some(11)), gap(30, None)] {
+            assert_eq!(state_before(&history, "c", &missed), Some(State::Unknown(GAP)), "{missed:?}");
+        }
+        for elsewhere in [gap(1, Some(10)), gap(31, None)] {
+            assert!(matches!(state_before(&history, "c", &elsewhere), Some(State::Present(_))), "{elsewhere:?}");
+        }
+        assert_eq!(state_before(&history, "a", &gap(1, None)), Some(State::NotYet));
+        history.unreadable = vec![Unreadable { ts: Some(20), name: "n".to_owned() }];
+        assert_eq!(state_before(&history, "c", &[]), Some(State::Unknown(UNREADABLE)));
     }
 
     #[test]

@@ -17,11 +17,12 @@ use super::plan::{Live, Planned, Policy, Tally, Verdict, decide};
 use super::plan_file::PlanWriter;
 use super::request::named;
 use super::wanted::{Wanted, wanted};
-use super::{DOCUMENTS_AT_ONCE, Point, Restore, Selection, Side};
+use super::{DOCUMENTS_AT_ONCE, Overwrite, Point, Restore, Selection, Side};
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
-use crate::history::{DocumentHistory, Entry, Place, client_text, expiry};
+use crate::history::{DocumentHistory, Entry, Place, client_text, expiry, instant};
 
+const ALWAYS: &str = "--overwrite always restores it all the same";
 const GONE: &str = "it is gone from the container, and the mode cannot tell since when; --uncertain before brings it back, --uncertain after takes it for deleted";
 
 const NEITHER: &str = "neither the mirror nor the container has such a document; check its id and partition key";
@@ -77,7 +78,7 @@ struct Case<'a> {
 }
 
 async fn compared(restore: &Restore<'_>, document: &DocumentHistory, known: Known) -> Result<Planned, Failure> {
-    let wanted = wanted(restore.request, document)?;
+    let wanted = wanted(restore.request, document, restore.mirror.gaps())?;
     if wanted == Wanted::NotSelected {
         return Ok(Planned::NotSelected);
     }
@@ -209,6 +210,14 @@ impl Case<'_> {
         Ok(Self { now, ..*self }.verdict(Some(entry), state))
     }
 
+    /// When the document changed last behind the interval that was asked for: that may be somebody's own repair.
+    fn changed_again(&self) -> Option<i64> {
+        let until = self.restore.request.changed.filter(|_| self.restore.in_place)?.until?;
+        let (live, mirrored) =
+            (self.now.as_ref().map(|now| now.ts), self.document.entries.last().map(|last| last.version.ts));
+        live.max(mirrored).filter(|last| *last > until)
+    }
+
     fn did_not_exist(&self) -> Planned {
         if self.restore.request.condition.is_some() {
             return Planned::NotSelected;
@@ -235,6 +244,12 @@ impl Case<'_> {
         let newer = entry.zip(self.now.as_ref()).is_some_and(|(entry, now)| entry.version.ts > now.ts);
         let policy = Policy { overwrite: request.overwrite, delete_extra: request.delete_extra };
         let verdict = decide(entry.is_some(), state, newer, policy);
+        if let (Verdict::Do(_), Some(later)) = (verdict, self.changed_again())
+            && request.overwrite != Overwrite::Always
+        {
+            let why = format!("it changed again at {}, behind the interval; {ALWAYS}", instant(later));
+            return self.refused(Verdict::Conflict, &why);
+        }
         let step = match verdict {
             Verdict::Do(action) => Some(Step {
                 part: self.restore.part,

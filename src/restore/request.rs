@@ -80,7 +80,20 @@ impl Interval {
             between || removed || self.holds(version.ts)
         };
         document.entries.iter().any(changed)
+            || self.touches_lost(document)
             || document.unreadable.iter().any(|letter| letter.ts.is_none_or(|ts| self.holds(ts)))
+    }
+}
+
+impl Interval {
+    /// Whether versions that the mirror once had and that are gone may have been of it.
+    fn touches_lost(&self, document: &DocumentHistory) -> bool {
+        let entries = &document.entries;
+        entries.iter().enumerate().any(|(at, entry)| {
+            let begin = at.checked_sub(1).map_or(i64::MIN, |beneath| entries[beneath].version.ts);
+            let overlaps = entry.version.ts >= self.from && self.until.is_none_or(|until| begin <= until);
+            overlaps && document.lacks_beneath(entry)
+        })
     }
 }
 
@@ -170,6 +183,17 @@ mod tests {
         assert!(!touches(10, Some(20), 9, None) && !touches(10, Some(20), 21, None) && !touches(10, None, 9, None));
         assert!(touches(10, Some(20), 30, Some(19)) && touches(10, Some(20), 10, Some(1)));
         assert!(!touches(10, Some(20), 30, Some(20)) && !touches(10, Some(20), 9, Some(1)));
+    }
+
+    #[test]
+    fn versions_that_are_lost_may_have_been_of_the_interval() {
+        let mut later = entry("c", 30, Some(3));
+        later.version.prev = Some("b".to_owned());
+        let alone = history(vec![later.clone()]);
+        let above = history(vec![entry("a", 10, Some(1)), later]);
+        let touches = |history, from, until| Interval { from, until }.touches(history);
+        assert!(touches(&alone, 1, Some(2)) && touches(&above, 15, Some(20)) && touches(&above, 15, None));
+        assert!(!touches(&above, 1, Some(9)) && !touches(&above, 31, None));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use cosmirror_formats::PartitionKey;
 use cosmirror_formats::blob_name::{COMPONENT_CHARS_MAX, NAME_CHARS_MAX};
 
 use super::ids::{self, Named};
-use crate::failure::{CommandError, Failure};
+use crate::failure::{CommandError, Failure, Kind};
 use crate::history::{DocumentHistory, MirrorReader};
 use crate::spool::Spool;
 
@@ -48,10 +48,14 @@ pub enum Selection {
 
 impl Selection {
     /// The documents that a file names, one by one; `-` is standard input. A line that names none is an error.
-    pub fn listed(mirror: &MirrorReader, file: &Path) -> Result<Self, CommandError> {
-        let paths = mirror.record.generations.last().map(|life| life.partition_key_paths.as_slice());
-        let documents = Mutex::new(ids::read(file, paths.unwrap_or_default())?);
-        Ok(Self::Listed(Arc::new(List { file: file.display().to_string(), documents })))
+    pub async fn listed(mirror: &MirrorReader, file: &Path) -> Result<Self, CommandError> {
+        let paths = mirror.record.generations.last().map(|life| life.partition_key_paths.clone()).unwrap_or_default();
+        let name = file.display().to_string();
+        let file = file.to_owned();
+        // Standard input may keep its reader waiting; a signal must be heard meanwhile.
+        let read = tokio::task::spawn_blocking(move || ids::read(&file, &paths)).await;
+        let read = read.map_err(|error| Failure::new(Kind::Internal, format!("reading {name}: {error}")))?;
+        Ok(Self::Listed(Arc::new(List { file: name, documents: Mutex::new(read?) })))
     }
 
     /// The documents whose blobs' names begin with `path` beneath the container's folder of documents; whole names are taken too.

@@ -1,5 +1,7 @@
 //! What a document should be: the point that was asked for, held against its history. Pure.
 
+use cosmirror_formats::records::Gap;
+
 use super::plan::Verdict;
 use super::{Point, Request, Side};
 use crate::failure::{Failure, Kind};
@@ -39,7 +41,11 @@ impl<'a> From<State<'a>> for Wanted<'a> {
 }
 
 /// What the document should be. A version that was named and is not there is an error.
-pub(super) fn wanted<'a>(request: &Request, document: &'a DocumentHistory) -> Result<Wanted<'a>, Failure> {
+pub(super) fn wanted<'a>(
+    request: &Request,
+    document: &'a DocumentHistory,
+    gaps: &[Gap],
+) -> Result<Wanted<'a>, Failure> {
     let (state, around) = match &request.point {
         Point::At(at) => (document.state_at(*at), document.known_around(*at)),
         Point::Version(name) => {
@@ -49,7 +55,7 @@ pub(super) fn wanted<'a>(request: &Request, document: &'a DocumentHistory) -> Re
                 None => Err(no_version(document, name)),
             };
         }
-        Point::BeforeChange(etag) => match document.state_before(etag) {
+        Point::BeforeChange(etag) => match document.state_before(etag, gaps) {
             Some(state) => (state, around_change(document, etag)),
             None => return Ok(Wanted::NotSelected),
         },

@@ -71,17 +71,17 @@ async fn a_list_names_documents_and_an_unknown_one_is_told() {
     let scene = Scene::after_a_bad_deployment();
     let mirror = reader(&scene.store).await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    let request = |text: &str| {
+    let request = async |text: &str| {
         std::fs::write(file.path(), text).unwrap();
-        Request { selection: Selection::listed(&mirror, file.path()).unwrap(), ..all(1050) }
+        Request { selection: Selection::listed(&mirror, file.path()).await.unwrap(), ..all(1050) }
     };
-    let two = request("{\"id\":\"changed\",\"pk\":\"p\"}\n{\"id\":\"gone\",\"partition_key\":[\"p\"]}\n");
+    let two = request("{\"id\":\"changed\",\"pk\":\"p\"}\n{\"id\":\"gone\",\"partition_key\":[\"p\"]}\n").await;
     assert_eq!(scene.counts(&two).await, counts(1, 1, 0, 0));
-    let tally = scene.plan(&request("{\"id\":\"nobody\",\"pk\":\"p\"}\n")).await.unwrap();
+    let tally = scene.plan(&request("{\"id\":\"nobody\",\"pk\":\"p\"}\n").await).await.unwrap();
     assert_eq!(tally.counts, Counts { unknown: 1, ..Counts::default() });
     assert!(tally.notes[0].contains("\"nobody\""), "{:?}", tally.notes);
     std::fs::write(file.path(), "{}\n").unwrap();
-    assert!(Selection::listed(&mirror, file.path()).unwrap_err().message.contains("line 1"));
+    assert!(Selection::listed(&mirror, file.path()).await.unwrap_err().message.contains("line 1"));
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn request(args: &PlanArgs, mirror: &MirrorReader) -> Result<Request, Comm
         (Some(id), key, ..) => Selection::Document { key: key_or_only(mirror, key, id).await?, id: id.clone() },
         (None, Some(key), ..) => Selection::Key(key),
         (None, None, Some(path), _) => Selection::prefix_of(mirror, path),
-        (None, None, None, Some(file)) => Selection::listed(mirror, file)?,
+        (None, None, None, Some(file)) => Selection::listed(mirror, file).await?,
         (None, None, None, None) => Selection::All,
     };
     let point = match (&args.version, &args.before_change, &args.at, args.changed_between) {
