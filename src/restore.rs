@@ -64,8 +64,8 @@ mod work;
 
 pub use cosmirror_formats::restore_plan::Counts;
 pub use estimate::{Basis, Estimate};
-pub use execute::Application;
-pub use file::RestoreFile;
+pub use execute::{Application, blocking};
+pub use file::{EarlierRun, RestoreFile};
 pub use journal::UndoFile;
 pub use live::Meter;
 pub use pace::Pace;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::failure::{CommandError, Exit};
-use crate::restore::{Report, RestoreFile};
+use crate::restore::Report;
 use crate::run::termination;
 
 mod apply;
@@ -80,7 +80,7 @@ async fn at_once(
     cancel: &CancellationToken,
 ) -> Result<(), CommandError> {
     let path = &planned.path;
-    let file = RestoreFile::open(path, false)?;
+    let file = apply::open(path, false, cancel).await.inspect_err(|_| remove(path))?;
     let nothing = file.changes() == 0;
     let report = match apply::applied(file, path, &args.apply, context, cancel).await {
         Ok(report) => report,

@@ -219,8 +219,8 @@ impl Site<'_> {
             Err(Stopped::Failed(failure)) => failure,
             Err(Stopped::Cancelled) => return Err(Stopped::Cancelled),
         };
+        // An earlier attempt may have been done and its answer lost, so it is not known that nothing was written.
         if !matches!(failure.kind, Kind::Conflict | Kind::NotFound | Kind::Transient) {
-            journal.skipped(self.task.step).await?;
             return Err(failure.into());
         }
         let live = self.read().await?;

@@ -57,8 +57,6 @@ impl Application<'_> {
         if file.changes() == 0 {
             return report;
         }
-        report.restore = Some(file.id().to_owned());
-        report.undo = Some(self.undo.display().to_string());
         if let Err(failure) = self.begin(file, &mut report).await {
             report.fatal.get_or_insert(failure);
         }
@@ -67,23 +65,20 @@ impl Application<'_> {
 
     async fn begin(self, file: RestoreFile, report: &mut Report) -> Result<(), Failure> {
         let head = file.undo_head(self.parts.clone(), self.mark_field.clone());
-        let (journal, earlier) = match begin(&self.undo, head)? {
+        let begun = blocking({
+            let undo = self.undo.clone();
+            move || begin(&undo, head)
+        });
+        let begun = begun.await?;
+        report.restore = Some(file.id().to_owned());
+        report.undo = Some(self.undo.display().to_string());
+        let (journal, earlier) = match begun {
             Begun::New(journal) => (journal, None),
             Begun::Resumed(journal, earlier) => (journal, Some(earlier)),
-            Begun::Finished(found) => {
-                report.applied = found.done;
-                report.already_applied = true;
-                return Ok(());
-            }
+            Begun::Finished(found) => return self.look_again(*found, report).await,
         };
         let mark = self.mark_field.clone().map(|name| (name, file.id().to_owned()));
-        let mut run = Run {
-            recorders: self.recorders(file.id()).await?,
-            written: Spool::new()?,
-            report,
-            stopped: true,
-            all: false,
-        };
+        let mut run = Run::new(self.recorders(file.id()).await?, report)?;
         crash_point!("restore-recorded");
         let earlier = match earlier {
             Some(mut earlier) => {
@@ -98,10 +93,21 @@ impl Application<'_> {
             Err(failure) => Err(failure),
         };
         drop(workshop);
+        // What was changed after it was restored is found again whenever it is verified.
+        let conflicts = run.report.conflicts;
         let ended = run.end(&self).await;
         let finished = run.all && ended.is_ok() && worked.is_ok();
-        let closed = journal.end(UndoEnd { finished, done: run.report.applied.total() }).await;
+        let closed = journal.end(UndoEnd { finished, done: run.report.applied.total(), conflicts }).await;
         worked.and(ended).and(closed)
+    }
+
+    /// Verifies what was done by earlier runs, and writes nothing.
+    async fn look_again(&self, mut found: UndoFile, report: &mut Report) -> Result<(), Failure> {
+        report.already_applied = true;
+        report.conflicts += found.end.as_ref().map_or(0, |end| end.conflicts);
+        let mut run = Run { stopped: false, ..Run::new(Vec::new(), report)? };
+        run.take_up(&mut found).await?;
+        run.end(self).await
     }
 
     async fn recorders(&self, id: &str) -> Result<Vec<Option<Recorder>>, Failure> {
@@ -116,6 +122,39 @@ impl Application<'_> {
     }
 }
 
+/// Reads files on a thread that may wait for them, so that a signal is heard meanwhile.
+pub async fn blocking<T, F>(work: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Failure::new(Kind::Internal, format!("reading a file: {error}"))))
+}
+
+/// Notices a service that answers nobody any more: each further document would be tried for as long as a failure that may pass is.
+struct Silence {
+    failures: usize,
+    failures_max: usize,
+}
+
+impl Silence {
+    /// One document alone may have a reason of its own to fail, so it takes two at least.
+    fn new(concurrency: usize) -> Self {
+        Self { failures: 0, failures_max: concurrency.max(2) }
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        let failed = matches!(outcome, Outcome::Failed(failure) if failure.kind == Kind::Transient);
+        // Once noticed it stays: what is still under way does not change that the work was ended.
+        self.failures = if failed || self.is_silent() { self.failures + 1 } else { 0 };
+    }
+
+    fn is_silent(&self) -> bool {
+        self.failures >= self.failures_max
+    }
+}
+
 /// What has been done so far.
 struct Run<'a> {
     /// One for each container.
@@ -126,13 +165,22 @@ struct Run<'a> {
     stopped: bool,
     /// Every step was done, or found to be impossible.
     all: bool,
+    /// Damaged documents that the plan counts already.
+    damaged: u64,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(recorders: Vec<Option<Recorder>>, report: &'a mut Report) -> Result<Self, Failure> {
+        let damaged = report.damaged;
+        Ok(Self { recorders, written: Spool::new()?, report, stopped: true, all: false, damaged })
+    }
+
     /// Counts what the undo file says was done before.
     async fn take_up(&mut self, earlier: &mut UndoFile) -> Result<(), Failure> {
-        for step in 0..earlier.steps() {
-            let Some(done) = earlier.entry(step)?.and_then(Done::of) else { continue };
+        let mut next = 0;
+        while let Some(entry) = earlier.entry_from(next)? {
+            next = entry.before.step + 1;
+            let Some(done) = Done::of(entry) else { continue };
             self.report.applied.count(done.action);
             self.report.resumed += 1;
             if let Some(Some(recorder)) = self.recorders.get_mut(done.part) {
@@ -171,15 +219,23 @@ impl Run<'_> {
             .buffer_unordered(how.concurrency);
         let mut outcomes = std::pin::pin!(outcomes);
         let mut fatal = None;
+        let mut silent = Silence::new(how.concurrency);
         while let Some(result) = outcomes.next().await {
             how.writing.inc(1);
             log.tell();
             let settled = match result {
-                Ok((task, outcome)) => self.settle(&task, outcome).await,
+                Ok((task, outcome)) => {
+                    silent.count(&outcome);
+                    self.settle(&task, outcome).await
+                }
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = settled {
                 fatal.get_or_insert(failure);
+                stop.cancel();
+            }
+            if silent.is_silent() && !stop.is_cancelled() {
+                tracing::error!("the service takes nothing any more: stopping; apply the same file again, it goes on");
                 stop.cancel();
             }
             if how.failures_max.is_some_and(|max| self.report.failed >= max) {
@@ -190,8 +246,8 @@ impl Run<'_> {
         // What came to its end by itself is done, even if it was cancelled in the last moment.
         let exhausted = exhausted.load(Ordering::Relaxed);
         self.report.cancelled |= how.cancel.is_cancelled() && !exhausted;
-        self.stopped = fatal.is_some() || self.report.cancelled || self.report.limit_reached;
-        self.all = exhausted && !self.stopped && self.report.failed == 0;
+        self.stopped = fatal.is_some() || silent.is_silent() || self.report.cancelled || self.report.limit_reached;
+        self.all = exhausted && !self.stopped && self.report.failed == 0 && self.report.damaged == self.damaged;
         fatal.map_or(Ok(()), Err)
     }
 

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use cosmirror_formats::restore_plan::{FORMAT, Part, UndoHead};
+use cosmirror_formats::restore_plan::{Action, Counts, FORMAT, Part, UndoHead};
 
-use super::journal::{Outcome, Tail, UndoFile};
+use super::journal::{Outcome, Tail, UndoFile, require_same_containers};
 use super::plan_file::PlanReader;
-use super::report::Report;
+use super::report::{Applied, Report};
 use super::work::{Task, of_undo_file};
 use crate::failure::{Failure, Kind};
 
@@ -65,29 +65,42 @@ impl RestoreFile {
         }
     }
 
-    /// The same for each container.
-    pub fn changes_by_part(&mut self) -> Result<Vec<u64>, Failure> {
-        let mut changes = vec![0; self.parts().len()];
+    /// What it asks for in each container, at most.
+    pub fn changes_by_part(&mut self) -> Result<Vec<Applied>, Failure> {
+        let mut changes = vec![Applied::default(); self.parts().len()];
         match self {
             Self::Plan(plan) => {
                 for step in plan.steps()? {
-                    changes[step?.1.part] += 1;
+                    let (_, step) = step?;
+                    changes[step.part].count(step.action);
                 }
             }
             Self::Undo(file) => {
-                for step in 0..file.steps() {
-                    let entry = file.entry(step)?.filter(|entry| entry.outcome != Outcome::Skipped);
-                    entry.into_iter().for_each(|entry| changes[entry.before.part] += 1);
+                let mut next = 0;
+                while let Some(entry) = file.entry_from(next)? {
+                    next = entry.before.step + 1;
+                    if entry.outcome != Outcome::Skipped {
+                        changes[entry.before.part].count(undoing(entry.action));
+                    }
                 }
             }
         }
         Ok(changes)
     }
 
-    /// Whether the file at `undo` says that all of this was done.
-    pub fn is_applied(&self, undo: &Path) -> bool {
-        let found = UndoFile::open(undo, Tail::Torn);
-        found.is_ok_and(|found| found.head.plan == self.digest() && found.end.is_some_and(|end| end.finished))
+    /// What a plan leaves alone; an undo file does not know.
+    pub fn left_alone(&self) -> Option<Counts> {
+        match self {
+            Self::Plan(plan) => Some(plan.end().counts),
+            Self::Undo(_) => None,
+        }
+    }
+
+    /// What the file at `undo` says of an earlier run of this one; none where it is not its undo file.
+    pub fn earlier_run(&self, undo: &Path) -> Option<EarlierRun> {
+        let found = UndoFile::open(undo, Tail::Torn).ok().filter(|found| found.head.plan == self.digest())?;
+        let finished = found.end.as_ref().is_some_and(|end| end.finished);
+        Some(EarlierRun { path: undo.to_owned(), head: found.head, finished })
     }
 
     fn digest(&self) -> &str {
@@ -136,6 +149,31 @@ fn is_undo(path: &Path) -> bool {
     let mut begin = Vec::new();
     let read = BufReader::new(file).take(UNDO.len() as u64).read_until(b'\n', &mut begin);
     read.is_ok() && begin == UNDO
+}
+
+/// What puts right what a step did.
+fn undoing(action: Action) -> Action {
+    match action {
+        Action::Create => Action::Delete,
+        Action::Replace => Action::Replace,
+        Action::Delete => Action::Create,
+    }
+}
+
+/// What is known of an earlier run before anything is done.
+#[derive(Debug)]
+pub struct EarlierRun {
+    path: PathBuf,
+    head: UndoHead,
+    /// Whether it says that all of this was done.
+    pub finished: bool,
+}
+
+impl EarlierRun {
+    /// Refuses other containers than those that it wrote to; `parts` are those of now, without resource id where there is none yet.
+    pub fn require_same_containers(&self, parts: Vec<Part>) -> Result<(), Failure> {
+        require_same_containers(&self.path, &self.head, &UndoHead { parts, ..self.head.clone() })
+    }
 }
 
 impl UndoFile {

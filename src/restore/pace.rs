@@ -2,7 +2,8 @@
 //!
 //! The number of requests at a time adapts to the answers (see [`Limit`]) up to what was asked for. A service that says it is asked
 //! too much is asked again after the pause it wishes, however often: the work takes as long as the container's throughput makes it
-//! take. Other failures that may pass are waited for as long as any command waits. Where the work is cancelled, no
+//! take. Other failures that may pass are waited for as long as any command waits, and no
+//! longer than that where the service answers nobody. Where the work is cancelled, no
 //! request is made any more, and the pauses end.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,8 @@ pub struct Pace {
 struct State {
     limit: Limit,
     in_flight: usize,
+    /// When the service last said anything but that it is of no use at present.
+    heard: Option<Instant>,
 }
 
 /// A request did not succeed.
@@ -52,7 +55,7 @@ impl Pace {
     /// At most `concurrency` requests at a time, as long as `cancel` lets them begin. What requests cost has to be taken
     /// from `request_units` by whoever makes them.
     pub fn new(request_units: Arc<RequestUnits>, concurrency: u32, cancel: CancellationToken) -> Self {
-        let state = State { limit: Limit::new(concurrency), in_flight: 0 };
+        let state = State { limit: Limit::new(concurrency), in_flight: 0, heard: None };
         Self { request_units, state: Mutex::new(state), changed: Notify::new(), cancel }
     }
 
@@ -76,7 +79,7 @@ impl Pace {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let (mut backoff, mut paused) = (Backoff::default(), Duration::ZERO);
+        let (mut backoff, mut paused, first) = (Backoff::default(), Duration::ZERO, Instant::now());
         loop {
             let turn = tokio::select! {
                 biased;
@@ -93,7 +96,7 @@ impl Pace {
             };
             let pause = backoff.next(failure.retry_after);
             paused += if failure.throttled { Duration::ZERO } else { pause };
-            if paused > PAUSES_TOTAL {
+            if paused > PAUSES_TOTAL || (!failure.throttled && self.is_silent_since(first)) {
                 return Err(Stopped::Failed(failure));
             }
             tracing::debug!(error = %failure, pause_ms = pause.as_millis(), "a request was not taken; trying again");
@@ -102,6 +105,11 @@ impl Pace {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Whether nobody has heard anything for as long as one request is tried, which began at `first`.
+    fn is_silent_since(&self, first: Instant) -> bool {
+        self.state().heard.map_or(first, |heard| heard.max(first)).elapsed() > PAUSES_TOTAL
     }
 
     async fn turn(&self) -> Turn<'_> {
@@ -126,6 +134,9 @@ impl Pace {
         let overloaded = answer.as_ref().is_err_and(|failure| failure.kind == Kind::Transient);
         let outcome = if overloaded { Outcome::Overloaded } else { Outcome::Answered };
         let mut state = self.state();
+        if answer.as_ref().map_or_else(|failure| failure.throttled || failure.kind != Kind::Transient, |_| true) {
+            state.heard = Some(Instant::now());
+        }
         let in_flight = state.in_flight;
         state.limit.on_answer(request, begun, Instant::now(), outcome, in_flight);
         // The limit may have grown by more than the place that becomes free.

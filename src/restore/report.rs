@@ -122,6 +122,12 @@ impl Report {
         if self.failed > 0 {
             return error(Exit::Partial, format!("{} documents failed", self.failed), again);
         }
+        if self.conflicts > 0 && self.already_applied {
+            let message =
+                format!("this was applied already, and {} documents are not as it would leave them", self.conflicts);
+            let remedy = "make a new plan, or name another file with --undo to apply this one once more";
+            return error(Exit::Conflict, message, remedy);
+        }
         if self.conflicts > 0 {
             let message = format!("{} documents changed since the plan and were left alone", self.conflicts);
             return error(

@@ -35,6 +35,8 @@ struct Scene {
 struct How {
     undo: PathBuf,
     mark_field: Option<String>,
+    /// Another resource id of the container than the file's.
+    into_rid: Option<&'static str>,
     concurrency: usize,
     failures_max: Option<u64>,
     cancel: CancellationToken,
@@ -134,7 +136,14 @@ impl Scene {
 
     fn how(&self, file: &Path) -> How {
         let undo = PathBuf::from(format!("{}.undo", file.display()));
-        How { undo, mark_field: None, concurrency: 16, failures_max: None, cancel: CancellationToken::new() }
+        How {
+            undo,
+            mark_field: None,
+            into_rid: None,
+            concurrency: 16,
+            failures_max: None,
+            cancel: CancellationToken::new(),
+        }
     }
 
     async fn run(&self, file: RestoreFile, how: &How) -> Report {
@@ -144,9 +153,13 @@ impl Scene {
             mirror: Some(Arc::clone(&mirror)),
             recorded_in: Some(mirror),
         };
+        let mut parts = file.parts().to_vec();
+        if let Some(rid) = how.into_rid {
+            parts[0].into_rid = Some(rid.to_owned());
+        }
         let pace = Pace::new(Arc::new(RequestUnits::new(0)), 16, how.cancel.clone());
         let application = Application {
-            parts: file.parts().to_vec(),
+            parts,
             targets: vec![target],
             undo: how.undo.clone(),
             mark_field: how.mark_field.clone(),

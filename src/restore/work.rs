@@ -126,8 +126,11 @@ impl Task {
 
 /// The tasks of an undo file, in the order of its steps.
 pub(super) fn of_undo_file(mut file: UndoFile) -> impl Iterator<Item = Result<Task, Failure>> {
-    (0..file.steps()).filter_map(move |step| {
-        let task = file.entry(step).and_then(|entry| entry.map_or(Ok(None), Task::of_undo));
-        task.transpose()
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let entry = file.entry_from(next?).transpose()?;
+        next = entry.as_ref().ok().map(|entry| entry.before.step + 1);
+        Some(entry.and_then(Task::of_undo))
     })
+    .filter_map(Result::transpose)
 }

@@ -244,6 +244,9 @@ pub struct UndoEnd {
     pub finished: bool,
     /// Steps that were done.
     pub done: u64,
+    /// Steps that were left alone because somebody else had written the document.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 #[cfg(test)]
@@ -333,7 +336,7 @@ mod tests {
             UndoLine::Before(before),
             UndoLine::After(After { step: 0, etag: Some("\"3\"".to_owned()) }),
             UndoLine::Skipped(Skipped { step: 1 }),
-            UndoLine::End(UndoEnd { finished: true, done: 1 }),
+            UndoLine::End(UndoEnd { finished: true, done: 1, conflicts: 2 }),
         ];
         let mut seals = Seals::default();
         let text: String = lines.iter().map(|line| seals.seal(line).unwrap()).collect();

@@ -5,15 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cosmirror_formats::restore_plan::Part;
+use cosmirror_formats::restore_plan::{Counts, Part};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ApplyOptions;
 use super::{ask, bar, cancelled};
 use crate::cli::Context;
-use crate::failure::{CommandError, Exit};
+use crate::failure::{CommandError, Exit, Failure};
 use crate::pace::RequestUnits;
-use crate::restore::{Application, Pace, Report, RestoreFile};
+use crate::restore::{Application, Applied, EarlierRun, Pace, Report, RestoreFile, blocking};
 
 mod show;
 mod targets;
@@ -31,15 +31,35 @@ pub(super) async fn run(
     context: &Context,
     cancel: &CancellationToken,
 ) -> Result<(), CommandError> {
-    let file = RestoreFile::open(path, unfinished)?;
+    let file = open(path, unfinished, cancel).await?;
     let report = applied(file, path, options, context, cancel).await?;
     show(context, &report)?;
     report.error().map_or(Ok(()), Err)
 }
 
+/// Reads a file, which may take a while, until a signal comes.
+pub(super) async fn open(
+    path: &Path,
+    unfinished: bool,
+    cancel: &CancellationToken,
+) -> Result<RestoreFile, CommandError> {
+    let path = path.to_owned();
+    unless(cancel, blocking(move || RestoreFile::open(&path, unfinished))).await
+}
+
+async fn unless<T, E>(cancel: &CancellationToken, work: impl Future<Output = Result<T, E>>) -> Result<T, CommandError>
+where
+    CommandError: From<E>,
+{
+    tokio::select! {
+        done = work => Ok(done?),
+        () = cancel.cancelled() => Err(cancelled()),
+    }
+}
+
 /// Asks and applies.
 pub(super) async fn applied(
-    mut file: RestoreFile,
+    file: RestoreFile,
     path: &Path,
     options: &ApplyOptions,
     context: &Context,
@@ -50,10 +70,7 @@ pub(super) async fn applied(
         let message = format!("--undo {}: that is the file to apply", path.display());
         return Err(CommandError::new(Exit::Usage, message, "name another file"));
     }
-    let found = tokio::select! {
-        found = targets::find(&file, context) => found?,
-        () = cancel.cancelled() => return Err(cancelled()),
-    };
+    let found = unless(cancel, targets::find(&file, context)).await?;
     let mark_field = match &file {
         RestoreFile::Plan(_) => options.mark_field.clone(),
         // An undoing brings back what was, without a mark.
@@ -62,10 +79,15 @@ pub(super) async fn applied(
     if let Some(name) = &mark_field {
         found.require_unused(name)?;
     }
-    if !options.yes && !file.is_applied(&undo) {
-        agreed(&mut file, cancel).await?;
+    let (file, earlier, changes) = unless(cancel, blocking(looked_at(file, undo.clone()))).await?;
+    if let Some(earlier) = &earlier {
+        earlier.require_same_containers(found.parts())?;
     }
-    let request_units = Arc::new(RequestUnits::new(options.request_units_per_second));
+    if !options.yes && !earlier.is_some_and(|earlier| earlier.finished) {
+        agreed(&file, &changes, cancel).await?;
+    }
+    let configured = context.config.config.source.request_units_per_second_max;
+    let request_units = Arc::new(RequestUnits::new(options.request_units_per_second.unwrap_or(configured)));
     let opened = found.create_missing(&request_units).await?;
     let pace = Pace::new(request_units, options.concurrency, cancel.clone());
     let (writing, verifying) = (bar(file.changes(), "restoring"), bar(0, "verifying"));
@@ -98,31 +120,43 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The file with what an earlier run left of it, and what it asks for in each container.
+type LookedAt = (RestoreFile, Option<EarlierRun>, Vec<Applied>);
+
+fn looked_at(mut file: RestoreFile, undo: PathBuf) -> impl FnOnce() -> Result<LookedAt, Failure> + Send {
+    move || {
+        let earlier = file.earlier_run(&undo);
+        let changes = file.changes_by_part()?;
+        Ok((file, earlier, changes))
+    }
+}
+
 /// Asks for every container in turn.
-async fn agreed(file: &mut RestoreFile, cancel: &CancellationToken) -> Result<(), CommandError> {
-    let changes = file.changes_by_part()?;
+async fn agreed(file: &RestoreFile, changes: &[Applied], cancel: &CancellationToken) -> Result<(), CommandError> {
     for (part, changes) in file.parts().iter().zip(changes) {
         let container = part.into.split_once('/').map_or("", |(_, container)| container);
         let question = ask::Question {
             source: &part.into,
             container,
-            summary: &summary(file, part),
-            changes,
+            summary: &summary(file, part, changes),
+            changes: changes.total(),
             in_place: part.into == part.source,
         };
-        tokio::select! {
-            agreed = ask::ask(question) => agreed?,
-            () = cancel.cancelled() => return Err(cancelled()),
-        }
+        unless(cancel, ask::ask(question)).await?;
     }
     Ok(())
 }
 
-fn summary(file: &RestoreFile, part: &Part) -> String {
-    match file {
-        RestoreFile::Plan(_) => format!("{}: {}", part.into, part.selection),
-        RestoreFile::Undo(_) => format!("{}: undo {}", part.into, part.selection),
-    }
+/// What there is to agree to.
+fn summary(file: &RestoreFile, part: &Part, changes: &Applied) -> String {
+    let Applied { create, replace, delete } = changes;
+    let undo = if matches!(file, RestoreFile::Undo(_)) { "undo " } else { "" };
+    let summary =
+        format!("{}: {undo}{}: create {create}, replace {replace}, delete {delete}", part.into, part.selection);
+    let Some(left) = file.left_alone() else { return summary };
+    let all = if file.parts().len() > 1 { " in all containers" } else { "" };
+    let Counts { conflict, extra, uncertain, unknown, .. } = left;
+    format!("{summary}; left alone{all}: kept {conflict}, extra {extra}, uncertain {uncertain}, unknown {unknown}")
 }
 
 impl targets::Found {

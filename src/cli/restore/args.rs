@@ -202,9 +202,9 @@ pub(crate) struct ApplyOptions {
     /// Give what is written this property, with the restore's id as its value
     #[arg(long, value_name = "NAME")]
     pub(crate) mark_field: Option<String>,
-    /// Request units per second to take at most; 0 is no limit
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) request_units_per_second: u32,
+    /// Request units per second to take at most; 0 is no limit. Left out, the configuration's source.request_units_per_second_max
+    #[arg(long, value_name = "N")]
+    pub(crate) request_units_per_second: Option<u32>,
     /// Documents at a time, at most; a container that is asked too much gets fewer
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub(crate) concurrency: u32,

@@ -30,7 +30,7 @@ pub(super) async fn ask(question: Question<'_>) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
         return Err(CommandError::new(
             Exit::Usage,
-            format!("{changes} documents of {source} would change, and there is no terminal to ask at"),
+            format!("{changes} documents of {source} would change, and there is no terminal to ask at ({summary})"),
             "look at the counts, then pass --yes",
         ));
     }

@@ -2,6 +2,7 @@
 //!
 //! The file has no name: the operating system removes it when the process ends, however it ends.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
@@ -12,7 +13,9 @@ use crate::failure::{Failure, Kind};
 /// Bytes of one step: where its last `before` is, and what came of it.
 const BYTES: usize = 16;
 /// No file has this many steps; beyond it a number is a mistake.
-pub(super) const STEPS_MAX: u64 = 1 << 40;
+pub(super) const STEPS_MAX: u64 = 1 << 32;
+/// Steps of one block, as a power of two. Only blocks that hold a step are walked through.
+const BLOCK_SHIFT: u32 = 12;
 /// What came of a step, where that is no offset.
 const NOTHING: u64 = 0;
 const SKIPPED: u64 = 1;
@@ -46,16 +49,28 @@ pub(super) enum Ended {
 pub(super) struct Offsets {
     file: File,
     count: u64,
+    /// The blocks in which there is a step.
+    blocks: BTreeSet<u64>,
 }
 
 impl Offsets {
     pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self { file: tempfile::tempfile().map_err(|error| unusable(&error))?, count: 0 })
+        Ok(Self { file: tempfile::tempfile().map_err(|error| unusable(&error))?, count: 0, blocks: BTreeSet::new() })
     }
 
-    /// One more than the highest step.
-    pub(super) fn count(&self) -> u64 {
-        self.count
+    /// The first step from `step` on.
+    pub(super) fn next(&mut self, step: u64) -> Result<Option<u64>, Failure> {
+        let mut from = step;
+        while let Some(block) = self.blocks.range(from >> BLOCK_SHIFT..).next().copied() {
+            let end = (block + 1) << BLOCK_SHIFT;
+            for step in from.max(block << BLOCK_SHIFT)..end.min(self.count) {
+                if self.get(step)?.is_some() {
+                    return Ok(Some(step));
+                }
+            }
+            from = end;
+        }
+        Ok(None)
     }
 
     pub(super) fn set(&mut self, step: u64, lines: Lines) -> Result<(), Failure> {
@@ -75,6 +90,7 @@ impl Offsets {
         self.seek(step)?;
         self.file.write_all(&bytes).map_err(|error| unusable(&error))?;
         self.count = self.count.max(step + 1);
+        self.blocks.insert(step >> BLOCK_SHIFT);
         Ok(())
     }
 
@@ -123,9 +139,20 @@ mod tests {
         offsets.set(3, lines(9, Ended::Unknown)).unwrap();
         offsets.set(1, lines(1 << 50, Ended::Skipped)).unwrap();
         offsets.set(3, lines(70, Ended::Done(90))).unwrap();
-        assert_eq!(offsets.count(), 4);
+        assert_eq!([0, 2, 4].map(|from| offsets.next(from).unwrap()), [Some(1), Some(3), None]);
         let found: Vec<_> = (0..5).map(|step| offsets.get(step).unwrap()).collect();
         let expected = [None, Some(lines(1 << 50, Ended::Skipped)), None, Some(lines(70, Ended::Done(90))), None];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn steps_that_are_far_apart_are_found_without_walking_through_what_is_between() {
+        let mut offsets = Offsets::new().unwrap();
+        let lines = Lines { action: Action::Create, before: 9, ended: Ended::Unknown };
+        for step in [STEPS_MAX - 1, 5_000] {
+            offsets.set(step, lines).unwrap();
+        }
+        let found = [0, 5_001, STEPS_MAX].map(|from| offsets.next(from).unwrap());
+        assert_eq!(found, [Some(5_000), Some(STEPS_MAX - 1), None]);
     }
 }

@@ -70,6 +70,7 @@ fn existing(path: &Path, mut file: File, head: UndoHead) -> Result<Begun, Failur
     if holds_nothing(&mut file).map_err(|error| unusable(path, &error))? {
         let emptied = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
         emptied.map_err(|error| unusable(path, &error))?;
+        for_owner_only(&file).map_err(|error| unusable(path, &error))?;
         return fresh(path, file, head);
     }
     // Opened once more: it has a place of its own in the file, beside the writer's.
@@ -88,6 +89,7 @@ fn existing(path: &Path, mut file: File, head: UndoHead) -> Result<Begun, Failur
         let message = format!("{}: this plan's application was begun {with}", path.display());
         return Err(Failure::new(Kind::Misconfigured, message).remedy("go on in the same way"));
     }
+    require_same_containers(path, &found.head, &head)?;
     if found.end.as_ref().is_some_and(|end| end.finished) {
         return Ok(Begun::Finished(Box::new(found)));
     }
@@ -95,6 +97,29 @@ fn existing(path: &Path, mut file: File, head: UndoHead) -> Result<Begun, Failur
     cut.map_err(|error| unusable(path, &error))?;
     let journal = Journal::start(path.to_owned(), file, found.seals.clone())?;
     Ok(Begun::Resumed(journal, Box::new(found)))
+}
+
+/// A container that was removed and created anew holds nothing of what was done. Where `now` does not say which one it is, it
+/// is not there.
+pub(in crate::restore) fn require_same_containers(
+    path: &Path,
+    began: &UndoHead,
+    now: &UndoHead,
+) -> Result<(), Failure> {
+    let other = began.parts.iter().zip(&now.parts).find(|(began, now)| began.into_rid != now.into_rid);
+    let Some((part, _)) = other else { return Ok(()) };
+    let message = format!("{}: {} was removed or created anew since this work began", path.display(), part.into);
+    let remedy = "nothing was written; make a new plan, or name another file with --undo to apply this one once more";
+    Err(Failure::new(Kind::Conflict, message).remedy(remedy))
+}
+
+/// Who had left the file empty may have let others read it.
+fn for_owner_only(file: &File) -> std::io::Result<()> {
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
 }
 
 /// Whether a crash came before the first line was whole. Nothing was touched then.

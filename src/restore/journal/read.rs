@@ -10,7 +10,6 @@ use cosmirror_formats::sealed_lines::{SealError, Seals};
 use super::offsets::{Ended, Lines, Offsets, STEPS_MAX};
 use super::{broken, locked, unusable};
 use crate::failure::{Failure, Kind};
-use crate::restore::report::Applied;
 
 /// A line holds one document, of which the service allows two megabytes, quoted.
 const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -53,8 +52,6 @@ pub struct UndoFile {
     pub(in crate::restore) head: UndoHead,
     /// Its last line, where that says how the work stopped.
     pub(in crate::restore) end: Option<UndoEnd>,
-    /// Steps that it says were done.
-    pub(in crate::restore) done: Applied,
     /// Steps that were done, or may have been.
     pub(in crate::restore) begun: u64,
     /// The digest of all lines but the last.
@@ -96,8 +93,7 @@ impl UndoFile {
             let why = format!("format {} is not known to this version, which writes {FORMAT}", head.format);
             return Err(broken(path, 1, why));
         }
-        let mut index =
-            Index { parts: head.parts.len(), offsets: Offsets::new()?, done: Applied::default(), begun: 0, end: None };
+        let mut index = Index { parts: head.parts.len(), offsets: Offsets::new()?, begun: 0, end: None };
         let mut digest = Seals::default();
         loop {
             let before = seals.clone();
@@ -106,15 +102,15 @@ impl UndoFile {
             let number = lines.number;
             index.add(placed)?.map_err(|why| broken(path, number, why))?;
         }
-        let Index { offsets, done, begun, end, .. } = index;
+        let Index { offsets, begun, end, .. } = index;
         let (path, digest, length) = (path.to_owned(), digest.digest(), lines.at);
         let (number, reader) = (lines.number, lines.reader);
-        Ok(Self { path, reader, head, end, done, begun, digest, lines: number, length, seals, offsets })
+        Ok(Self { path, reader, head, end, begun, digest, lines: number, length, seals, offsets })
     }
 
-    /// One more than the highest step.
-    pub(in crate::restore) fn steps(&self) -> u64 {
-        self.offsets.count()
+    /// The first step from `step` on; none where there are no more.
+    pub(in crate::restore) fn entry_from(&mut self, step: u64) -> Result<Option<Entry>, Failure> {
+        self.offsets.next(step)?.map_or(Ok(None), |step| self.entry(step))
     }
 
     /// A step; none where the file does not hold it.
@@ -153,7 +149,6 @@ impl UndoFile {
 struct Index {
     parts: usize,
     offsets: Offsets,
-    done: Applied,
     begun: u64,
     end: Option<UndoEnd>,
 }
@@ -184,7 +179,7 @@ impl Index {
         self.end = None;
         let Some(lines) = self.offsets.get(step)? else { return Ok(Err("there is no \"before\" of this step")) };
         match (lines.ended, ended) {
-            (Ended::Unknown, Ended::Done(_)) => self.done.count(lines.action),
+            (Ended::Unknown, Ended::Done(_)) => {}
             (Ended::Unknown, _) => self.begun -= 1,
             _ => return Ok(Err("what came of this step is said already")),
         }

@@ -280,3 +280,93 @@ async fn a_mark_names_the_restore_and_an_undo_brings_back_what_had_none() {
     scene.applied(&how.undo).await;
     assert_eq!(scene.state(), begin);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_is_undone_even_if_the_next_attempt_is_refused() {
+    for kind in [Kind::Refused, Kind::Unauthorized, Kind::Internal] {
+        let scene = Scene::after_a_bad_deployment();
+        let begin = scene.state();
+        let plan = scene.three_steps().await;
+        scene.documents.order(Fault::LosesAnswer);
+        scene.documents.order(Fault::Fails(kind));
+        let how = How { concurrency: 1, failures_max: Some(1), ..scene.how(&plan) };
+        let report = scene.apply_at(&plan, &how).await;
+        assert!(report.failed == 1 && scene.documents.writes() == 1, "{report:?}");
+        scene.applied(&how.undo).await;
+        assert_eq!(scene.state(), begin, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_whose_work_was_undone_is_not_said_to_be_applied() {
+    let scene = Scene::after_a_bad_deployment();
+    let begin = scene.state();
+    let plan = scene.three_steps().await;
+    scene.applied(&plan).await;
+    scene.applied(&undo_of(&plan)).await;
+    let writes = scene.documents.writes();
+    let report = scene.apply_at(&plan, &scene.how(&plan)).await;
+    let error = report.error().unwrap();
+    assert!(error.exit == Exit::Conflict && error.remedy.contains("--undo"), "{error}");
+    assert_eq!((report.conflicts, scene.documents.writes(), scene.state()), (3, writes, begin));
+}
+
+#[tokio::test]
+async fn conflicts_are_told_again_when_the_plan_is_applied_again() {
+    let scene = Scene::after_a_bad_deployment();
+    let plan = scene.three_steps().await;
+    scene.documents.set("changed", &body("changed", 5));
+    for _ in 0..2 {
+        let report = scene.apply_at(&plan, &scene.how(&plan)).await;
+        assert_eq!((report.error().unwrap().exit, report.conflicts), (Exit::Conflict, 1));
+    }
+}
+
+#[tokio::test]
+async fn work_in_a_container_that_was_created_anew_is_not_gone_on_with() {
+    let scene = Scene::after_a_bad_deployment();
+    let plan = scene.three_steps().await;
+    let how = How { concurrency: 1, failures_max: Some(1), ..scene.how(&plan) };
+    scene.documents.order(Fault::None);
+    scene.documents.order(Fault::Fails(Kind::Refused));
+    scene.apply_at(&plan, &how).await;
+    let undo = lines(&how.undo);
+    let anew = How { into_rid: Some("another"), ..scene.how(&plan) };
+    let report = scene.apply_at(&plan, &anew).await;
+    assert_eq!((report.error().unwrap().exit, report.restore, report.undo), (Exit::Conflict, None, None));
+    assert_eq!((scene.documents.writes(), lines(&how.undo)), (1, undo));
+}
+
+#[tokio::test]
+async fn a_plan_with_a_damaged_version_is_not_finished() {
+    let scene = Scene::after_a_bad_deployment();
+    let plan = scene.three_steps().await;
+    scene.store.damage(&paths().document(&key("p"), "changed"));
+    for _ in 0..2 {
+        let report = scene.apply_at(&plan, &scene.how(&plan)).await;
+        assert_eq!((report.error().unwrap().exit, report.already_applied), (Exit::Integrity, false));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_answers_nobody_ends_the_work_early() {
+    let scene = Scene::after_a_bad_deployment();
+    let begin = scene.state();
+    let plan = scene.three_steps().await;
+    (0..1_000).for_each(|_| scene.documents.order(Fault::Fails(Kind::Transient)));
+    let report = scene.apply_at(&plan, &How { concurrency: 1, ..scene.how(&plan) }).await;
+    assert_eq!((report.error().unwrap().exit, report.failed), (Exit::Partial, 2));
+    assert_eq!(scene.state(), begin);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_empty_file_that_others_may_read_becomes_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::after_a_bad_deployment();
+    let plan = scene.three_steps().await;
+    std::fs::write(undo_of(&plan), "").unwrap();
+    std::fs::set_permissions(undo_of(&plan), std::fs::Permissions::from_mode(0o644)).unwrap();
+    scene.applied(&plan).await;
+    assert_eq!(std::fs::metadata(undo_of(&plan)).unwrap().permissions().mode() & 0o777, 0o600);
+}

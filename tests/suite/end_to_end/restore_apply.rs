@@ -245,3 +245,19 @@ async fn a_container_is_created_with_the_mirrored_settings_and_what_is_written_t
     spoilt.world.succeed(&["restore", "apply", "copy.plan.undo", "--yes"]).await;
     assert!(live_as_sent(&spoilt.world.history("copy").await).is_empty());
 }
+
+#[tokio::test]
+async fn who_cannot_be_asked_is_told_the_counts_and_what_was_undone_is_not_called_applied() {
+    let spoilt = Spoilt::new().await;
+    spoilt.plan(&[]).await;
+    let refused = spoilt.world.run(&["restore", "apply", "a.plan"]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.err);
+    assert!(refused.err.contains("create 8, replace 8, delete 8; left alone: kept 0, extra 0"), "{}", refused.err);
+    assert_eq!(spoilt.state().await, spoilt.begin);
+    spoilt.finish().await;
+    spoilt.world.succeed(&["restore", "apply", "a.plan.undo", "--yes"]).await;
+    let again = spoilt.world.run(&["restore", "apply", "a.plan", "--yes"]).await;
+    assert_eq!(again.code, Some(7), "{}", again.err);
+    assert!(again.err.contains("--undo"), "{}", again.err);
+    assert_eq!(spoilt.state().await, spoilt.begin);
+}

@@ -34,12 +34,18 @@ fn lines(report: &Report) -> Vec<String> {
         report.damaged,
         report.different
     )];
-    if report.resumed > 0 {
+    if report.resumed > 0 && !report.already_applied {
         lines.push(format!("{} of these by earlier runs", report.resumed));
     }
     match &report.restore {
         Some(id) => lines.push(format!("recorded as {id}")),
+        None if report.fatal.is_some() => {}
         None => lines.push("nothing had to be written".to_owned()),
+    }
+    let unfinished = report.cancelled || report.limit_reached || report.failed > 0 || report.fatal.is_some();
+    if let (true, Some(plan), Some(undo)) = (unfinished, &report.plan, &report.undo) {
+        let elsewhere = if *undo == format!("{plan}.undo") { String::new() } else { format!(" --undo {undo}") };
+        lines.push(format!("to go on: cosmirror restore apply {plan}{elsewhere}"));
     }
     if let Some(undo) = &report.undo {
         lines.push(format!("undo: cosmirror restore apply {undo}"));
@@ -65,5 +71,18 @@ mod tests {
             ["2 of these by earlier runs", "recorded as r", "undo: cosmirror restore apply a.plan.undo"]
         );
         assert_eq!(super::lines(&Report::default())[1..], ["nothing had to be written"]);
+    }
+
+    #[test]
+    fn what_is_not_at_its_end_says_how_to_go_on() {
+        let report = |undo: &str| Report {
+            restore: Some("r".to_owned()),
+            plan: Some("a.plan".to_owned()),
+            undo: Some(undo.to_owned()),
+            cancelled: true,
+            ..Report::default()
+        };
+        assert_eq!(lines(&report("a.plan.undo"))[2], "to go on: cosmirror restore apply a.plan");
+        assert_eq!(lines(&report("b"))[2], "to go on: cosmirror restore apply a.plan --undo b");
     }
 }

@@ -51,6 +51,9 @@ pub(super) async fn find(file: &RestoreFile, context: &Context) -> Result<Found,
             RestoreFile::Plan(_) => find_for_plan(part, context, &account).await?,
             RestoreFile::Undo(_) => find_for_undo(part, context, &account).await?,
         };
+        if let Some(resolved) = &found.resolved {
+            warn_of_expiry(part, &resolved.source.settings);
+        }
         found.recorded_in = recorder_of(part, context, found.mirror.as_ref()).await;
         parts.push(found);
     }
@@ -64,15 +67,24 @@ impl Found {
         lives.flat_map(|life| &life.partition_key_paths)
     }
 
+    /// The file's parts with the resource ids of the containers that are there.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let rid = |found: &FoundPart| found.resolved.as_ref().map(|resolved| resolved.source.rid.clone());
+        self.parts.iter().map(|found| Part { into_rid: rid(found), ..found.part.clone() }).collect()
+    }
+
     /// Creates what is to be created. What requests cost is taken from `request_units`.
     pub(super) async fn create_missing(self, request_units: &Arc<RequestUnits>) -> Result<Targets, CommandError> {
         let (mut parts, mut targets) = (Vec::new(), Vec::new());
         for FoundPart { mut part, mirror, recorded_in, resolved } in self.parts {
             let resolved = match resolved {
                 Some(resolved) => resolved,
-                None => create(&self.account, &part, mirror.as_deref()).await?,
+                None => {
+                    let created = create(&self.account, &part, mirror.as_deref()).await?;
+                    warn_of_expiry(&part, &created.source.settings);
+                    created
+                }
             };
-            warn_of_expiry(&part, &resolved.source.settings);
             part.into_rid = Some(resolved.source.rid.clone());
             let documents = CosmosDocuments::new(self.account.clone(), resolved, part.into.clone());
             let documents = Arc::new(documents.spending(Arc::clone(request_units)));
