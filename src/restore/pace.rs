@@ -32,8 +32,8 @@ pub struct Pace {
 struct State {
     limit: Limit,
     in_flight: usize,
-    /// When the service last said anything but that it is of no use at present.
-    heard: Option<Instant>,
+    /// The first of the failures since the service last was of use, or said when it will be.
+    silent_since: Option<Instant>,
 }
 
 /// A request did not succeed.
@@ -55,7 +55,7 @@ impl Pace {
     /// At most `concurrency` requests at a time, as long as `cancel` lets them begin. What requests cost has to be taken
     /// from `request_units` by whoever makes them.
     pub fn new(request_units: Arc<RequestUnits>, concurrency: u32, cancel: CancellationToken) -> Self {
-        let state = State { limit: Limit::new(concurrency), in_flight: 0, heard: None };
+        let state = State { limit: Limit::new(concurrency), in_flight: 0, silent_since: None };
         Self { request_units, state: Mutex::new(state), changed: Notify::new(), cancel }
     }
 
@@ -79,7 +79,7 @@ impl Pace {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let (mut backoff, mut paused, first) = (Backoff::default(), Duration::ZERO, Instant::now());
+        let (mut backoff, mut paused) = (Backoff::default(), Duration::ZERO);
         loop {
             let turn = tokio::select! {
                 biased;
@@ -96,7 +96,7 @@ impl Pace {
             };
             let pause = backoff.next(failure.retry_after);
             paused += if failure.throttled { Duration::ZERO } else { pause };
-            if paused > PAUSES_TOTAL || (!failure.throttled && self.is_silent_since(first)) {
+            if paused > PAUSES_TOTAL || (!failure.throttled && self.is_silent()) {
                 return Err(Stopped::Failed(failure));
             }
             tracing::debug!(error = %failure, pause_ms = pause.as_millis(), "a request was not taken; trying again");
@@ -107,9 +107,9 @@ impl Pace {
         }
     }
 
-    /// Whether nobody has heard anything for as long as one request is tried, which began at `first`.
-    fn is_silent_since(&self, first: Instant) -> bool {
-        self.state().heard.map_or(first, |heard| heard.max(first)).elapsed() > PAUSES_TOTAL
+    /// Whether every request has failed for as long as one alone is tried.
+    fn is_silent(&self) -> bool {
+        self.state().silent_since.is_some_and(|since| since.elapsed() > PAUSES_TOTAL)
     }
 
     async fn turn(&self) -> Turn<'_> {
@@ -134,9 +134,8 @@ impl Pace {
         let overloaded = answer.as_ref().is_err_and(|failure| failure.kind == Kind::Transient);
         let outcome = if overloaded { Outcome::Overloaded } else { Outcome::Answered };
         let mut state = self.state();
-        if answer.as_ref().map_or_else(|failure| failure.throttled || failure.kind != Kind::Transient, |_| true) {
-            state.heard = Some(Instant::now());
-        }
+        let silent = answer.as_ref().is_err_and(|failure| failure.kind == Kind::Transient && !failure.throttled);
+        state.silent_since = silent.then(|| state.silent_since.unwrap_or_else(Instant::now));
         let in_flight = state.in_flight;
         state.limit.on_answer(request, begun, Instant::now(), outcome, in_flight);
         // The limit may have grown by more than the place that becomes free.
@@ -234,5 +233,22 @@ mod tests {
         assert!(matches!(write.await, Err(Stopped::Cancelled)));
         let later = pace.write(async || -> Result<(), Failure> { panic!("it began") }).await;
         assert!(matches!(later, Err(Stopped::Cancelled)) && asked.get() == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_answers_nobody_is_waited_for_as_long_as_one_request_is() {
+        let (pace, _) = pace(0, 16);
+        let begun = Instant::now();
+        let fails = async || {
+            pace.read(async || {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                Err::<(), _>(Failure::new(Kind::Transient, "time-out"))
+            })
+            .await
+        };
+        let failed = join_all((0..16).map(|_| fails())).await;
+        assert!(failed.iter().all(Result::is_err));
+        let took = begun.elapsed();
+        assert!(took > PAUSES_TOTAL && took < PAUSES_TOTAL * 4, "{took:?}");
     }
 }

@@ -79,11 +79,11 @@ pub(super) async fn applied(
     if let Some(name) = &mark_field {
         found.require_unused(name)?;
     }
-    let (file, earlier, changes) = unless(cancel, blocking(looked_at(file, undo.clone()))).await?;
+    let (file, earlier, changes) = unless(cancel, blocking(looked_at(file, undo.clone(), !options.yes))).await?;
     if let Some(earlier) = &earlier {
         earlier.require_same_containers(found.parts())?;
     }
-    if !options.yes && !earlier.is_some_and(|earlier| earlier.finished) {
+    if let Some(changes) = changes {
         agreed(&file, &changes, cancel).await?;
     }
     let configured = context.config.config.source.request_units_per_second_max;
@@ -120,13 +120,14 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The file with what an earlier run left of it, and what it asks for in each container.
-type LookedAt = (RestoreFile, Option<EarlierRun>, Vec<Applied>);
+/// The file, what an earlier run left of it, and, where there is something to agree to, what it asks for in each container.
+type LookedAt = (RestoreFile, Option<EarlierRun>, Option<Vec<Applied>>);
 
-fn looked_at(mut file: RestoreFile, undo: PathBuf) -> impl FnOnce() -> Result<LookedAt, Failure> + Send {
+fn looked_at(mut file: RestoreFile, undo: PathBuf, ask: bool) -> impl FnOnce() -> Result<LookedAt, Failure> + Send {
     move || {
         let earlier = file.earlier_run(&undo);
-        let changes = file.changes_by_part()?;
+        let finished = earlier.as_ref().is_some_and(|earlier| earlier.finished);
+        let changes = if ask && !finished { Some(file.changes_by_part()?) } else { None };
         Ok((file, earlier, changes))
     }
 }
