@@ -52,7 +52,8 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     }
 }
 
-fn unusable(error: &std::io::Error) -> Failure {
+/// The failure of a temporary file.
+pub(crate) fn unusable(error: &std::io::Error) -> Failure {
     Failure::new(Kind::Internal, format!("a temporary file is not usable: {error}"))
         .remedy("make room in the temporary directory, or name another with TMPDIR")
 }

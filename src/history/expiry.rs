@@ -13,10 +13,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{groups, instant};
+use super::groups::versions_of;
+use super::instant;
 use crate::failure::Failure;
 use crate::retry::persist;
-use crate::store::{Listing, VersionStore};
+use crate::store::VersionStore;
 
 /// Versions of the container's description that are read, newest first; each is a change of its settings.
 const DESCRIPTIONS_MAX: usize = 1_000;
@@ -33,9 +34,7 @@ impl TimesToLive {
     /// Reads them from the versions of the mirror's description of its container.
     pub(super) async fn read(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Self, Failure> {
         let name = paths.container_record();
-        // The name is the least of those that begin with it, so it comes first or not at all.
-        let first = std::pin::pin!(groups(store, name.clone(), Listing::Versions)).try_next().await?;
-        let heads = first.filter(|heads| heads.first().is_some_and(|head| head.name == name)).unwrap_or_default();
+        let heads = versions_of(store, &name).await?;
         let older = heads.len().saturating_sub(DESCRIPTIONS_MAX);
         let name = name.as_str();
         let reads = heads.into_iter().skip(older).map(|head| async move {

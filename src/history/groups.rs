@@ -7,8 +7,8 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use cosmirror_formats::{MirrorPaths, Version};
-use futures::Stream;
 use futures::stream::try_unfold;
+use futures::{Stream, TryStreamExt as _};
 
 use super::dead_letters::Letter;
 use super::order::source_order;
@@ -28,6 +28,13 @@ pub(crate) fn groups(
         let group = groups.next_group().await?;
         Ok(group.map(|group| (group, groups)))
     })
+}
+
+/// All versions under exactly this name, oldest first.
+pub(super) async fn versions_of(store: &dyn VersionStore, name: &str) -> Result<Vec<Head>, Failure> {
+    // The name is the least of those that begin with it, so it comes first or not at all.
+    let first = std::pin::pin!(groups(store, name.to_owned(), Listing::Versions)).try_next().await?;
+    Ok(first.filter(|heads| heads.first().is_some_and(|head| head.name == name)).unwrap_or_default())
 }
 
 enum Cursor {

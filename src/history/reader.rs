@@ -6,18 +6,17 @@ use bytes::Bytes;
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap};
 use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
-use futures::TryStreamExt as _;
 use tokio::sync::OnceCell;
 
 use super::dead_letters::{self, Letter, Letters};
 use super::expiry::TimesToLive;
-use super::groups::document_of;
-use super::{Coverage, DefaultTtls, DocumentHistory, Entry, Life, Place, groups};
+use super::groups::{document_of, versions_of};
+use super::{Coverage, DefaultTtls, DocumentHistory, Entry, Life, Place};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
 use crate::records::read;
 use crate::retry::persist;
-use crate::store::{Head, Listing, VersionStore};
+use crate::store::{Head, VersionStore};
 
 /// A mirror and what it says of itself.
 pub struct MirrorReader {
@@ -102,9 +101,7 @@ impl MirrorReader {
     pub async fn history(&self, key: &PartitionKey, id: &str) -> Result<DocumentHistory, Failure> {
         let name = self.paths.document(key, id);
         let letters = self.letters.get(&name).map(Vec::as_slice).unwrap_or_default();
-        // The name is the least of those that begin with it, so it comes first or not at all.
-        let first = std::pin::pin!(groups(self.store.as_ref(), name.clone(), Listing::Versions)).try_next().await?;
-        let heads = first.filter(|heads| heads.first().is_some_and(|head| head.name == name)).unwrap_or_default();
+        let heads = versions_of(self.store.as_ref(), &name).await?;
         if heads.is_empty() && letters.is_empty() {
             return Ok(DocumentHistory {
                 key: key.clone(),

@@ -123,13 +123,14 @@ impl Application<'_> {
 }
 
 /// Reads files on a thread that may wait for them, so that a signal is heard meanwhile.
-pub async fn blocking<T, F>(work: F) -> Result<T, Failure>
+pub async fn blocking<T, E, F>(work: F) -> Result<T, E>
 where
     T: Send + 'static,
-    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+    E: From<Failure> + Send + 'static,
+    F: FnOnce() -> Result<T, E> + Send + 'static,
 {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Failure::new(Kind::Internal, format!("reading a file: {error}"))))
+    done.unwrap_or_else(|error| Err(Failure::new(Kind::Internal, format!("reading a file: {error}")).into()))
 }
 
 /// Notices a service that answers nobody any more: each further document would be tried for as long as a failure that may pass is.

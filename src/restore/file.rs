@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 
 use cosmirror_formats::restore_plan::{Action, Counts, FORMAT, Part, UndoHead};
 
-use super::journal::{Outcome, Tail, UndoFile, require_same_containers};
+use super::journal::{FIRST, Outcome, Tail, UndoFile, require_same_containers};
 use super::plan_file::PlanReader;
 use super::report::{Applied, Report};
 use super::work::{Task, of_undo_file};
 use crate::failure::{Failure, Kind};
-
-/// What an undo file begins with.
-const UNDO: &[u8] = br#"{"line":"undo","#;
 
 /// A file that can be applied.
 #[derive(Debug)]
@@ -147,8 +144,8 @@ impl RestoreFile {
 fn is_undo(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let mut begin = Vec::new();
-    let read = BufReader::new(file).take(UNDO.len() as u64).read_until(b'\n', &mut begin);
-    read.is_ok() && begin == UNDO
+    let read = BufReader::new(file).take(FIRST.len() as u64).read_until(b'\n', &mut begin);
+    read.is_ok() && begin == FIRST
 }
 
 /// What puts right what a step did.

@@ -19,7 +19,7 @@ mod read;
 mod tests;
 mod writer;
 
-pub(super) use open::{Begun, begin, require_same_containers};
+pub(super) use open::{Begun, FIRST, begin, require_same_containers};
 pub use read::UndoFile;
 pub(super) use read::{Entry, Outcome, Tail};
 pub(super) use writer::Journal;

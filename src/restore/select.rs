@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::blob_name::{COMPONENT_CHARS_MAX, NAME_CHARS_MAX};
 
+use super::execute::blocking;
 use super::ids::{self, Named};
-use crate::failure::{CommandError, Failure, Kind};
+use crate::failure::{CommandError, Failure};
 use crate::history::{DocumentHistory, MirrorReader};
 use crate::spool::Spool;
 
@@ -53,9 +54,8 @@ impl Selection {
         let name = file.display().to_string();
         let file = file.to_owned();
         // Standard input may keep its reader waiting; a signal must be heard meanwhile.
-        let read = tokio::task::spawn_blocking(move || ids::read(&file, &paths)).await;
-        let read = read.map_err(|error| Failure::new(Kind::Internal, format!("reading {name}: {error}")))?;
-        Ok(Self::Listed(Arc::new(List { file: name, documents: Mutex::new(read?) })))
+        let read = blocking(move || ids::read(&file, &paths)).await?;
+        Ok(Self::Listed(Arc::new(List { file: name, documents: Mutex::new(read) })))
     }
 
     /// The documents whose blobs' names begin with `path` beneath the container's folder of documents; whole names are taken too.

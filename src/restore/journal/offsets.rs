@@ -8,7 +8,8 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use cosmirror_formats::restore_plan::Action;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
+use crate::spool::unusable;
 
 /// Bytes of one step: where its last `before` is, and what came of it.
 const BYTES: usize = 16;
@@ -121,11 +122,6 @@ impl Offsets {
         let at = SeekFrom::Start(step * BYTES as u64);
         self.file.seek(at).map(drop).map_err(|error| unusable(&error))
     }
-}
-
-fn unusable(error: &std::io::Error) -> Failure {
-    Failure::new(Kind::Internal, format!("a temporary file is not usable: {error}"))
-        .remedy("make room in the temporary directory, or name another with TMPDIR")
 }
 
 #[cfg(test)]

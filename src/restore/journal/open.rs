@@ -15,7 +15,7 @@ use super::{locked, unusable};
 use crate::failure::{Failure, Kind};
 
 /// What a first line begins with. A crash may leave a file with less than that line.
-const FIRST: &[u8] = br#"{"line":"undo","#;
+pub(in crate::restore) const FIRST: &[u8] = br#"{"line":"undo","#;
 
 /// What an undo file is at the beginning of the work.
 pub(in crate::restore) enum Begun {
