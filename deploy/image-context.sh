@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the folder from which deploy/Dockerfile.prebuilt builds.
+# Makes the folder from which deploy/Dockerfile.prebuilt builds: the static program, the CA roots and an empty tmp.
 #
 # usage: deploy/image-context.sh FOLDER PROGRAM [CA_ROOTS]
 #
@@ -22,8 +22,7 @@ if ! file --brief "$program" | grep -qE 'static-pie linked|statically linked'; t
     exit 2
 fi
 mkdir "$folder"
-mkdir -m 1777 "$folder/tmp"
-# The umask takes bits off what mkdir is told.
-chmod 1777 "$folder/tmp"
+install -d -m 0755 "$folder/etc" "$folder/etc/ssl" "$folder/etc/ssl/certs"
+install -d -m 1777 "$folder/tmp"
 install -m 0755 "$program" "$folder/cosmirror"
-install -m 0644 "$roots" "$folder/ca-certificates.crt"
+install -m 0644 "$roots" "$folder/etc/ssl/certs/ca-certificates.crt"
