@@ -11,7 +11,7 @@ readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/cosmirror-deploy"
 # shellcheck source=tests/deploy/support.sh
 source "$here/support.sh"
 
-install_packages shellcheck systemd python3-venv
+install_packages shellcheck systemd python3-venv golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev
 mkdir -p "$cache"
 promtool=$(promtool_of_package "$cache")
 python=$(python_with "$cache" "$here/requirements.txt")
@@ -19,7 +19,8 @@ python=$(python_with "$cache" "$here/requirements.txt")
 cd "$here/../.."
 shellcheck --external-sources .ci/run deploy/*.sh tests/deploy/*.sh
 "$python" "$here/alerts.py" "$promtool"
-"$python" "$here/chart.py"
+(cd "$here/render" && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$cache/render" .)
+"$python" "$here/chart.py" "$cache/render"
 "$python" "$here/compose.py"
 "$python" "$here/bicep.py"
 bash "$here/unit.sh"
