@@ -7,6 +7,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
+readonly COMPOSE_VERSION=1.29.2
 readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/cosmirror-deploy"
 # shellcheck source=tests/deploy/support.sh
 source "$here/support.sh"
@@ -21,6 +22,11 @@ shellcheck --external-sources .ci/run deploy/*.sh tests/deploy/*.sh
 "$python" "$here/alerts.py" "$promtool"
 (cd "$here/render" && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$cache/render" .)
 "$python" "$here/chart.py" "$cache/render"
-"$python" "$here/compose.py"
+wheel="$cache/docker_compose-$COMPOSE_VERSION-py2.py3-none-any.whl"
+if [ ! -f "$wheel" ]; then
+    # For its schema; it is not installed.
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$cache" "docker-compose==$COMPOSE_VERSION"
+fi
+"$python" "$here/compose.py" "$wheel"
 "$python" "$here/bicep.py"
 bash "$here/unit.sh"
