@@ -37,6 +37,7 @@ pub mod documents;
 pub mod failure;
 pub mod feed;
 pub mod history;
+mod identity;
 mod json_text;
 pub mod leases;
 pub mod mirror;

@@ -11,6 +11,7 @@ mod crash;
 mod crash_points;
 mod dead_letters;
 mod demo;
+mod deploy;
 mod directory;
 mod documents;
 mod drain;
