@@ -20,7 +20,7 @@ struct Checked {
 
 impl Checked {
     async fn of(world: &World) -> Self {
-        Self::with(world, &[]).await
+        Self::with(world, &["--sample", "0s"]).await
     }
 
     async fn with(world: &World, arguments: &[&str]) -> Self {
@@ -126,7 +126,7 @@ async fn before_the_first_write_everything_is_well_and_nothing_is_made() {
 async fn a_mirror_that_works_is_well_and_keeps_no_trace_of_the_check() {
     let world = mirrored().await;
     let before = (world.mirror().await, world.history("leases").await.len());
-    let checked = Checked::of(&world).await;
+    let checked = Checked::with(&world, &["--sample", "1s"]).await;
     assert_eq!((checked.code, checked.names("fail"), checked.names("warn")), (0, Vec::new(), Vec::new()));
     checked
         .says("container.mirror", "ok", "continues the mirror of 127.0.0.1")
@@ -156,7 +156,7 @@ async fn a_mirror_that_works_is_well_and_keeps_no_trace_of_the_check() {
 async fn for_people_each_check_is_a_line_and_the_last_one_counts() {
     let world = mirrored().await;
     storage(&world, json!({ "softDeleteDays": 0 })).await;
-    let text = String::from_utf8(world.succeed(&["check"]).await).unwrap();
+    let text = String::from_utf8(world.succeed(&["check", "--sample", "0s"]).await).unwrap();
     let warned = text.lines().position(|line| line.starts_with("warn  target.soft-delete")).unwrap();
     assert!(text.lines().nth(warned + 1).unwrap().trim().starts_with("-> az storage account"), "{text}");
     assert!(text.lines().last().unwrap().ends_with(" ok, 1 warning, 0 failed"), "{text}");
