@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+mod check;
 mod cosmos;
 mod coverage;
 mod crash;
