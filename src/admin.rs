@@ -19,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::{CommandError, Exit};
 
+mod access;
 mod health;
 mod metrics;
 mod observed;
 mod progress;
 
+pub use access::{Access, Refusal};
 pub use metrics::{ContainerMetrics, FlowMetrics, Metrics};
 pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress};
@@ -39,6 +41,16 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Readiness, watermarks and windows.
     pub progress: Progress,
+    /// Who may see documents and start jobs.
+    pub access: Access,
+}
+
+impl Admin {
+    /// For these (database, container) pairs, of which nothing is known yet.
+    pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>, access: Access) -> Self {
+        let names: Vec<(String, String)> = containers.into_iter().map(|(d, c)| (d.into(), c.into())).collect();
+        Self { metrics: Metrics::new(names.clone()), progress: Progress::new(names), access }
+    }
 }
 
 /// Takes the address to listen on.

@@ -39,7 +39,7 @@ pub struct Config {
     pub limits: Limits,
     /// Comparison with the source, for what the feed does not show.
     pub reconcile: Reconcile,
-    /// Health and metrics.
+    /// Health, metrics and the page.
     pub admin: Admin,
 }
 
@@ -279,12 +279,27 @@ impl Default for Reconcile {
     }
 }
 
-/// Health and metrics.
+/// Health, metrics, the page, and what it may show and do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// The address to listen on.
     pub listen: String,
+    /// Whether documents can be looked at there.
+    pub browse: bool,
+    /// Whether jobs can be started there.
+    pub jobs: bool,
+    /// Name of the environment variable that holds the token for both.
+    pub token_env: String,
+    /// File that holds the token; wins over `token_env`.
+    pub token_file: Option<PathBuf>,
+    /// Name of the environment variable that holds the URL to call while all is well; none is called where it is not set.
+    pub heartbeat_url_env: String,
+    /// File that holds that URL; wins over `heartbeat_url_env`.
+    pub heartbeat_url_file: Option<PathBuf>,
+    /// How often to call it.
+    #[serde(with = "duration")]
+    pub heartbeat_interval: Duration,
 }
 
 impl Default for Source {
@@ -339,6 +354,15 @@ impl Default for Target {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned() }
+        Self {
+            listen: "127.0.0.1:9464".to_owned(),
+            browse: false,
+            jobs: false,
+            token_env: "COSMIRROR_ADMIN_TOKEN".to_owned(),
+            token_file: None,
+            heartbeat_url_env: "COSMIRROR_HEARTBEAT_URL".to_owned(),
+            heartbeat_url_file: None,
+            heartbeat_interval: Duration::from_mins(1),
+        }
     }
 }

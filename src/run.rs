@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Admin, Metrics, Progress};
+use crate::admin::{self, Access, Admin};
 use crate::config::{self, Config, TargetKind};
 use crate::cosmos::Account;
 use crate::documents::Documents;
@@ -87,7 +87,8 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     let listener = admin::bind(&config.admin.listen).await?;
     let names: Vec<(String, String)> =
         config.containers.iter().map(|c| (c.database.clone(), c.container.clone())).collect();
-    let admin = Admin { metrics: Metrics::new(names.clone()), progress: Progress::new(names) };
+    let access = Access::open(&config.admin)?;
+    let admin = Admin::new(names, access);
     let tracker = TaskTracker::new();
     let server_stop = CancellationToken::new();
     let server = tracker.spawn(admin::serve(listener, admin.clone(), server_stop.clone()));

@@ -25,6 +25,14 @@ pub struct RunArgs {
     pub instance: Option<String>,
 }
 
+/// Arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Only what needs no network: the configuration, its secrets, and the directory of a directory target
+    #[arg(long)]
+    pub offline: bool,
+}
+
 /// Arguments of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {

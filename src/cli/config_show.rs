@@ -71,6 +71,14 @@ fn secrets(config: &Config) -> Vec<Secret> {
             _ => {}
         }
     }
+    let admin = &config.admin;
+    if admin.token_file.is_some() || std::env::var_os(&admin.token_env).is_some() || admin.jobs {
+        secrets.push(secret("admin.token", &admin.token_env, admin.token_file.as_deref()));
+    }
+    if admin.heartbeat_url_file.is_some() || std::env::var_os(&admin.heartbeat_url_env).is_some() {
+        let (env, file) = (&admin.heartbeat_url_env, admin.heartbeat_url_file.as_deref());
+        secrets.push(secret("admin.heartbeat_url", env, file));
+    }
     secrets
 }
 

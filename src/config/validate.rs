@@ -11,11 +11,12 @@ use reqwest::Url;
 use super::duration::format_duration;
 use super::size::format_size;
 use super::sources::Fault;
-use super::{Config, Container, FeedMode, History, Limits, SourceAuth, Start, Target, TargetAuth, TargetKind};
+use super::{Admin, Config, Container, FeedMode, History, Limits, SourceAuth, Start, Target, TargetAuth, TargetKind};
 use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Cosmos accepts ids of databases and containers up to this length.
 const COSMOS_NAME_CHARS_MAX: usize = 255;
 /// Each takes a connection; more would find a host's limits before the service's.
@@ -38,10 +39,7 @@ pub(super) fn validate(config: &Config) -> Vec<Fault> {
     }
     prefix(&config.target.prefix, &mut faults);
     limits(&config.limits, &mut faults);
-    if config.admin.listen.parse::<SocketAddr>().is_err() {
-        let message = format!("{:?} is not an address and port such as \"127.0.0.1:9464\"", config.admin.listen);
-        faults.add("admin.listen", message);
-    }
+    admin(&config.admin, &mut faults);
     faults.0
 }
 
@@ -235,6 +233,17 @@ fn prefix(prefix: &str, faults: &mut Faults) {
         let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
         faults.add("target.prefix", message);
     }
+}
+
+/// That there is a token where one is needed is found out when the daemon starts: other commands need none.
+fn admin(admin: &Admin, faults: &mut Faults) {
+    if admin.listen.parse::<SocketAddr>().is_err() {
+        let message = format!("{:?} is not an address and port such as \"127.0.0.1:9464\"", admin.listen);
+        faults.add("admin.listen", message);
+    }
+    faults.check("admin.token_env", variable(&admin.token_env));
+    faults.check("admin.heartbeat_url_env", variable(&admin.heartbeat_url_env));
+    faults.at_least("admin.heartbeat_interval", admin.heartbeat_interval, HEARTBEAT_INTERVAL_MIN);
 }
 
 fn limits(limits: &Limits, faults: &mut Faults) {

@@ -1,6 +1,6 @@
 //! The admin server over HTTP.
 
-use cosmirror::admin::{Admin, Metrics, Progress, bind, serve};
+use cosmirror::admin::{Access, Admin, bind, serve};
 use cosmirror::failure::Exit;
 use cosmirror_formats::EpkRange;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ async fn get(url: &str) -> (u16, String) {
 
 fn admin() -> Admin {
     let names = [("shop", "orders")];
-    Admin { metrics: Metrics::new(names), progress: Progress::new(names) }
+    Admin::new(names, Access::closed())
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use cosmirror::admin::{Admin, Metrics, Progress, serve};
+use cosmirror::admin::{Access, Admin, serve};
 use tokio_util::sync::CancellationToken;
 
 /// The binary with nothing of this process's environment.
@@ -220,7 +220,7 @@ async fn health_is_0_when_ready_and_1_with_the_reasons_when_not() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/readyz", listener.local_addr().unwrap());
     let names = [("shop", "orders")];
-    let admin = Admin { metrics: Metrics::new(names), progress: Progress::new(names) };
+    let admin = Admin::new(names, Access::closed());
     let stop = CancellationToken::new();
     let asking = async {
         let starting = health(url.clone()).await;

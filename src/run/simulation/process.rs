@@ -21,7 +21,7 @@ use super::feed::SimulatedFeed;
 use super::source::SimulatedSource;
 use super::store::SimulatedStore;
 use super::world::Service;
-use crate::admin::{Admin, Metrics, Progress};
+use crate::admin::{Access, Admin, Metrics};
 use crate::config;
 use crate::failure::{Action, Failure};
 use crate::leases::balance::Fleet;
@@ -244,7 +244,7 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
         bytes: Budget::new(setup.pages * READ_BYTES, Metrics::new(names).flow().bytes_in_flight),
         requests: Requests::new(setup.requests, Metrics::new(names).flow()),
         request_units: Arc::new(RequestUnits::new(0)),
-        admin: Admin { metrics: Metrics::new(names), progress: Progress::new(names) },
+        admin: Admin::new(names, Access::closed()),
         drain,
         tasks,
         clock,
