@@ -75,7 +75,9 @@ impl Belief {
         match tokio::time::timeout(Duration::from_secs(self.minutes_max * 60), looking).await {
             Ok(Ok(Ok(seen))) => (Outcome::Pass, seen),
             Ok(Ok(Err(Unsettled::Failed(how)))) => (Outcome::Fail, how),
-            Ok(Ok(Err(Unsettled::Skipped { reason, variable }))) => (Outcome::Skip, format!("{reason}; set {variable}")),
+            Ok(Ok(Err(Unsettled::Skipped { reason, variable }))) => {
+                (Outcome::Skip, format!("{reason}; set {variable}"))
+            }
             Ok(Err(_)) => (Outcome::Fail, last_panic()),
             Err(_) => (Outcome::Fail, format!("not settled within {} minutes", self.minutes_max)),
         }

@@ -63,6 +63,7 @@ beliefs! {
     refusals::an_account_without_all_versions_says_so
     refusals::a_position_outside_the_retention_is_told_apart
     refusals::a_wrong_key_is_told_apart
+    refusals::the_account_tells_its_regions_and_consistency
     refusals::an_identity_may_do_what_the_daemon_does
     topology::a_recreated_container_has_another_id
     topology::a_position_holds_on_the_parts_of_a_split 180
@@ -85,6 +86,8 @@ beliefs! {
     listings::an_older_version_is_read_by_its_id_and_is_not_current
     listings::a_blob_without_current_version_is_listed_with_its_versions
     protection::without_the_permission_to_delete_history_stays
+    protection::rights_are_looked_at_before_conditions
+    protection::the_account_tells_its_kind_and_hierarchy
     protection::soft_delete_days_can_be_read
     protection::an_immutable_version_is_overwritten_by_a_new_one
     source_contract::the_contract_of_a_source_holds 30

@@ -148,7 +148,8 @@ impl CosmosWire {
     pub(crate) async fn control(&self, request: &str, body: Value) -> Result<Value, Unsettled> {
         let url = format!("{}/_emulator/{request}", self.endpoint.as_str().trim_end_matches('/'));
         let sent = self.http.post(url).body(body.to_string()).send().await;
-        let answer = Answer::of(sent.map_err(|e| Unsettled::Failed(format!("no answer: {}", e.without_url())))?).await?;
+        let answer =
+            Answer::of(sent.map_err(|e| Unsettled::Failed(format!("no answer: {}", e.without_url())))?).await?;
         Ok(answer.expect(&[200], request)?.json())
     }
 

@@ -110,7 +110,16 @@ impl Kit {
     async fn leave_mark(&self) -> Result<(), Unsettled> {
         let end = self.main.end(FeedMode::AllVersionsAndDeletes).await?;
         let mark = json!({ "id": MARK, "pk": MARK, "madeBy": PREFIX, "position": end.token });
-        self.main.put(MARK, MARK, mark.to_string()).await.map(drop)
+        self.main.put(MARK, MARK, mark.to_string()).await?;
+        // Each container costs by the hour, and only this one is needed.
+        let listed = self.cosmos.send("GET", &["dbs", &self.database, "colls"], &[], String::new()).await?;
+        let listed = listed.expect(&[200], "listing the containers")?.json();
+        let names = listed["DocumentCollections"].as_array().into_iter().flatten().filter_map(|one| one["id"].as_str());
+        for name in names.filter(|name| *name != MAIN) {
+            let path = ["dbs", &self.database, "colls", name];
+            self.cosmos.send("DELETE", &path, &[], String::new()).await?.expect(&[204], "removing a container")?;
+        }
+        Ok(())
     }
 }
 
@@ -126,8 +135,12 @@ async fn make_database(cosmos: &CosmosWire, database: &str) -> Result<(), String
     let body = json!({ "id": database }).to_string();
     match cosmos.send("POST", &["dbs"], &[], body).await {
         Ok(answer) if answer.status == 201 => Ok(()),
-        Ok(answer) if answer.status == 409 => Err(format!("the database {database} exists: it is not ours; start again")),
-        Ok(answer) => Err(answer.refusal("cannot create a database (COSMIRROR_LIVE_COSMOS_KEY must be a read-write key)")),
+        Ok(answer) if answer.status == 409 => {
+            Err(format!("the database {database} exists: it is not ours; start again"))
+        }
+        Ok(answer) => {
+            Err(answer.refusal("cannot create a database (COSMIRROR_LIVE_COSMOS_KEY must be a read-write key)"))
+        }
         Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => Err(how),
     }
 }
@@ -137,6 +150,8 @@ pub(crate) async fn remove_database(cosmos: &CosmosWire, database: &str) -> Resu
     match cosmos.send("DELETE", &["dbs", database], &[], String::new()).await {
         Ok(answer) if matches!(answer.status, 204 | 404) => Ok(()),
         Ok(answer) => Err(answer.refusal(&format!("the database {database}"))),
-        Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => Err(format!("the database {database}: {how}")),
+        Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => {
+            Err(format!("the database {database}: {how}"))
+        }
     }
 }

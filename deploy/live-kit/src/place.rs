@@ -73,7 +73,8 @@ impl Place {
 
     /// Creates a document whose key is `pk`; its etag.
     pub(crate) async fn put(&self, pk: &str, id: &str, body: String) -> Result<String, Unsettled> {
-        Ok(self.documents.create(&of(pk), id, body.into()).await?)
+        let (key, body) = (of(pk), bytes::Bytes::from(body));
+        Ok(patiently(|| self.documents.create(&key, id, body.clone())).await?)
     }
 
     /// Creates a small document; its etag.
@@ -83,17 +84,20 @@ impl Place {
 
     /// Replaces it; its new etag.
     pub(crate) async fn replace(&self, pk: &str, id: &str, n: u32, etag: &str) -> Result<String, Unsettled> {
-        Ok(self.documents.replace(&of(pk), id, body(pk, id, n).into(), etag).await?)
+        let (key, body) = (of(pk), bytes::Bytes::from(body(pk, id, n)));
+        Ok(patiently(|| self.documents.replace(&key, id, body.clone(), etag)).await?)
     }
 
     /// Deletes it.
     pub(crate) async fn delete(&self, pk: &str, id: &str, etag: &str) -> Result<(), Unsettled> {
-        Ok(self.documents.delete(&of(pk), id, etag).await?)
+        let key = of(pk);
+        Ok(patiently(|| self.documents.delete(&key, id, etag)).await?)
     }
 
     /// One page of the whole container, which has one range.
     pub(crate) async fn read(&self, mode: FeedMode, position: &Position, count: u32) -> Result<FeedPage, Unsettled> {
-        Ok(self.feed.read(&EpkRange::full(), mode, position, count).await?)
+        let range = EpkRange::full();
+        Ok(patiently(|| self.feed.read(&range, mode, position, count)).await?)
     }
 
     /// The page at the end of the feed.
@@ -138,6 +142,19 @@ impl Place {
             Unsettled::Failed(format!("{} of {count} changes came within {} s", found.len(), ARRIVAL.as_secs()))
         })??;
         Ok(found)
+    }
+}
+
+/// Tries until the service does not throttle any more; a belief's time bounds it. What was throttled was not done.
+async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    loop {
+        match attempt().await {
+            Err(failure) if failure.throttled => tokio::time::sleep(failure.retry_after.unwrap_or(POLL)).await,
+            answer => return answer,
+        }
     }
 }
 

@@ -60,7 +60,8 @@ impl Report {
     fn save(&self) -> Result<(), String> {
         let Some(file) = &self.file else { return Ok(()) };
         let account = json!({ "accounts": self.accounts, "emulator": self.is_emulator, "beliefs": self.entries });
-        std::fs::write(file, format!("{account:#}\n")).map_err(|error| format!("cannot write {}: {error}", file.display()))
+        std::fs::write(file, format!("{account:#}\n"))
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))
     }
 
     /// Sums up; whether nothing failed.

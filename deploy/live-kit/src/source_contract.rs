@@ -47,5 +47,9 @@ pub(crate) async fn the_contract_of_a_source_holds(kit: &Kit) -> Seen {
         let removed = kit.cosmos.send("DELETE", &place.path(&[]), &[], String::new()).await?;
         removed.expect(&[204], &format!("removing the container {:?}", place.feed.container().rid))?;
     }
-    if broken.is_empty() { Ok(format!("{} sentences", SENTENCES.len())) } else { Err(Unsettled::Failed(broken.join("; "))) }
+    if broken.is_empty() {
+        Ok(format!("{} sentences", SENTENCES.len()))
+    } else {
+        Err(Unsettled::Failed(broken.join("; ")))
+    }
 }

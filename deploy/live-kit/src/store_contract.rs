@@ -77,7 +77,11 @@ pub(crate) async fn the_contract_of_a_store_holds(kit: &Kit) -> Seen {
             broken.push(format!("{name}: {}", last_panic()));
         }
     }
-    if broken.is_empty() { Ok(format!("{} sentences", SENTENCES.len())) } else { Err(Unsettled::Failed(broken.join("; "))) }
+    if broken.is_empty() {
+        Ok(format!("{} sentences", SENTENCES.len()))
+    } else {
+        Err(Unsettled::Failed(broken.join("; ")))
+    }
 }
 
 /// A part of a store as a store of its own.

@@ -12,7 +12,8 @@ use crate::kit::Kit;
 use crate::place::{Place, of};
 
 /// Text that a generic JSON library would not leave as it is.
-const TRICKY: &str = r#"{"z":1.10,"a":{"y":1,"b":[1.0e5,-0.0,12345678901234567890]},"text":"\u00e9 ☃ \/ \"","id":"tricky","pk":"text"}"#;
+const TRICKY: &str =
+    r#"{"z":1.10,"a":{"y":1,"b":[1.0e5,-0.0,12345678901234567890]},"text":"\u00e9 ☃ \/ \"","id":"tricky","pk":"text"}"#;
 
 async fn point_read(place: &Place, pk: &str, id: &str) -> Result<(String, String), Unsettled> {
     let document = expect(place.documents.read(&of(pk), id).await?, "the document")?;
@@ -108,7 +109,7 @@ pub(crate) async fn both_modes_number_alike(kit: &Kit) -> Seen {
     Ok(format!("three documents, {seen:?} in both"))
 }
 
-/// Along the feed of one range numbers grow and times do not decrease. Watermarks go by it (`src/mirror/watermark.rs`), and so does the order
+/// Along the feed of one range numbers grow and times do not decrease. Watermarks go by it (`src/mirror/flow.rs`), and so does the order
 /// of versions (`src/mirror/order.rs`).
 pub(crate) async fn numbers_and_times_grow_along_the_feed(kit: &Kit) -> Seen {
     let (place, pk) = (&kit.main, "growing");

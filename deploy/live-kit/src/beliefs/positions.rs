@@ -23,14 +23,15 @@ async fn read(kit: &Kit, position: &str) -> Result<Answer, Unsettled> {
     kit.cosmos.send("GET", &kit.main.path(&["docs"]), &headers, String::new()).await
 }
 
-/// A position is a number in quotes, in both modes, as .NET's leases and KEDA's scaler take it (`src/feed/cosmos.rs`, `src/leases/keeper.rs`), and
+/// A position is a number in quotes, in both modes, as .NET's leases and KEDA's scaler take it (`src/feed/cosmos.rs`, `crates/formats/src/lease.rs`), and
 /// the driver's token holds it as `src/feed/cosmos.rs` writes one.
 pub(crate) async fn a_position_is_a_quoted_number(kit: &Kit) -> Seen {
     let mut seen = Vec::new();
     for mode in [LatestVersion, AllVersionsAndDeletes] {
         kit.main.feed.self_test(&cosmirror_formats::EpkRange::full(), mode).await?;
         let token = kit.main.end(mode).await?.token;
-        let number = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|n| n.parse::<u64>().ok());
+        let number =
+            token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|n| n.parse::<u64>().ok());
         ensure(number.is_some(), || format!("{}: {token}", mode.as_str()))?;
         seen.push(token);
     }
@@ -67,7 +68,7 @@ pub(crate) async fn the_end_tells_the_newest_number(kit: &Kit) -> Seen {
 }
 
 /// The `Date` of a 304 is not before any commit behind which it stands, so a read that finds nothing moves the watermark
-/// (`src/mirror/watermark.rs`). One second is allowed for, as `src/mirror/watermark.rs` does by the staleness margin.
+/// (`src/mirror/flow.rs`). One second is allowed for: that much, and the staleness margin, is taken off there.
 pub(crate) async fn the_end_is_dated_behind_every_commit(kit: &Kit) -> Seen {
     let pk = "dated";
     let mut least = i64::MAX;

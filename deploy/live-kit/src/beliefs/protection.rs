@@ -13,8 +13,8 @@ use crate::cosmos_wire::Answer;
 use crate::kit::Kit;
 use crate::settings::IMMUTABLE;
 
-/// Without the permission to delete, the daemon does its work and cannot remove a blob or a version: README.md and `docs/operations.md` advise such a
-/// role. Its only delete is that of a probe (`src/store/azure/prepare.rs`).
+/// Without the permission to delete, the daemon does its work and cannot remove a blob or a version, so such a role keeps history from a program that
+/// was taken over. Its only delete is that of a probe (`src/store/azure/prepare.rs`).
 pub(crate) async fn without_the_permission_to_delete_history_stays(kit: &Kit) -> Seen {
     let signature = AzureAuth::Sas(kit.blob.signature(WITHOUT_DELETE).into());
     let store = AzureStore::new(&kit.target, signature)?;
@@ -33,7 +33,31 @@ pub(crate) async fn without_the_permission_to_delete_history_stays(kit: &Kit) ->
     Ok(format!("put and overwritten; delete of the blob {}, of a version {}", seen[0], seen[1]))
 }
 
-/// The days of soft delete can be read from the blob service's properties, so that a check can report them (`docs/operations.md`).
+/// Whether a credential may delete is told before a condition is looked at, so `may_delete` in `src/store/azure/audit.rs` finds out without deleting
+/// anything, and `src/check/target/azure.rs` advises by it.
+pub(crate) async fn rights_are_looked_at_before_conditions(kit: &Kit) -> Seen {
+    let signature = AzureAuth::Sas(kit.blob.signature(WITHOUT_DELETE).into());
+    let without = AzureStore::new(&kit.target, signature)?.may_delete().await?;
+    let with = kit.store.may_delete().await?;
+    ensure(with && !without, || format!("with the right {with}, without it {without}"))?;
+    ensure(kit.store.read_probe().await?, || "the probe was deleted".to_owned())?;
+    Ok("a delete under a condition that cannot hold: refused with 403 without the right, by the condition with it"
+        .to_owned())
+}
+
+/// The account tells its kind, its redundancy and whether names are a tree of directories, which keeps no versions
+/// (`src/store/azure/audit.rs`, `src/check/target/azure.rs`).
+pub(crate) async fn the_account_tells_its_kind_and_hierarchy(kit: &Kit) -> Seen {
+    let account = kit.store.account_information().await?;
+    ensure(!account.kind.is_empty() && !account.sku.is_empty() && !account.hierarchical, || format!("{account:?}"))?;
+    let raw =
+        kit.blob.send("GET", &[], "restype=account&comp=properties", &[], "").await?.expect(&[200], "the account")?;
+    let hierarchical = expect(raw.header("x-ms-is-hns-enabled"), "x-ms-is-hns-enabled")?;
+    Ok(format!("{} {}, x-ms-is-hns-enabled is {hierarchical}", account.kind, account.sku))
+}
+
+/// The days of soft delete can be read from the blob service's properties, for `src/check/target/azure.rs`. Of what was deleted by somebody
+/// else they are the second net.
 pub(crate) async fn soft_delete_days_can_be_read(kit: &Kit) -> Seen {
     let answer = kit.blob.send("GET", &[], "restype=service&comp=properties", &[], "").await?;
     let answer = answer.expect(&[200], "the blob service's properties")?;
@@ -42,7 +66,8 @@ pub(crate) async fn soft_delete_days_can_be_read(kit: &Kit) -> Seen {
     let enabled = elements(policy, "Enabled").first().copied().unwrap_or_default();
     let days = elements(policy, "Days").first().copied().unwrap_or("none");
     ensure(enabled == "false" || days.parse::<u32>().is_ok(), || format!("enabled {enabled:?}, days {days:?}"))?;
-    Ok(format!("soft delete is {}, days {days}", if enabled == "true" { "on" } else { "off" }))
+    let told = kit.store.soft_delete().await?;
+    Ok(format!("enabled {enabled}, days {days}; the daemon's client reads {told:?}"))
 }
 
 /// A version under an immutability policy cannot be deleted, and a conditional put makes a new version over it, so a mirror can be immutable and

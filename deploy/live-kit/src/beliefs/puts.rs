@@ -129,7 +129,8 @@ pub(crate) async fn metadata_names_differ_by_case_at_most(kit: &Kit) -> Seen {
     let list = "restype=container&comp=list&include=metadata&prefix=put/case";
     let xml = kit.blob.send("GET", &[&kit.database], list, &[], "").await?.expect(&[200], "a listing")?;
     let xml = String::from_utf8_lossy(&xml.body).into_owned();
-    let listed = elements(&xml, "Metadata").first().and_then(|members| members.split(['<', '>']).nth(1)).unwrap_or_default();
+    let listed =
+        elements(&xml, "Metadata").first().and_then(|members| members.split(['<', '>']).nth(1)).unwrap_or_default();
     ensure(listed.eq_ignore_ascii_case("CamelCase_1"), || format!("listed as {listed:?}"))?;
     ensure(head.header("x-ms-meta-camelcase_1") == Some("Value"), || "the head lacks it".to_owned())?;
     let page = kit.store.list("put/case", cosmirror::store::Listing::Current, None).await?;

@@ -37,7 +37,9 @@ pub(crate) async fn all_versions_cannot_begin_at_the_beginning(kit: &Kit) -> See
 /// An account without the feature refuses the mode in a way that is told apart, so that the start says what to do (`explain_refusal` in
 /// `src/feed/cosmos.rs`).
 pub(crate) async fn an_account_without_all_versions_says_so(kit: &Kit) -> Seen {
-    let read = |place: Place| async move { place.feed.read(&EpkRange::full(), AllVersionsAndDeletes, &Position::Now, 1).await };
+    let read = |place: Place| async move {
+        place.feed.read(&EpkRange::full(), AllVersionsAndDeletes, &Position::Now, 1).await
+    };
     let answer = if kit.settings.is_emulator {
         let place = kit.container("plain", &["/pk"]).await?;
         kit.cosmos.control("account", json!({ "allVersions": false })).await?;
@@ -75,7 +77,7 @@ async fn on_plain_account<T, F: Future<Output = T>>(
 }
 
 /// A position behind which changes left the retention is refused, and in words by which `explain_refusal` in `src/feed/cosmos.rs` tells it
-/// apart: it becomes a gap (`src/mirror/gap.rs`) instead of an error for ever.
+/// apart: it becomes a gap (`src/run/range.rs`) instead of an error for ever.
 pub(crate) async fn a_position_outside_the_retention_is_told_apart(kit: &Kit) -> Seen {
     let failure = if kit.settings.is_emulator {
         let place = kit.container("retention", &["/pk"]).await?;
@@ -89,7 +91,10 @@ pub(crate) async fn a_position_outside_the_retention_is_told_apart(kit: &Kit) ->
         expect(answer.err(), "a refusal")?
     } else {
         let Some(kept) = &kit.settings.kept else {
-            return skipped("cannot be waited for: it needs a database that an earlier run kept, older than the retention", KEPT);
+            return skipped(
+                "cannot be waited for: it needs a database that an earlier run kept, older than the retention",
+                KEPT,
+            );
         };
         of_kept(kit, kept).await?
     };
@@ -108,9 +113,11 @@ async fn of_kept(kit: &Kit, database: &str) -> Result<Failure, Unsettled> {
     ensure(mark["madeBy"] == PREFIX, || format!("{database} has no mark of this kit"))?;
     let position = expect(mark["position"].as_str(), "the kept position")?.to_owned();
     let answer = place.feed.read(&EpkRange::full(), AllVersionsAndDeletes, &Position::Token(position), 1).await;
-    // A read that succeeds says that the retention is not over: it stays for a later run.
+    // A read that succeeds says that the retention is not over. Only what was settled is removed.
     let failure = expect(answer.err(), "a refusal (is the retention over?)")?;
-    remove_database(&kit.cosmos, database).await.map_err(Unsettled::Failed)?;
+    if failure.kind == Kind::TokenExpired {
+        remove_database(&kit.cosmos, database).await.map_err(Unsettled::Failed)?;
+    }
     Ok(failure)
 }
 
@@ -132,6 +139,17 @@ pub(crate) async fn a_wrong_key_is_told_apart(kit: &Kit) -> Seen {
         ensure(failure.kind == Kind::Unauthorized, || format!("{service}: {}: {failure}", failure.kind.name()))?;
     }
     Ok("both services answer as unauthorised".to_owned())
+}
+
+/// The account tells its regions and its consistency to whoever may read data: `src/cosmos/properties.rs`, by which `src/check/source.rs` warns of
+/// several regions that take writes.
+pub(crate) async fn the_account_tells_its_regions_and_consistency(kit: &Kit) -> Seen {
+    let properties = kit.account.properties().await?;
+    ensure(!properties.writable_locations.is_empty(), || "no region takes writes".to_owned())?;
+    let consistency = properties.consistency().to_owned();
+    ensure(!consistency.is_empty(), || "no consistency is told".to_owned())?;
+    let regions = [&properties.writable_locations, &properties.readable_locations].map(Vec::len);
+    Ok(format!("{consistency}; {} regions take writes, {} can be read", regions[0], regions[1]))
 }
 
 /// An identity with data roles alone (Cosmos DB Built-in Data Contributor, Storage Blob Data Contributor) may do all that the daemon does: read

@@ -25,9 +25,10 @@ fn sources() -> Vec<String> {
 fn comment(function: &str, sources: &[String]) -> String {
     let signature = format!("pub(crate) async fn {function}(kit: &Kit) -> Seen {{");
     let source = sources.iter().find(|source| source.contains(&signature)).expect("a function of that name");
-    let above: Vec<_> = source[..source.find(&signature).unwrap()].lines().rev().collect();
-    let lines: Vec<_> = above.iter().take_while(|line| line.starts_with("/// ")).copied().rev().collect();
-    lines.iter().map(|line| line.trim_start_matches("/// ")).collect::<Vec<_>>().join(" ")
+    let above = source[..source.find(&signature).unwrap()].lines().rev();
+    let mut lines: Vec<_> = above.map_while(|line| line.strip_prefix("/// ")).collect();
+    lines.reverse();
+    lines.join(" ")
 }
 
 #[test]

@@ -42,20 +42,29 @@ pub(crate) async fn a_position_holds_on_the_parts_of_a_split(kit: &Kit) -> Seen 
         return skipped("raises a container to 11,000 RU/s for up to some hours, which costs money", SPLIT);
     }
     let place = kit.container("split", &["/pk"]).await?;
-    write(&place, "before").await?;
+    let looked = look(kit, &place).await;
+    // It costs by the hour.
+    let removed = kit.cosmos.send("DELETE", &place.path(&[]), &[], String::new()).await?;
+    let seen = looked?;
+    removed.expect(&[204], "removing the container that was split")?;
+    Ok(seen)
+}
+
+async fn look(kit: &Kit, place: &Place) -> Seen {
+    write(place, "before").await?;
     let [latest, all] = [place.now(LatestVersion).await?, place.now(AllVersionsAndDeletes).await?];
-    write(&place, "behind").await?;
+    write(place, "behind").await?;
     let began = place.feed.service_time().await?;
-    let parts = split(kit, &place).await?;
+    let parts = split(kit, place).await?;
     let took = place.feed.service_time().await? - began;
-    write(&place, "after").await?;
+    write(place, "after").await?;
     for (mode, position) in [(LatestVersion, latest), (AllVersionsAndDeletes, all)] {
         let whole = place.feed.read(&EpkRange::full(), mode, &position, 1).await;
         let failure = expect(whole.err(), "the refusal of a read of the whole")?;
         ensure(failure.kind == Kind::RangeGone, || format!("{}: {failure}", mode.as_str()))?;
         let mut seen = BTreeMap::new();
         for part in &parts {
-            drain(&place, mode, &part.range, position.clone(), &mut seen).await?;
+            drain(place, mode, &part.range, position.clone(), &mut seen).await?;
         }
         let expected: BTreeSet<_> =
             (0..KEYS).flat_map(|n| ["behind", "after"].map(|when| format!("{when}-{n}"))).collect();
@@ -66,7 +75,11 @@ pub(crate) async fn a_position_holds_on_the_parts_of_a_split(kit: &Kit) -> Seen 
         })?;
     }
     let parents: Vec<_> = parts.iter().map(|part| part.parents.clone()).collect();
-    Ok(format!("{} parts after {took} s, parents {parents:?}; {} changes behind, each once in both modes", parts.len(), 2 * KEYS))
+    let count = 2 * KEYS;
+    Ok(format!(
+        "{} parts after {took} s, parents {parents:?}; {count} changes behind, each once in both modes",
+        parts.len()
+    ))
 }
 
 async fn write(place: &Place, when: &str) -> Result<(), Unsettled> {
