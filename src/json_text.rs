@@ -56,6 +56,15 @@ pub(crate) fn visible(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A text that others chose, such as an id, without what would move a terminal's cursor or turn its writing around.
+pub(crate) fn printable(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '"' | '\'' | '\\' => c.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// Controls, other line ends, and the marks that set the direction of writing. Line feeds are [`pretty`]'s: no JSON string has them.
 fn moves_or_turns(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,6 +1,6 @@
 //! A status for people: a few lines and a table for each container.
 
-use super::view::{ContainerView, RangeView, View};
+use crate::status::{ContainerView, RangeView, View};
 
 /// Names of the table's columns.
 const COLUMNS: [&str; 9] =
