@@ -39,7 +39,8 @@ pub(crate) struct ContainerView {
 pub(crate) struct RangeView {
     pub(crate) min: String,
     pub(crate) max: String,
-    pub(crate) lease: String,
+    /// The lease's id; none where a process tells of its own range alone.
+    pub(crate) lease: Option<String>,
     pub(crate) owner: Option<String>,
     pub(crate) watermark: Option<String>,
     pub(crate) lag_seconds: Option<i64>,
@@ -98,7 +99,7 @@ impl RangeView {
         Self {
             min: seen.range.min.clone(),
             max: seen.range.max.clone(),
-            lease: seen.lease.clone(),
+            lease: Some(seen.lease.clone()),
             owner: seen.owner.clone(),
             watermark: seen.progress.watermark.map(instant),
             lag_seconds: Some(seen.lag_seconds),

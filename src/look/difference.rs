@@ -12,10 +12,10 @@ use crate::json_text::{printable, visible};
 /// A difference as programs read it.
 #[derive(Debug, Serialize)]
 pub(crate) struct View<'a> {
-    id: &'a str,
-    partition_key: Value,
-    from: SideView<'a>,
-    to: SideView<'a>,
+    pub(crate) id: &'a str,
+    pub(crate) partition_key: Value,
+    pub(crate) from: SideView<'a>,
+    pub(crate) to: SideView<'a>,
     pub(crate) equal: bool,
     pub(crate) changes: Vec<ChangeView<'a>>,
     pub(crate) notes: Vec<String>,
@@ -23,8 +23,9 @@ pub(crate) struct View<'a> {
     pub(crate) patch: Vec<Change<'a>>,
 }
 
+/// One of the states.
 #[derive(Debug, Serialize)]
-struct SideView<'a> {
+pub(crate) struct SideView<'a> {
     live: bool,
     exists: bool,
     at: Option<i64>,
@@ -37,17 +38,18 @@ struct SideView<'a> {
     absent: Option<&'a str>,
 }
 
+/// One change.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangeView<'a> {
-    op: &'static str,
-    path: Pointer,
+    pub(crate) op: &'static str,
+    pub(crate) path: Pointer,
     /// Where it was in the first document, if elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    path_from: Option<Pointer>,
+    pub(crate) path_from: Option<Pointer>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<Json<'a>>,
+    pub(crate) from: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<Json<'a>>,
+    pub(crate) to: Option<Json<'a>>,
 }
 
 impl<'a> View<'a> {
