@@ -35,6 +35,7 @@ mod observer;
 mod oracle;
 mod outage;
 mod output;
+mod page;
 mod ranges;
 mod recreated;
 mod restore_apply;
