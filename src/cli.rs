@@ -31,7 +31,6 @@ mod gaps;
 mod health;
 mod history;
 mod logging;
-mod look;
 pub mod output;
 mod restore;
 mod run;

@@ -37,6 +37,7 @@ mod observer;
 mod oracle;
 mod outage;
 mod output;
+mod page;
 mod ranges;
 mod recreated;
 mod restore_apply;
