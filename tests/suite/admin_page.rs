@@ -15,14 +15,14 @@ fn admin(browse: bool, token: Option<&str>, folder: &std::path::Path) -> Admin {
         std::fs::write(&file, token).unwrap();
         file
     });
-    let mut config = Config::default();
-    config.containers = vec![Container {
+    let containers = vec![Container {
         database: "shop".to_owned(),
         container: "orders".to_owned(),
         feed: FeedMode::LatestVersion,
         start: Start::Beginning,
         versions_per_minute_max: 0,
     }];
+    let mut config = Config { containers, ..Config::default() };
     config.target.kind = TargetKind::Directory;
     config.target.path = Some(folder.join("mirror"));
     let settings = config::Admin {
@@ -48,7 +48,8 @@ async fn json(request: reqwest::RequestBuilder) -> (u16, Value) {
 async fn every_answer_says_what_a_browser_may_do_with_it() {
     let folder = tempfile::tempdir().unwrap();
     with_server(&admin(true, Some(TOKEN), folder.path()), async |base| {
-        let paths = ["/", "/page.js", "/page.css", "/dom.js", "/chart.js", "/browse.js", "/status", "/samples", "/metrics"];
+        let paths =
+            ["/", "/page.js", "/page.css", "/dom.js", "/chart.js", "/browse.js", "/status", "/samples", "/metrics"];
         for path in paths.into_iter().chain(["/livez", "/readyz", "/nothing", "/browse/search?container=shop/orders"]) {
             let answer = client().get(format!("{base}{path}")).send().await.unwrap();
             let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -173,7 +174,8 @@ async fn a_client_that_never_reads_holds_up_nobody() {
             held.push(connection);
         }
         for path in ["livez", "status", "metrics"] {
-            let answer = client().get(format!("{base}/{path}")).timeout(std::time::Duration::from_secs(60)).send().await;
+            let answer =
+                client().get(format!("{base}/{path}")).timeout(std::time::Duration::from_secs(60)).send().await;
             assert_eq!(answer.unwrap().status(), 200, "{path}");
         }
         drop(held);

@@ -25,8 +25,18 @@ async fn found(world: &World, admin: &str, path: &str, parameters: &[(&str, &str
 fn lasting(mut container: Value) -> Value {
     let fields = container.as_object_mut().unwrap();
     fields.retain(|name, _| {
-        ["database", "container", "feed", "restorable_from", "pending_changes", "gaps", "dead_letters", "ranges", "holes"]
-            .contains(&name.as_str())
+        [
+            "database",
+            "container",
+            "feed",
+            "restorable_from",
+            "pending_changes",
+            "gaps",
+            "dead_letters",
+            "ranges",
+            "holes",
+        ]
+        .contains(&name.as_str())
     });
     for range in fields["ranges"].as_array_mut().unwrap() {
         for name in ["watermark", "lag_seconds", "last_progress"] {
