@@ -17,6 +17,7 @@
 //! | [`store`], [`documents`], [`feed`] | the contracts of the outside world, with their implementations |
 //! | [`diff`](mod@diff) | two JSON documents, path by path; pure |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
+//! | [`check`] | the audit before the first write |
 //! | [`replay`] | dead letters become versions |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness and metrics |
@@ -24,6 +25,7 @@
 //! | [`cli`] | one file per command |
 
 pub mod admin;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod cosmos;
@@ -35,6 +37,7 @@ pub mod documents;
 pub mod failure;
 pub mod feed;
 pub mod history;
+mod identity;
 mod json_text;
 pub mod leases;
 mod look;

@@ -12,6 +12,7 @@ mod suite {
     mod admin_server;
     mod command_line;
     mod configuration;
+    mod documented_checks;
     mod documented_formats;
     #[cfg(feature = "emulator")]
     mod emulated;

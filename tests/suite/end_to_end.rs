@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+mod check;
 mod cosmos;
 mod coverage;
 mod crash;
 mod crash_points;
 mod dead_letters;
 mod demo;
+mod deploy;
 mod directory;
 mod documents;
 mod drain;
