@@ -9,6 +9,7 @@
 //! | `/startupz` | 200 once start-up has ended, else 503 |
 //! | `/readyz` | 200 when nothing is reported as not ready, else 503 with one reason per line |
 //! | `/healthz?max_lag=D` | as `/readyz`, and 503 where a container is further behind than `D`, such as `5m` |
+//! | `/jobs`, `/jobs/ID` | jobs, where they are on, for whoever has the token; `docs/jobs.md` tells of them |
 //! | `/metrics` | all metrics, in the OpenMetrics text format; `docs/metrics.md` lists them |
 
 use std::net::SocketAddr;
@@ -21,12 +22,14 @@ use crate::failure::{CommandError, Exit};
 
 mod access;
 mod health;
+mod jobs;
 mod metrics;
 mod observed;
 mod progress;
 
 pub use access::{Access, Refusal};
-pub use metrics::{ContainerMetrics, FlowMetrics, Metrics};
+pub use jobs::JobsSlot;
+pub use metrics::{ContainerMetrics, FlowMetrics, JobMetrics, Metrics};
 pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress};
 
@@ -43,13 +46,15 @@ pub struct Admin {
     pub progress: Progress,
     /// Who may see documents and start jobs.
     pub access: Access,
+    /// The jobs, once the process has started up.
+    pub jobs: JobsSlot,
 }
 
 impl Admin {
     /// For these (database, container) pairs, of which nothing is known yet.
     pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>, access: Access) -> Self {
         let names: Vec<(String, String)> = containers.into_iter().map(|(d, c)| (d.into(), c.into())).collect();
-        Self { metrics: Metrics::new(names.clone()), progress: Progress::new(names), access }
+        Self { metrics: Metrics::new(names.clone()), progress: Progress::new(names), access, jobs: JobsSlot::default() }
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`diff`](mod@diff) | two JSON documents, path by path; pure |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`replay`] | dead letters become versions |
+//! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness and metrics |
 //! | [`crash`] | where a test can make the process die |
@@ -35,6 +36,7 @@ pub mod documents;
 pub mod failure;
 pub mod feed;
 pub mod history;
+pub mod jobs;
 mod json_text;
 pub mod leases;
 pub mod mirror;

@@ -21,6 +21,7 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/readyz", get(ready))
         .route("/healthz", get(healthy))
         .route("/metrics", get(metrics))
+        .merge(super::jobs::routes())
         .with_state(admin)
 }
 
