@@ -185,35 +185,39 @@ async fn write(place: &Place, held: &mut Held, make: &impl Fn(&JobRecord) -> Job
 
 /// Writes how the job ended here. Where that cannot be said, the next process finds everything done that was marked.
 async fn end(place: &Place, mut held: Held, tracker: &Tracker, outcome: &Outcome, drain: &CancellationToken) {
-    let (mut backoff, id) = (Backoff::default(), held.record.id.clone());
+    let id = held.record.id.clone();
     let late = async {
         drain.cancelled().await;
         tokio::time::sleep(RELEASE_TIME).await;
     };
-    let telling = async {
-        loop {
-            let told = async {
-                let now = place.parts.feed.service_time().await?;
-                let made = |record: &JobRecord| steps::ended(&tracker.marked(record), outcome, now);
-                write(place, &mut held, &made).await
-            };
-            match told.await {
-                Ok(told) => return told,
-                Err(failure) => {
-                    tracing::warn!(container = place.name(), id, error = %failure, "the job's end was not told; trying again");
-                    tokio::time::sleep(backoff.next(failure.retry_after)).await;
-                }
-            }
-        }
-    };
     tokio::select! {
         biased;
-        sign = telling => match sign {
-            Sign::Written if held.record.state.has_ended() => place.has_ended(&held.record).await,
-            Sign::Written => tracing::info!(container = place.name(), id, "the job is left to another process"),
-            Sign::Lost => tracing::warn!(container = place.name(), id, "the job is another process's by now"),
-        },
-        () = late => tracing::warn!(container = place.name(), id, "the job's end was not told"),
+        () = tell(place, &mut held, tracker, outcome) => {}
+        () = late => tracing::warn!(container = place.name(), id, "the job's end was not told everywhere"),
+    }
+}
+
+async fn tell(place: &Place, held: &mut Held, tracker: &Tracker, outcome: &Outcome) {
+    let (mut backoff, id) = (Backoff::default(), held.record.id.clone());
+    loop {
+        let told = async {
+            let now = place.parts.feed.service_time().await?;
+            let made = |record: &JobRecord| steps::ended(&tracker.marked(record), outcome, now);
+            write(place, held, &made).await
+        };
+        match told.await {
+            Ok(Sign::Written) if held.record.state.has_ended() => return place.has_ended(&held.record).await,
+            Ok(Sign::Written) => {
+                return tracing::info!(container = place.name(), id, "the job is left to another process");
+            }
+            Ok(Sign::Lost) => {
+                return tracing::warn!(container = place.name(), id, "the job is another process's by now");
+            }
+            Err(failure) => {
+                tracing::warn!(container = place.name(), id, error = %failure, "the job's end was not told; trying again");
+                tokio::time::sleep(backoff.next(failure.retry_after)).await;
+            }
+        }
     }
 }
 

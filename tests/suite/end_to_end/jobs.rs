@@ -20,9 +20,9 @@ impl Admin {
     async fn send(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, Value) {
         let request = self.http.request(method, format!("{}{path}", self.base));
         let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
-        let request = body.into_iter().fold(request, |request, body| {
-            request.header("content-type", "application/json").body(body.to_string())
-        });
+        let request = body
+            .into_iter()
+            .fold(request, |request, body| request.header("content-type", "application/json").body(body.to_string()));
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
@@ -69,7 +69,8 @@ impl Admin {
 async fn world(containers: &[(&str, &str)], target: Target) -> World {
     let mut world = World::new(containers, target).await;
     for (container, _) in containers {
-        let seed = json!({ "database": DATABASE, "container": container, "partitionKey": "/pk", "count": 0, "partitions": 3 });
+        let seed =
+            json!({ "database": DATABASE, "container": container, "partitionKey": "/pk", "count": 0, "partitions": 3 });
         world.emulator.control("seed", &seed).await;
     }
     world.set("ADMIN__JOBS", "true");
@@ -85,7 +86,7 @@ async fn daemon(world: &World, name: &str) -> (Running, Admin) {
     let base = eventually("the admin port", async || {
         let log = running.log();
         let lines = log.get(before..)?.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut addresses = lines.filter_map(|line| line.pointer("/fields/address")?.as_str().map(str::to_owned));
+        let mut addresses = lines.filter_map(|line| line.get("address")?.as_str().map(str::to_owned));
         addresses.next().map(|address| format!("http://{address}"))
     })
     .await;
@@ -137,7 +138,10 @@ async fn both_kinds_find_what_differs_and_put_it_right_as_far_as_they_may() {
         let id = admin.begin("verify", container, json!({ "mode": "full" })).await;
         let found = admin.ended(&id).await;
         assert_eq!((&found["state"], counts(&found)), (&json!("succeeded"), [40, 5, 0, 0, 0, 0, 0]), "{found}");
-        assert_eq!((&found["drift"], &found["progress"]["done"], &found["progress"]["total"]), (&json!(5), &json!(40), &json!(40)));
+        assert_eq!(
+            (&found["drift"], &found["progress"]["done"], &found["progress"]["total"]),
+            (&json!(5), &json!(40), &json!(40))
+        );
         let id = admin.begin("backfill", container, json!({})).await;
         let done = admin.ended(&id).await;
         assert_eq!((&done["state"], counts(&done)), (&json!("succeeded"), [40, 5, 0, 0, 0, 0, 5]), "{done}");
@@ -170,7 +174,9 @@ async fn only_whoever_has_the_token_may_and_what_is_wrong_is_told() {
     let world = world(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
     let (running, admin) = daemon(&world, "a").await;
     let right = json!({ "kind": "verify", "database": DATABASE, "container": "orders" });
-    for (method, path) in [(Method::GET, "/jobs"), (Method::POST, "/jobs"), (Method::DELETE, "/jobs/x"), (Method::GET, "/jobs/x")] {
+    for (method, path) in
+        [(Method::GET, "/jobs"), (Method::POST, "/jobs"), (Method::DELETE, "/jobs/x"), (Method::GET, "/jobs/x")]
+    {
         for token in [None, Some("0123456789abcdef-of-a-tesT"), Some("")] {
             let (status, answer) = admin.send(method.clone(), path, token, Some(&right)).await;
             assert_eq!((status, &answer["error"]["code"]), (401, &json!("token")), "{path}");
@@ -193,7 +199,8 @@ async fn only_whoever_has_the_token_may_and_what_is_wrong_is_told() {
         assert_eq!(admin.delete(id).await.0, 404, "{id}");
     }
     let answer = admin.http.post(format!("{}/jobs", admin.base)).bearer_auth(TOKEN);
-    let answer = answer.header("content-type", "application/json; charset=utf-8").body(right.to_string()).send().await.unwrap();
+    let answer =
+        answer.header("content-type", "application/json; charset=utf-8").body(right.to_string()).send().await.unwrap();
     let location = answer.headers()["location"].to_str().unwrap().to_owned();
     assert_eq!(admin.get(&location).await.0, 200);
     let id = location.rsplit('/').next().unwrap();
@@ -213,7 +220,7 @@ async fn without_the_setting_there_are_no_jobs() {
     let base = eventually("the admin port", async || {
         let lines = running.log();
         let mut lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.find_map(|line| line.pointer("/fields/address")?.as_str().map(str::to_owned))
+        lines.find_map(|line| line.get("address")?.as_str().map(str::to_owned))
     })
     .await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -232,7 +239,8 @@ async fn one_job_at_a_time_over_all_replicas_and_any_of_them_ends_it() {
     slow(&world, 1_000).await;
     let id = first.begin("verify", "orders", json!({})).await;
     for admin in [&first, &second] {
-        let (status, answer) = admin.post(&json!({ "kind": "backfill", "database": DATABASE, "container": "orders" })).await;
+        let (status, answer) =
+            admin.post(&json!({ "kind": "backfill", "database": DATABASE, "container": "orders" })).await;
         assert_eq!((status, &answer["error"]["job"]), (409, &json!(id)), "{answer}");
     }
     second.until(&id, "it runs", |job| job["state"] == "running").await;
@@ -285,7 +293,8 @@ async fn a_process_that_ends_leaves_its_job_to_the_next_at_once_and_a_cancelled_
     let id = first.begin("verify", "orders", json!({})).await;
     first.until(&id, "it runs", |job| job["state"] == "running").await;
     assert_eq!(one.terminate().await, Some(0));
-    let record = world.mirror().await[&format!("{DATABASE}/orders/_mirror/jobs/current.json")].last().unwrap().body.clone();
+    let record =
+        world.mirror().await[&format!("{DATABASE}/orders/_mirror/jobs/current.json")].last().unwrap().body.clone();
     let record: Value = serde_json::from_slice(&record).unwrap();
     assert_eq!((&record["state"], &record["owner"]), (&json!("queued"), &Value::Null), "{record}");
     let (other, second) = daemon(&world, "other").await;
@@ -318,7 +327,8 @@ async fn a_job_outlives_faults_and_a_split() {
     ] });
     world.emulator.control("faults", &rules).await;
     let id = eventually("the job is taken", async || {
-        let body = json!({ "kind": "verify", "database": DATABASE, "container": "orders", "mode": "full", "repair": true });
+        let body =
+            json!({ "kind": "verify", "database": DATABASE, "container": "orders", "mode": "full", "repair": true });
         let (status, answer) = admin.post(&body).await;
         match status {
             202 => answer["id"].as_str().map(str::to_owned),
