@@ -34,7 +34,6 @@ mod health;
 mod help;
 mod history;
 mod logging;
-mod look;
 mod man;
 pub mod output;
 mod restore;

@@ -8,6 +8,7 @@ fn program() -> std::ffi::OsString {
 }
 
 mod suite {
+    mod admin_page;
     mod admin_server;
     mod command_line;
     mod configuration;

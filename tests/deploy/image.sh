@@ -17,7 +17,7 @@ if [ $# -ne 1 ]; then
     exit 2
 fi
 
-install_packages buildah binutils ca-certificates file openssl
+install_packages buildah binutils ca-certificates file openssl strace systemd
 target=$(rustc -vV | sed -n 's/^host: //p')
 started=$(date +%s)
 (cd "$here/../.." && RUSTFLAGS="-C target-feature=+crt-static" \
