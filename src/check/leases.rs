@@ -91,7 +91,7 @@ fn missing(config: &Config, name: &str, report: &mut Report) {
         };
         report.found(&LEASES_MISSING, Some(name), format!("{name} {why}"));
     }
-    report.not_checked(PERMISSIONS, Some(name), &format!("{name} does not exist yet"));
+    report.not_there_yet(PERMISSIONS, Some(name), name);
 }
 
 /// A store of documents whose ids no processor takes for its own, and no other check either.

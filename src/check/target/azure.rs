@@ -139,7 +139,7 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
             report.found(&TARGET_MISSING, None, format!("{name:?} does not exist, and target.create is false"));
         }
         for rest in OF_CONTAINER {
-            report.not_checked(rest, None, &format!("the container {name:?} does not exist yet"));
+            report.not_there_yet(rest, None, &format!("the container {name:?}"));
         }
         return report;
     }
