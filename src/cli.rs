@@ -19,6 +19,7 @@ use crate::config::{self, Container, Loaded, Override};
 use crate::failure::{CommandError, Exit};
 
 pub mod args;
+mod check;
 mod config_show;
 mod dead_letters;
 #[cfg(feature = "emulator")]
@@ -30,7 +31,6 @@ mod gaps;
 mod health;
 mod history;
 mod logging;
-mod look;
 pub mod output;
 mod restore;
 mod run;
@@ -83,6 +83,8 @@ enum Command {
     /// Show the product at work: emulator, documents and daemon in one process
     #[cfg(feature = "emulator")]
     Demo(args::DemoArgs),
+    /// Audit configuration, accounts, rights and cost before the first write; ends with 1 where something failed
+    Check(args::CheckArgs),
     /// Show how far each container is mirrored, and each range of it
     Status(args::StatusArgs),
     /// List the versions of a document, oldest first
@@ -117,7 +119,7 @@ impl Command {
         match self {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
-            Self::Run(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
+            Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
             Self::Restore(_) | Self::Verify(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -132,7 +134,8 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Demo(_) => false,
             Self::Run(_) => true,
-            Self::Status(_)
+            Self::Check(_)
+            | Self::Status(_)
             | Self::History(_)
             | Self::Show(_)
             | Self::Diff(_)
@@ -248,6 +251,7 @@ impl Cli {
             #[cfg(feature = "emulator")]
             Command::Demo(args) => demo::run(args).await,
             Command::Run(args) => run::run(args, context).await,
+            Command::Check(args) => check::run(&args, &context).await,
             Command::Status(args) => status::run(&args, &context).await,
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,

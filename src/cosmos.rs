@@ -20,14 +20,16 @@ use azure_data_cosmos_driver::{CosmosDriver, CosmosError, CosmosResponse, Driver
 use bytes::Bytes;
 use cosmirror_formats::partition_key::KeyValue;
 use cosmirror_formats::{KeyDefinition, PartitionKey};
-use secrecy::ExposeSecret as _;
 
 use crate::config::{self, SourceAuth};
 use crate::failure::{Failure, Kind};
 use crate::feed::SourceContainer;
+use properties::Proof;
 
+mod properties;
 mod service_time;
 
+pub use properties::{AccountProperties, Location};
 pub use service_time::ServiceClock;
 
 /// The public key of every Cosmos emulator; no secret.
@@ -45,6 +47,7 @@ pub struct Account {
     reference: AccountReference,
     endpoint: Url,
     clock: Arc<ServiceClock>,
+    proof: Proof,
 }
 
 /// A container whose name was resolved.
@@ -70,14 +73,15 @@ impl Account {
         let endpoint: Url = settings.endpoint.parse().map_err(|e| {
             Failure::new(Kind::Misconfigured, format!("source.endpoint {:?} is no URL: {e}", settings.endpoint))
         })?;
-        let reference = account_reference(settings, endpoint.clone())?;
+        let proof = proof(settings)?;
+        let reference = proof.reference(endpoint.clone());
         let runtime = CosmosDriverRuntime::builder().with_default_operation_options(operation_options());
         let runtime = runtime.build().await.map_err(|e| failure(&e, "start the Cosmos driver"))?;
         let options = DriverOptions::builder(reference.clone()).build();
         let driver =
             runtime.create_driver(options).await.map_err(|e| failure(&e, &format!("connect to {endpoint}")))?;
         let clock = Arc::new(ServiceClock::new(endpoint.clone())?);
-        Ok(Self { driver, reference, endpoint, clock })
+        Ok(Self { driver, reference, endpoint, clock, proof })
     }
 
     /// The account's endpoint.
@@ -188,33 +192,25 @@ pub(crate) fn items(body: ResponseBody, what: &str) -> Result<Vec<Bytes>, Failur
     }
 }
 
-fn account_reference(settings: &config::Source, endpoint: Url) -> Result<AccountReference, Failure> {
+fn proof(settings: &config::Source) -> Result<Proof, Failure> {
     let identity = |error: azure_core::Error| {
         Failure::new(Kind::Unauthorized, format!("could not set up source.auth: {error}"))
             .remedy("run where this identity exists, or choose another source.auth")
     };
     Ok(match settings.auth {
-        SourceAuth::Emulator => AccountReference::with_account_key(endpoint, EMULATOR_KEY),
+        SourceAuth::Emulator => Proof::Key(EMULATOR_KEY.into()),
         SourceAuth::Key => {
             let key = config::resolve_secret(&settings.key_env, settings.key_file.as_deref());
-            let key = key.map_err(|message| {
+            Proof::Key(key.map_err(|message| {
                 Failure::new(Kind::Misconfigured, format!("source.auth is \"key\", but {message}"))
                     .remedy("set the variable named by source.key_env or the file named by source.key_file")
-            })?;
-            AccountReference::with_account_key(endpoint, key.expose_secret().to_owned())
+            })?)
         }
-        SourceAuth::ManagedIdentity => {
-            let credential = azure_identity::ManagedIdentityCredential::new(None).map_err(identity)?;
-            AccountReference::with_credential(endpoint, credential)
-        }
+        SourceAuth::ManagedIdentity => Proof::Token(crate::identity::managed_identity().map_err(identity)?),
         SourceAuth::WorkloadIdentity => {
-            let credential = azure_identity::WorkloadIdentityCredential::new(None).map_err(identity)?;
-            AccountReference::with_credential(endpoint, credential)
+            Proof::Token(azure_identity::WorkloadIdentityCredential::new(None).map_err(identity)?)
         }
-        SourceAuth::Developer => {
-            let credential = azure_identity::DeveloperToolsCredential::new(None).map_err(identity)?;
-            AccountReference::with_credential(endpoint, credential)
-        }
+        SourceAuth::Developer => Proof::Token(azure_identity::DeveloperToolsCredential::new(None).map_err(identity)?),
     })
 }
 

@@ -17,6 +17,7 @@
 //! | [`store`], [`documents`], [`feed`] | the contracts of the outside world, with their implementations |
 //! | [`diff`](mod@diff) | two JSON documents, path by path; pure |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
+//! | [`check`] | the audit before the first write |
 //! | [`replay`] | dead letters become versions |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
@@ -25,6 +26,7 @@
 //! | [`cli`] | one file per command |
 
 pub mod admin;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod cosmos;
@@ -36,9 +38,11 @@ pub mod documents;
 pub mod failure;
 pub mod feed;
 pub mod history;
+mod identity;
 pub mod jobs;
 mod json_text;
 pub mod leases;
+mod look;
 pub mod mirror;
 pub mod observer;
 pub mod pace;
@@ -50,5 +54,6 @@ pub mod retry;
 pub mod run;
 mod seen;
 mod spool;
+mod status;
 pub mod store;
 pub mod time;

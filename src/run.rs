@@ -89,7 +89,8 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     let names: Vec<(String, String)> =
         config.containers.iter().map(|c| (c.database.clone(), c.container.clone())).collect();
     let access = Access::open(&config.admin)?;
-    let admin = Admin::new(names, access);
+    let instance = options.instance.clone().unwrap_or_else(unique_instance);
+    let admin = Admin::new(names, access).with_about(&instance, &config);
     let tracker = TaskTracker::new();
     let server_stop = CancellationToken::new();
     let server = tracker.spawn(admin::serve(listener, admin.clone(), server_stop.clone()));
@@ -188,7 +189,7 @@ async fn start(
         prefix: config.target.prefix.clone(),
         source: config.source.clone(),
         leases: config.leases.clone(),
-        owner: Owner::new(options.instance.clone().unwrap_or_else(unique_instance)),
+        owner: Owner::new(admin.about.instance.clone()),
         fleet: Fleet::default(),
         once: options.once,
         bytes: Budget::new(config.limits.bytes_in_flight_max, admin.metrics.flow().bytes_in_flight),

@@ -14,15 +14,13 @@ use super::{Admin, Progress};
 use crate::config::{format_duration, parse_duration};
 
 /// The server's paths.
-pub(super) fn router(admin: Admin) -> Router {
+pub(super) fn routes() -> Router<Admin> {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/startupz", get(startup))
         .route("/readyz", get(ready))
         .route("/healthz", get(healthy))
         .route("/metrics", get(metrics))
-        .merge(super::jobs::routes())
-        .with_state(admin)
 }
 
 async fn startup(State(admin): State<Admin>) -> (StatusCode, &'static str) {

@@ -25,6 +25,17 @@ pub struct RunArgs {
     pub instance: Option<String>,
 }
 
+/// Arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Only what needs no network: the configuration, its secrets, and the directory of a directory target
+    #[arg(long)]
+    pub offline: bool,
+    /// For how long to measure how much changes, such as 1m; 0s leaves rate and cost out
+    #[arg(long, value_name = "T", value_parser = sample_time, default_value = "5s")]
+    pub sample: Duration,
+}
+
 /// Arguments of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
@@ -273,6 +284,15 @@ fn share(text: &str) -> Result<f64, String> {
     let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / whole);
     share.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| "neither a share such as 0.05 nor 5%".to_owned())
+}
+
+/// Longest time to measure for.
+const SAMPLE_MAX: Duration = Duration::from_mins(60);
+
+/// Reads for how long to measure.
+fn sample_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time <= SAMPLE_MAX { Ok(time) } else { Err("longer than an hour".to_owned()) }
 }
 
 /// Reads an instant: RFC 3339, or relative to now such as `-2h`.

@@ -7,9 +7,12 @@
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::admin::Recent;
 use crate::failure::{CommandError, Exit};
 
 const VARIABLE: &str = "COSMIRROR_LOG";
@@ -26,14 +29,16 @@ pub(super) enum LogFormat {
 
 /// Starts logging for the process.
 pub(super) fn start(format: LogFormat, verbose: u8, quiet: bool, service: bool) -> Result<(), CommandError> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(verbose, quiet, service)?)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let started = match format {
-        LogFormat::Text => builder.finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    // The page shows problems whatever the logs are set to.
+    let problems = Recent::of_process().layer().with_filter(LevelFilter::WARN);
+    let logs = tracing_subscriber::registry().with(lines.with_filter(filter(verbose, quiet, service)?)).with(problems);
+    let started = logs.try_init();
     started.map_err(|error| CommandError::new(Exit::Failure, format!("cannot start logging: {error}"), ""))
 }
 

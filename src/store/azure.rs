@@ -25,7 +25,7 @@ use azure_core::http::headers::Headers;
 use azure_storage_blob::models::{
     BlobClientDownloadOptions, BlobContainerClientListBlobsOptions, BlockBlobClientUploadOptions, ListBlobsIncludeItem,
 };
-use azure_storage_blob::{BlobClient, BlobContainerClient};
+use azure_storage_blob::{BlobClient, BlobContainerClient, BlobServiceClient};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 
@@ -34,6 +34,7 @@ use super::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::config::Target;
 use crate::failure::Failure;
 
+mod audit;
 mod auth;
 mod client;
 mod errors;
@@ -42,6 +43,7 @@ mod prepare;
 mod shared_key;
 mod versioning;
 
+pub use audit::{AccountInformation, ContainerProperties, SoftDelete};
 pub use auth::AzureAuth;
 pub use versioning::VersioningReport;
 
@@ -66,6 +68,7 @@ const CONTENT_TYPE: &str = "application/json";
 /// The store; holds one pool of connections.
 pub struct AzureStore {
     container: BlobContainerClient,
+    service: BlobServiceClient,
     container_name: String,
     prefix: String,
     page_items_max: u16,
@@ -86,8 +89,10 @@ impl AzureStore {
     ///
     /// `Kind::Misconfigured` where the settings make no usable URL or ask for what is not supported.
     pub fn new(settings: &Target, credentials: AzureAuth) -> Result<Self, Failure> {
+        let (container, service) = client::clients(settings, credentials)?;
         Ok(Self {
-            container: client::container_client(settings, credentials)?,
+            container,
+            service,
             container_name: settings.container.clone(),
             prefix: settings.prefix.trim_matches('/').to_owned(),
             page_items_max: PAGE_ITEMS_MAX,

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+mod check;
 mod cosmos;
 mod coverage;
 mod crash;
 mod crash_points;
 mod dead_letters;
 mod demo;
+mod deploy;
 mod directory;
 mod documents;
 mod drain;
@@ -36,6 +38,7 @@ mod observer;
 mod oracle;
 mod outage;
 mod output;
+mod page;
 mod ranges;
 mod recreated;
 mod restore_apply;

@@ -35,6 +35,7 @@ mod put;
 mod reply;
 mod request;
 mod route;
+mod settings;
 mod store;
 mod tags;
 mod tier;
@@ -49,12 +50,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use account::{PropertyChange, ServiceProperties};
 use auth::AccountKey;
 use context::Context;
-use entry::Policy;
 use reply::Reply;
 use request::Call;
 use route::Operation;
@@ -62,33 +61,8 @@ use store::Store;
 
 use crate::clock::Clock;
 
-/// What an operator sets for the blob account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct StorageSettings {
-    /// Whether writes keep the previous state as a version.
-    pub(crate) versioning: bool,
-    /// How long soft-deleted states are kept; 0: deletes are final.
-    pub(crate) soft_delete_days: u32,
-    /// Whether the account has a hierarchical namespace. Such accounts have no versions, whatever is asked.
-    pub(crate) hierarchical_namespace: bool,
-    /// Whether states may be protected by immutability policies and legal holds, which needs versioning too.
-    pub(crate) version_level_immutability: bool,
-}
-
-impl Default for StorageSettings {
-    fn default() -> Self {
-        Self { versioning: true, soft_delete_days: 7, hierarchical_namespace: false, version_level_immutability: true }
-    }
-}
-
-impl StorageSettings {
-    fn policy(self) -> Policy {
-        let versioning = self.versioning && !self.hierarchical_namespace;
-        let worm = versioning && self.version_level_immutability;
-        Policy { versioning, soft_delete_days: self.soft_delete_days, worm }
-    }
-}
+use settings::ContainerImmutability;
+pub(crate) use settings::StorageSettings;
 
 /// The blob endpoint of the emulator.
 pub(crate) struct BlobService {
@@ -173,8 +147,13 @@ impl BlobService {
         let operation = Operation::of(&call);
         let access = auth::authorize(&call, &operation, &self.key, &self.store, now)?;
         let settings = self.storage();
-        let context = Context { access, policy: settings.policy(), now };
+        let context = Context { access, policy: settings.policy(), immutability: settings.immutability, now };
         match operation? {
+            Operation::DeleteBlob | Operation::DeleteBlobVersion | Operation::DeleteContainer
+                if !settings.delete_allowed =>
+            {
+                Err(errors::Error::PermissionMismatch)
+            }
             Operation::ServiceProperties => Ok(self.service_properties().show(settings)),
             Operation::SetServiceProperties => self.set_service_properties(&body),
             Operation::AccountInformation => Ok(account::information(settings)),

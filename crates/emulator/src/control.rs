@@ -59,7 +59,8 @@ struct ClockChange {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct AccountChange {
-    all_versions: bool,
+    all_versions: Option<bool>,
+    multiple_write_locations: Option<bool>,
 }
 
 /// Answers a control request.
@@ -198,6 +199,7 @@ fn milliseconds(seconds: f64) -> i64 {
 }
 
 fn set_account(shared: &Shared, body: &Bytes) -> Answer {
-    shared.cosmos.set_all_versions(read::<AccountChange>(body)?.all_versions).map_err(not_kept)?;
+    let AccountChange { all_versions, multiple_write_locations } = read(body)?;
+    shared.cosmos.set_account(all_versions, multiple_write_locations).map_err(not_kept)?;
     Ok(done())
 }

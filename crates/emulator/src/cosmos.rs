@@ -65,6 +65,8 @@ pub(crate) struct CosmosService {
     address: SocketAddr,
     /// Whether the account offers the all-versions change feed.
     all_versions: AtomicBool,
+    /// Whether the account says that several regions take writes.
+    multiple_write_locations: AtomicBool,
     activities: AtomicU64,
     journal: OnceLock<Arc<Journal>>,
 }
@@ -87,6 +89,7 @@ impl CosmosService {
             store,
             address,
             all_versions: AtomicBool::new(true),
+            multiple_write_locations: AtomicBool::new(false),
             activities: AtomicU64::new(0),
             journal: OnceLock::new(),
         }
@@ -133,11 +136,23 @@ impl CosmosService {
         self.refuse(&CosmosError::injected(injected.status, injected.substatus))
     }
 
-    /// Turns the all-versions change feed on or off.
-    pub(crate) fn set_all_versions(&self, on: bool) -> Result<(), JournalError> {
-        self.keep(&Record::Account { all_versions: on })?;
-        self.all_versions.store(on, Ordering::Relaxed);
+    /// Changes what is given of the account: whether it has the all-versions change feed, and whether several regions take writes.
+    pub(crate) fn set_account(
+        &self,
+        all_versions: Option<bool>,
+        multiple_write_locations: Option<bool>,
+    ) -> Result<(), JournalError> {
+        let all_versions = all_versions.unwrap_or_else(|| self.all_versions.load(Ordering::Relaxed));
+        let multiple_write_locations =
+            multiple_write_locations.unwrap_or_else(|| self.multiple_write_locations.load(Ordering::Relaxed));
+        self.keep(&Record::Account { all_versions, multiple_write_locations })?;
+        self.put_account(all_versions, multiple_write_locations);
         Ok(())
+    }
+
+    fn put_account(&self, all_versions: bool, multiple_write_locations: bool) {
+        self.all_versions.store(all_versions, Ordering::Relaxed);
+        self.multiple_write_locations.store(multiple_write_locations, Ordering::Relaxed);
     }
 
     /// Sets how far the service's clock is from the host's, in milliseconds.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use azure_core::http::{ClientOptions, RetryOptions, Transport, Url};
-use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
+use azure_storage_blob::{
+    BlobContainerClient, BlobContainerClientOptions, BlobServiceClient, BlobServiceClientOptions,
+};
 use secrecy::ExposeSecret as _;
 
 use super::shared_key::SharedKeyPolicy;
@@ -27,16 +29,23 @@ pub(super) fn endpoint(settings: &Target) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// The client of the configured container.
-pub(super) fn container_client(settings: &Target, credentials: AzureAuth) -> Result<BlobContainerClient, Failure> {
+/// The clients of the configured container and of the service that holds it, with one pool of connections.
+pub(super) fn clients(
+    settings: &Target,
+    credentials: AzureAuth,
+) -> Result<(BlobContainerClient, BlobServiceClient), Failure> {
     if settings.history == History::Snapshots {
         return Err(Failure::new(Kind::Misconfigured, "target.history = \"snapshots\" is not supported yet")
             .remedy("use an account with blob versioning and target.history = \"versions\""));
     }
-    let mut url = endpoint(settings)?;
+    let mut service_url = endpoint(settings)?;
     if settings.container.is_empty() || settings.container.contains('/') {
         return Err(Failure::new(Kind::Misconfigured, "target.container is not a container's name"));
     }
+    if let Ok(mut segments) = service_url.path_segments_mut() {
+        segments.pop_if_empty();
+    }
+    let mut url = service_url.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().push(&settings.container);
     }
@@ -50,7 +59,11 @@ pub(super) fn container_client(settings: &Target, credentials: AzureAuth) -> Res
         AzureAuth::SharedKey { account, key } => {
             options.per_try_policies.push(Arc::new(SharedKeyPolicy::new(account, &key)?));
         }
-        AzureAuth::Sas(sas) => url.set_query(Some(sas.expose_secret().trim().trim_start_matches('?'))),
+        AzureAuth::Sas(sas) => {
+            for url in [&mut service_url, &mut url] {
+                url.set_query(Some(sas.expose_secret().trim().trim_start_matches('?')));
+            }
+        }
         AzureAuth::Token(credential) if url.scheme() == "https" => token = Some(credential),
         AzureAuth::Token(_) => {
             return Err(Failure::new(
@@ -60,11 +73,15 @@ pub(super) fn container_client(settings: &Target, credentials: AzureAuth) -> Res
             .remedy("use the endpoint's https URL"));
         }
     }
-    let options = BlobContainerClientOptions { client_options: options, ..BlobContainerClientOptions::default() };
     // The SDK's message may show the URL with its token.
-    BlobContainerClient::new(url, token, Some(options)).map_err(|_| {
-        Failure::new(Kind::Misconfigured, "the SDK does not take target.endpoint").remedy("check target.endpoint")
-    })
+    let refused =
+        |_| Failure::new(Kind::Misconfigured, "the SDK does not take target.endpoint").remedy("check target.endpoint");
+    let of_container =
+        BlobContainerClientOptions { client_options: options.clone(), ..BlobContainerClientOptions::default() };
+    let of_service = BlobServiceClientOptions { client_options: options, ..BlobServiceClientOptions::default() };
+    let container = BlobContainerClient::new(url, token.clone(), Some(of_container)).map_err(refused)?;
+    let service = BlobServiceClient::new(service_url, token, Some(of_service)).map_err(refused)?;
+    Ok((container, service))
 }
 
 /// Blob Storage speaks HTTP/1.1 and sends no redirects; bytes are wanted as they are stored.
@@ -96,7 +113,8 @@ mod tests {
     fn the_containers_url_keeps_the_endpoints_path_and_takes_the_token() {
         for endpoint in ["http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10000/devstoreaccount1/"] {
             let sas = AzureAuth::Sas("?sv=2025&sig=a%2Bb%3D".into());
-            let client = container_client(&settings(endpoint), sas).unwrap();
+            let (client, service) = clients(&settings(endpoint), sas).unwrap();
+            assert_eq!(service.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1?sv=2025&sig=a%2Bb%3D");
             assert_eq!(client.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/mirror?sv=2025&sig=a%2Bb%3D");
         }
     }
@@ -108,7 +126,7 @@ mod tests {
         let nested = Target { container: "a/b".to_owned(), ..Target::default() };
         let faulty = ["", "mirror", "ftp://x/", "https://x/?sig=secret", "https://user:secret@x/"].map(settings);
         for settings in faulty.into_iter().chain([snapshots, nested]) {
-            let failure = container_client(&settings, sas()).err().unwrap();
+            let failure = clients(&settings, sas()).err().unwrap();
             assert_eq!(failure.kind, Kind::Misconfigured, "{failure:?}");
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }

@@ -20,6 +20,14 @@ pub(super) enum Operation {
     Read,
     List,
     CreateContainer,
+    /// Get Account Information.
+    Account,
+    /// Get Blob Service Properties.
+    Service,
+    /// Get Container Properties.
+    Container,
+    /// A delete that is not meant to be done.
+    Delete,
 }
 
 /// One request, for its error's text.
@@ -51,6 +59,18 @@ impl Operation {
                 "the action Microsoft.Storage/storageAccounts/blobServices/containers/write (role Storage Blob Data \
                  Contributor), or an account SAS with permission c for containers; or create the container yourself"
             }
+            Self::Account => {
+                "the action Microsoft.Storage/storageAccounts/blobServices/getInfo/action (role Reader), or an account SAS"
+            }
+            Self::Service => {
+                "the action Microsoft.Storage/storageAccounts/blobServices/read (role Reader), or an account SAS with permission r \
+                 for the service"
+            }
+            Self::Container => {
+                "the action Microsoft.Storage/storageAccounts/blobServices/containers/read (role Storage Blob Data Reader), or an \
+                 account SAS with permission r for containers"
+            }
+            Self::Delete => "nothing: a mirror needs no delete",
         }
     }
 }
@@ -62,6 +82,10 @@ impl Attempt<'_> {
             Operation::Read => format!("reading blob {:?}", self.name),
             Operation::List => format!("listing the blobs under {:?} of container {:?}", self.name, self.container),
             Operation::CreateContainer => format!("creating container {:?}", self.container),
+            Operation::Account => "reading the kind of the account".to_owned(),
+            Operation::Service => "reading the settings of the blob service".to_owned(),
+            Operation::Container => format!("reading the properties of container {:?}", self.container),
+            Operation::Delete => format!("trying a delete of blob {:?} that cannot be done", self.name),
         }
     }
 
@@ -159,6 +183,7 @@ fn classify(operation: Operation, status: u16, code: &str) -> Kind {
         (400..=499, _) => match operation {
             Operation::Put | Operation::Read => Kind::Refused,
             Operation::Probe | Operation::List | Operation::CreateContainer => Kind::Misconfigured,
+            Operation::Account | Operation::Service | Operation::Container | Operation::Delete => Kind::Misconfigured,
         },
         _ => Kind::Internal,
     }
@@ -188,11 +213,11 @@ pub(super) fn on_one_line(error: &azure_core::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn status(error: &azure_core::Error) -> Option<u16> {
+pub(super) fn status(error: &azure_core::Error) -> Option<u16> {
     error.http_status().map(u16::from)
 }
 
-fn text<'a>(headers: &'a Headers, name: &'static str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a Headers, name: &'static str) -> Option<&'a str> {
     headers.get_optional_str(&HeaderName::from_static(name))
 }
 

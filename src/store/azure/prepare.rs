@@ -46,10 +46,8 @@ impl AzureStore {
 
     async fn probe(&self) -> Result<(), Failure> {
         let begun = Instant::now();
-        let name = if self.prefix.is_empty() { PROBE.to_owned() } else { format!("{}/{PROBE}", self.prefix) };
-        let attempt = self.attempt(Operation::Probe, &name);
-        let options = BlockBlobClientUploadOptions::default();
-        let (_, version) = self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await?;
+        let name = self.probe_name();
+        let version = self.put_probe().await?;
         let failure = versioning_is_off(&self.container_name);
         if self.versioning.probed(begun, version.is_some(), &failure) {
             return Ok(());
@@ -59,6 +57,20 @@ impl AzureStore {
             let _ = self.blob(&name).delete(None).await;
         }
         Err(failure)
+    }
+
+    /// The one name that probes are written under.
+    pub(super) fn probe_name(&self) -> String {
+        if self.prefix.is_empty() { PROBE.to_owned() } else { format!("{}/{PROBE}", self.prefix) }
+    }
+
+    /// Writes the probe, and gives the id of the version that this made; none where the account keeps no versions.
+    pub(super) async fn put_probe(&self) -> Result<Option<String>, Failure> {
+        let name = self.probe_name();
+        let attempt = self.attempt(Operation::Probe, &name);
+        let options = BlockBlobClientUploadOptions::default();
+        let (_, version) = self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await?;
+        Ok(version)
     }
 
     async fn create_container(&self) -> Result<(), Failure> {

@@ -95,7 +95,7 @@ impl ServiceProperties {
 /// Get Account Information.
 pub(super) fn information(settings: StorageSettings) -> Reply {
     let mut reply = Reply::new(StatusCode::OK);
-    reply.set("x-ms-sku-name", "Standard_LRS");
+    reply.set("x-ms-sku-name", settings.sku.name());
     reply.set("x-ms-account-kind", "StorageV2");
     let hns = if settings.hierarchical_namespace { "true" } else { "false" };
     reply.set("x-ms-is-hns-enabled", hns);

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::ContainerImmutability;
 use super::conditions::{Conditions, Validators};
 use super::content::{Metadata, metadata};
 use super::context::Context;
@@ -46,8 +47,8 @@ pub(super) fn properties(store: &Store, call: &Call<'_>, context: &Context) -> R
         reply.set("x-ms-lease-status", status);
         reply.set("x-ms-lease-state", state);
         reply.set_optional("x-ms-lease-duration", duration);
-        reply.set("x-ms-has-immutability-policy", "false");
-        reply.set("x-ms-has-legal-hold", "false");
+        reply.set("x-ms-has-immutability-policy", word(context.immutability == ContainerImmutability::Policy));
+        reply.set("x-ms-has-legal-hold", word(context.immutability == ContainerImmutability::LegalHold));
         reply.set("x-ms-immutable-storage-with-versioning-enabled", word(context.policy.worm));
         reply.set("x-ms-default-encryption-scope", &shown.rule.scope);
         reply.set("x-ms-deny-encryption-scope-override", word(shown.rule.deny_override));
@@ -143,8 +144,8 @@ fn render(xml: &mut Xml, shown: &Shown, with_metadata: bool, context: &Context) 
         .optional("LeaseDuration", duration)
         .element("DefaultEncryptionScope", &shown.rule.scope)
         .element("DenyEncryptionScopeOverride", word(shown.rule.deny_override))
-        .element("HasImmutabilityPolicy", "false")
-        .element("HasLegalHold", "false")
+        .element("HasImmutabilityPolicy", word(context.immutability == ContainerImmutability::Policy))
+        .element("HasLegalHold", word(context.immutability == ContainerImmutability::LegalHold))
         .element("ImmutableStorageWithVersioningEnabled", word(context.policy.worm))
         .close("Properties");
     if with_metadata {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::ContainerImmutability;
 use super::auth::Access;
 use super::entry::Policy;
 
@@ -10,5 +11,6 @@ use super::entry::Policy;
 pub(super) struct Context {
     pub(super) access: Access,
     pub(super) policy: Policy,
+    pub(super) immutability: ContainerImmutability,
     pub(super) now: Timestamp,
 }

@@ -38,7 +38,7 @@ pub(super) fn write(
     conditions: &Conditions,
     context: &Context,
 ) -> Result<State> {
-    let Context { access, policy, now } = *context;
+    let Context { access, policy, now, .. } = *context;
     let Draft { content: mut new_content, aside } = draft;
     new_content.encryption = new_content.encryption.under(&container.scope_rule)?;
     let lease = call.header("x-ms-lease-id")?;

@@ -1,5 +1,7 @@
 //! `GET /`: the account, as the SDKs read it to learn where to send requests.
 
+use std::sync::atomic::Ordering;
+
 use http::StatusCode;
 use serde_json::json;
 
@@ -27,7 +29,7 @@ pub(super) fn read(call: &Call<'_>) -> Reply {
         "_dbs": "//dbs/",
         "writableLocations": locations,
         "readableLocations": locations,
-        "enableMultipleWriteLocations": false,
+        "enableMultipleWriteLocations": call.service.multiple_write_locations.load(Ordering::Relaxed),
         "continuousBackupEnabled": true,
         "enableNRegionSynchronousCommit": false,
         "enablePerPartitionFailoverBehavior": false,

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -72,6 +71,9 @@ pub(crate) enum Record<'a> {
     },
     Account {
         all_versions: bool,
+        /// Absent in what earlier releases wrote.
+        #[serde(default)]
+        multiple_write_locations: bool,
     },
     Clock {
         offset_ms: i64,
@@ -135,7 +137,9 @@ impl CosmosService {
     fn take_back(&self, record: &Framed) -> Result<(), String> {
         let head: Record<'_> = serde_json::from_slice(&record.head).map_err(|error| error.to_string())?;
         match head {
-            Record::Account { all_versions } => self.all_versions.store(all_versions, Ordering::Relaxed),
+            Record::Account { all_versions, multiple_write_locations } => {
+                self.put_account(all_versions, multiple_write_locations);
+            }
             Record::Clock { offset_ms } => self.clock.set_offset_ms(offset_ms),
             Record::Commit { number, range, changes } => {
                 changes.iter().for_each(|change| self.store.etags.skip(&change.etag));

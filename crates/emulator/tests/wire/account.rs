@@ -15,6 +15,17 @@ async fn the_account_points_back_at_the_address_the_client_used() {
 }
 
 #[tokio::test]
+async fn several_write_regions_are_told_of_and_the_other_setting_stays() {
+    let emulator = start().await;
+    let several = async || emulator.send("GET", "/", &[], "").await.json()["enableMultipleWriteLocations"].clone();
+    assert_eq!(several().await, json!(false));
+    emulator.control("POST", "account", r#"{"multipleWriteLocations":true}"#).await;
+    emulator.control("POST", "account", r#"{"allVersions":false}"#).await;
+    assert_eq!(several().await, json!(true));
+    emulator.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_signed_with_another_key_is_refused_with_a_message() {
     let emulator = start().await;
     let wrong = sign("GET", &["dbs"], "d3Jvbmc=");

@@ -14,6 +14,8 @@ async fn control_needs_no_key_and_refuses_what_it_does_not_know() {
         ("POST", "clock", r#"{"service":"sql","offsetSeconds":1}"#, 400),
         ("POST", "account", r#"{"allVersion":true}"#, 400),
         ("POST", "storage", r#"{"versoning":true}"#, 400),
+        ("POST", "storage", r#"{"sku":"Standard_XRS"}"#, 400),
+        ("POST", "storage", r#"{"immutability":"some"}"#, 400),
         ("POST", "faults", r#"{"rules":[{"service":"cosmos","operation":"nothing","status":500}]}"#, 400),
         ("GET", "history?database=d&container=none", "", 404),
         ("GET", "history?database=d", "", 400),

@@ -1,6 +1,7 @@
 //! Service properties, stored access policies, and what Azure's own clients and Azurite were found to do otherwise.
 
 use super::client::{Client, container_signature};
+use crate::blob::StorageSettings;
 
 #[tokio::test]
 async fn service_properties_are_kept_and_the_retention_is_the_accounts_own() {
@@ -104,4 +105,39 @@ async fn what_other_clients_send_is_answered_as_the_service_does() {
     assert!(missing.body.contains(".\nRequestId:"), "{}", missing.body);
     let preflight = client.send_raw("OPTIONS", "/devstoreaccount1/con/b", &[("origin", "http://a")], "").await;
     assert_eq!(preflight.refusal(), (403, "CorsPreflightFailure"));
+}
+
+#[tokio::test]
+async fn the_accounts_kind_and_what_containers_say_of_themselves_are_as_they_were_set() {
+    let client = Client::new().await;
+    let set = |json: &str| client.service.set_storage(serde_json::from_str::<StorageSettings>(json).unwrap()).unwrap();
+    set(r#"{"sku":"Standard_RAGZRS","hierarchicalNamespace":true,"immutability":"policy"}"#);
+    let account = client.get("?restype=account&comp=properties").await;
+    assert_eq!((account.header("x-ms-sku-name"), account.header("x-ms-is-hns-enabled")), ("Standard_RAGZRS", "true"));
+    let properties = async || client.get("?restype=container").await;
+    let policy_and_hold = async || {
+        let said = properties().await;
+        ["x-ms-has-immutability-policy", "x-ms-has-legal-hold"].map(|name| said.header(name).to_owned())
+    };
+    assert_eq!(policy_and_hold().await, ["true", "false"]);
+    set(r#"{"immutability":"legal-hold"}"#);
+    assert_eq!(policy_and_hold().await, ["false", "true"]);
+    set("{}");
+    assert_eq!(policy_and_hold().await, ["false", "false"]);
+}
+
+#[tokio::test]
+async fn without_the_permission_nothing_is_deleted_whatever_the_condition() {
+    let client = Client::new().await;
+    client.put("b", "one").await;
+    let other = [("if-match", "\"0x0\"")];
+    assert_eq!(client.send("DELETE", "/con/b", &other, "").await.refusal(), (412, "ConditionNotMet"));
+    let settings = StorageSettings { delete_allowed: false, ..StorageSettings::default() };
+    client.service.set_storage(settings).unwrap();
+    let refused = (403, "AuthorizationPermissionMismatch");
+    for path in ["/con/b", "/con/missing", "/con?restype=container"] {
+        assert_eq!(client.send("DELETE", path, &[], "").await.refusal(), refused, "{path}");
+        assert_eq!(client.send("DELETE", path, &other, "").await.refusal(), refused, "{path}");
+    }
+    assert_eq!(client.get("/b").await.body, "one");
 }

@@ -1,0 +1,16 @@
+//! Where versions go: an account of Azure Storage, or a directory.
+
+use super::bounds::Bounds;
+use super::report::Report;
+use crate::config::{Config, TargetKind};
+
+mod azure;
+mod directory;
+
+/// Looks at it.
+pub(super) async fn check(config: &Config, bounds: &Bounds) -> Report {
+    match config.target.kind {
+        TargetKind::Azure => azure::check(&config.target, bounds).await,
+        TargetKind::Directory => directory::check(&config.target, bounds).await,
+    }
+}
