@@ -35,6 +35,8 @@ use crate::store::VersionStore;
 mod document;
 mod search;
 mod shell;
+#[cfg(test)]
+mod tests;
 
 /// Answers that are worked on or being sent at a time.
 const AT_A_TIME: usize = 4;

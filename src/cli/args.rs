@@ -9,6 +9,7 @@ use cosmirror_formats::PartitionKey;
 use cosmirror_formats::partition_key::KeyValue;
 use jiff::Timestamp;
 
+use super::help;
 use crate::config::{Override, parse_duration};
 
 /// Arguments of `run`.
@@ -34,6 +35,22 @@ pub struct CheckArgs {
     /// For how long to measure how much changes, such as 1m; 0s leaves rate and cost out
     #[arg(long, value_name = "T", value_parser = sample_time, default_value = "5s")]
     pub sample: Duration,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write one page for the program and one for each command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `demo`.
@@ -82,6 +99,7 @@ pub struct HealthArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
     /// Print every setting with where its value comes from; secrets stay hidden
+    #[command(after_long_help = help::CONFIG_SHOW)]
     Show,
 }
 
@@ -183,6 +201,7 @@ pub struct DiffArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum GapsCommand {
     /// List every recorded gap, oldest first
+    #[command(after_long_help = help::GAPS_LIST)]
     List(GapsListArgs),
 }
 
@@ -198,10 +217,13 @@ pub struct GapsListArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum DeadLettersCommand {
     /// List the changes that could not be stored
+    #[command(after_long_help = help::DEAD_LETTERS_LIST)]
     List(DeadLettersListArgs),
     /// Print one of them
+    #[command(after_long_help = help::DEAD_LETTERS_SHOW)]
     Show(DeadLettersShowArgs),
     /// Store them as versions, where nothing newer is stored
+    #[command(after_long_help = help::DEAD_LETTERS_REPLAY)]
     Replay(DeadLettersReplayArgs),
 }
 

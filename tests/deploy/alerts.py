@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy/prometheus/alerts.yaml"
-TESTS = ROOT / "deploy/prometheus/alerts_test.yaml"
+TESTS = sorted((ROOT / "deploy/prometheus").glob("*_test.yaml"))
 DASHBOARD = ROOT / "deploy/grafana/cosmirror.json"
 TEXTS = ("summary", "description", "remedy", "runbook")
 SEVERITIES = ("critical", "warning")
@@ -35,17 +35,18 @@ def main() -> int:
     promtool = sys.argv[1]
     alerts = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     faults = faults_of_rules(alerts)
-    faults += faults_of_tests({rule["alert"]: rule for rule in alerts}, yaml.safe_load(TESTS.read_text())["tests"])
+    tests = [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
+    faults += faults_of_tests({rule["alert"]: rule for rule in alerts}, tests)
     queries = []
     faults += faults_of_dashboard(json.loads(DASHBOARD.read_text()), queries)
     faults += faults_of_queries(promtool, queries)
-    for command in (["check", "rules", RULES.name], ["test", "rules", TESTS.name]):
+    for command in (["check", "rules", RULES.name], ["test", "rules", *(path.name for path in TESTS)]):
         done = subprocess.run([promtool, *command], cwd=RULES.parent, capture_output=True, text=True)
         if done.returncode != 0:
             faults.append(f"promtool {' '.join(command)}: {done.stdout}{done.stderr}")
     for fault in faults:
         print(f"alerts: {fault}")
-    print(f"alerts: {len(alerts)} alerts, {len(queries)} queries of the dashboard, {len(faults)} faults")
+    print(f"alerts: {len(alerts)} alerts, {len(tests)} tests, {len(queries)} queries of the dashboard, {len(faults)} faults")
     return 1 if faults or not alerts or not queries else 0
 
 

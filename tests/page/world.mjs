@@ -129,7 +129,7 @@ export class World {
     const cities = ["Lyon", "Porto", "Graz", "Turku"];
     const writing = (async () => {
       for (let n = 0; goesOn; n += 1) {
-        const order = { id: `order-${n % 40}`, pk: `customer-${n % 12}`, status: ["new", "paid", "packed", "sent"][n % 4], total: (n * 7919) % 500 / 4, city: cities[n % 4], lines: [{ sku: `sku-${n % 9}`, quantity: 1 + n % 3 }] };
+        const order = { id: `order-${n % 20}`, pk: `customer-${(n % 20) % 12}`, status: ["new", "paid", "packed", "sent"][n % 4], total: (n * 7919) % 500 / 4, city: cities[n % 4], lines: [{ sku: `sku-${n % 9}`, quantity: 1 + n % 3 }] };
         await this.put("orders", order);
         if (n % 9 === 0) await this.put("customers", { id: `customer-${n % 30}`, pk: `customer-${n % 12}`, visits: n });
         await pause(30 + 110 * (1 + Math.sin(Date.now() / 14_000)));

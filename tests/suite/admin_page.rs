@@ -15,14 +15,14 @@ fn admin(browse: bool, token: Option<&str>, folder: &std::path::Path) -> Admin {
         std::fs::write(&file, token).unwrap();
         file
     });
-    let mut config = Config::default();
-    config.containers = vec![Container {
+    let containers = vec![Container {
         database: "shop".to_owned(),
         container: "orders".to_owned(),
         feed: FeedMode::LatestVersion,
         start: Start::Beginning,
         versions_per_minute_max: 0,
     }];
+    let mut config = Config { containers, ..Config::default() };
     config.target.kind = TargetKind::Directory;
     config.target.path = Some(folder.join("mirror"));
     let settings = config::Admin {

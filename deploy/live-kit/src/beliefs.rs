@@ -62,10 +62,13 @@ beliefs! {
     refusals::all_versions_cannot_begin_at_the_beginning
     refusals::an_account_without_all_versions_says_so
     refusals::a_position_outside_the_retention_is_told_apart
+    refusals::a_missing_container_is_told_apart
+    refusals::a_throttled_request_says_how_long
     refusals::a_wrong_key_is_told_apart
     refusals::the_account_tells_its_regions_and_consistency
     refusals::an_identity_may_do_what_the_daemon_does
     topology::a_recreated_container_has_another_id
+    topology::a_part_of_a_range_gives_exactly_its_keys
     topology::a_position_holds_on_the_parts_of_a_split 180
     leases::of_sixteen_replaces_of_a_lease_one_succeeds
     leases::a_lease_is_listed_by_its_prefix

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
 use crate::belief::Unsettled;
-use crate::cosmos_wire::{Answer, ESCAPED, client};
+use crate::cosmos_wire::{Answer, ESCAPED, client, unanswered};
 
 const VERSION: &str = "2024-11-04";
 /// Everything that this needs.
@@ -26,7 +26,7 @@ pub(crate) const WITHOUT_DELETE: &str = "rwlaci";
 /// One account.
 pub(crate) struct BlobWire {
     http: reqwest::Client,
-    endpoint: String,
+    endpoint: Url,
     account: String,
     keyed: Hmac<Sha256>,
 }
@@ -34,19 +34,20 @@ pub(crate) struct BlobWire {
 impl BlobWire {
     /// The account behind an endpoint.
     pub(crate) fn new(endpoint: &str, key: &SecretString, variable: &str) -> Result<Self, String> {
-        let url = Url::parse(endpoint).map_err(|error| format!("the blob endpoint is no URL: {error}"))?;
-        let in_path = url.path_segments().and_then(|mut segments| segments.next()).filter(|first| !first.is_empty());
-        let in_host = url.domain().and_then(|host| host.split_once('.')).map(|(label, _)| label);
+        let endpoint = Url::parse(endpoint).map_err(|error| format!("the blob endpoint is no URL: {error}"))?;
+        let in_path =
+            endpoint.path_segments().and_then(|mut segments| segments.next()).filter(|first| !first.is_empty());
+        let in_host = endpoint.domain().and_then(|host| host.split_once('.')).map(|(label, _)| label);
         let account = in_path.or(in_host).ok_or("the blob endpoint does not tell the account's name")?.to_owned();
         let key = STANDARD.decode(key.expose_secret()).map_err(|_| format!("{variable} is not base64"))?;
         let keyed = Hmac::new_from_slice(&key).map_err(|_| format!("{variable} is no key"))?;
-        Ok(Self { http: client()?, endpoint: endpoint.trim_end_matches('/').to_owned(), account, keyed })
+        Ok(Self { http: client()?, endpoint, account, keyed })
     }
 
     /// A signature for a day with these permissions, as a query.
     pub(crate) fn signature(&self, permissions: &str) -> String {
         let expiry = (time::now() + 24.hours()).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let protocols = if self.endpoint.starts_with("https:") { "https" } else { "https,http" };
+        let protocols = if self.endpoint.scheme() == "https" { "https" } else { "https,http" };
         let text = format!("{}\n{permissions}\nb\nsco\n\n{expiry}\n\n{protocols}\n{VERSION}\n\n", self.account);
         let signature = STANDARD.encode(self.keyed.clone().chain_update(text).finalize().into_bytes());
         let [signature, expiry] =
@@ -80,12 +81,16 @@ impl BlobWire {
         // A request to the service itself has the path `/`, or the account's.
         let segments = if path.is_empty() { "/".to_owned() } else { segments };
         let and = if query.is_empty() { "" } else { "&" };
-        let url = format!("{}{segments}?{query}{and}{}", self.endpoint, self.signature(permissions));
+        let url = format!(
+            "{}{segments}?{query}{and}{}",
+            self.endpoint.as_str().trim_end_matches('/'),
+            self.signature(permissions)
+        );
         let method = verb.parse().map_err(|_| Unsettled::Failed(format!("{verb} is no method")))?;
         let request = self.http.request(method, url).header("x-ms-version", VERSION);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let sent = request.body(body).send().await;
-        let response = sent.map_err(|e| Unsettled::Failed(format!("no answer to {verb}: {}", e.without_url())))?;
+        let response = sent.map_err(|error| unanswered(&self.endpoint, error))?;
         Answer::of(response).await
     }
 }

@@ -119,7 +119,8 @@ impl CosmosWire {
         Err(Unsettled::Failed(format!("{verb} {} was throttled {THROTTLED_MAX} times", path.join("/"))))
     }
 
-    async fn send_once(
+    /// The same once, throttled or not.
+    pub(crate) async fn send_once(
         &self,
         verb: &str,
         path: &[&str],
@@ -134,22 +135,21 @@ impl CosmosWire {
         let request = request.header("authorization", self.signature(verb, path, &date));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let sent = request.body(body).send().await;
-        let response = sent.map_err(|e| Unsettled::Failed(format!("no answer to {verb}: {}", e.without_url())))?;
+        let response = sent.map_err(|error| unanswered(&self.endpoint, error))?;
         Answer::of(response).await
     }
 
     /// An unsigned request to the account itself.
     pub(crate) async fn unsigned(&self) -> Result<Answer, Unsettled> {
         let sent = self.http.get(self.endpoint.clone()).send().await;
-        Answer::of(sent.map_err(|e| Unsettled::Failed(format!("no answer: {}", e.without_url())))?).await
+        Answer::of(sent.map_err(|error| unanswered(&self.endpoint, error))?).await
     }
 
     /// A control request of the emulator.
     pub(crate) async fn control(&self, request: &str, body: Value) -> Result<Value, Unsettled> {
         let url = format!("{}/_emulator/{request}", self.endpoint.as_str().trim_end_matches('/'));
         let sent = self.http.post(url).body(body.to_string()).send().await;
-        let answer =
-            Answer::of(sent.map_err(|e| Unsettled::Failed(format!("no answer: {}", e.without_url())))?).await?;
+        let answer = Answer::of(sent.map_err(|error| unanswered(&self.endpoint, error))?).await?;
         Ok(answer.expect(&[200], request)?.json())
     }
 
@@ -165,6 +165,16 @@ impl CosmosWire {
         let signature = STANDARD.encode(self.keyed.clone().chain_update(text).finalize().into_bytes());
         utf8_percent_encode(&format!("type=master&ver=1.0&sig={signature}"), NON_ALPHANUMERIC).to_string()
     }
+}
+
+/// What is told where a service gives no answer: its host, and the innermost cause, which holds no URL.
+pub(crate) fn unanswered(endpoint: &Url, error: reqwest::Error) -> Unsettled {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Unsettled::Failed(format!("no answer from {}: {cause}", endpoint.host_str().unwrap_or_default()))
 }
 
 /// The client of both services.

@@ -65,8 +65,9 @@ impl Kit {
                 Ok(Self { settings, cosmos, account, database, main, leases, blob, target, store })
             }
             Err(failure) => {
-                let left = remove_database(&cosmos, &database).await.err();
-                let left = left.map(|left| format!("; {left}")).unwrap_or_default();
+                let left =
+                    [remove_database(&cosmos, &database).await.err(), remove_blobs(&blob, &database).await.err()];
+                let left: String = left.into_iter().flatten().map(|left| format!("; left: {left}")).collect();
                 Err(format!("{failure}{left}"))
             }
         }
@@ -95,14 +96,7 @@ impl Kit {
             }),
             false => left.extend(remove_database(&self.cosmos, &self.database).await.err()),
         }
-        let removed = self.blob.send("DELETE", &[&self.database], "restype=container", &[], "").await;
-        match removed {
-            Ok(answer) if matches!(answer.status, 202 | 404) => {}
-            Ok(answer) => left.push(answer.refusal(&format!("the blob container {}", self.database))),
-            Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => {
-                left.push(format!("the blob container {}: {how}", self.database));
-            }
-        }
+        left.extend(remove_blobs(&self.blob, &self.database).await.err());
         left
     }
 
@@ -152,6 +146,17 @@ pub(crate) async fn remove_database(cosmos: &CosmosWire, database: &str) -> Resu
         Ok(answer) => Err(answer.refusal(&format!("the database {database}"))),
         Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => {
             Err(format!("the database {database}: {how}"))
+        }
+    }
+}
+
+/// Removes the blob container with all that it holds; why not.
+async fn remove_blobs(blob: &BlobWire, container: &str) -> Result<(), String> {
+    match blob.send("DELETE", &[container], "restype=container", &[], "").await {
+        Ok(answer) if matches!(answer.status, 202 | 404) => Ok(()),
+        Ok(answer) => Err(answer.refusal(&format!("the blob container {container}"))),
+        Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => {
+            Err(format!("the blob container {container}: {how}"))
         }
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         let command = |key| restore_command("shop/orders", "d", &PartitionKey::from_json(&key).unwrap(), "v1").unwrap();
         let before = "cosmirror restore --source=shop/orders --id=d";
         assert_eq!(command(json!(["p"])), format!("{before} --pk=p --version=v1"));
-        assert_eq!(command(json!(["p", 1])), format!("{before} --pk-json='[\"p\",1.0]' --version=v1"));
+        assert_eq!(command(json!(["p", 1])), format!("{before} --pk-json='[\"p\",1]' --version=v1"));
         assert_eq!(command(json!([null])), format!("{before} --pk-json='[null]' --version=v1"));
     }
 

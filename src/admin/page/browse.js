@@ -33,9 +33,10 @@ function keyOf(text) {
 
 const name = (text, element = 'span') => make(element, { className: 'name', dir: 'auto', textContent: visible(text) });
 
+const headRow = (heads) => make('tr', {}, ...heads.map((text) => make('th', { scope: 'col', textContent: text, className: text === 'Bytes' ? 'number' : '' })));
+
 function table(caption, heads, rows) {
-  const head = make('tr', {}, ...heads.map((text) => make('th', { scope: 'col', textContent: text })));
-  return make('table', {}, make('caption', { textContent: caption }), make('thead', {}, head), make('tbody', {}, ...rows));
+  return make('table', {}, make('caption', { textContent: caption }), make('thead', {}, headRow(heads)), make('tbody', {}, ...rows));
 }
 
 const cell = (content, className = '') => make('td', { className }, content);
@@ -131,8 +132,8 @@ export class Browse {
       if (next === null) {
         at('document').replaceChildren();
         this.rows = make('tbody');
-        const heads = ['Id', 'Partition key', 'Last change', 'At', 'Bytes'].map((text) => make('th', { scope: 'col', textContent: text }));
-        at('results').replaceChildren(make('table', {}, make('thead', {}, make('tr', {}, ...heads)), this.rows));
+        const heads = headRow(['Id', 'Partition key', 'Last change', 'At', 'Bytes']);
+        at('results').replaceChildren(make('table', {}, make('thead', {}, heads), this.rows));
       }
       this.rows.append(...found.documents.map((document) => this.row(document)));
       this.next = found.next;
@@ -163,7 +164,7 @@ export class Browse {
       const rows = versions.map((version, place) => this.version(wanted, version, versions[place + 1]));
       const left = history.left_off > 0 ? `; the ${history.left_off.toLocaleString('en')} oldest are left out` : '';
       const title = make('h3', { tabIndex: -1 }, 'History of ', name(history.id, 'bdi'), ', partition key ', name(JSON.stringify(history.partition_key), 'bdi'));
-      at('document').replaceChildren(title, make('div', { className: 'scroll' }, table(`Versions, newest first${left}`, ['At', 'Change', 'Bytes', 'Written by', ''], rows)), this.detail);
+      at('document').replaceChildren(title, make('div', { className: 'scroll versions', tabIndex: 0, role: 'region', 'aria-label': 'Versions' }, table(`Versions, newest first${left}`, ['At', 'Change', '', 'Bytes', 'Written by'], rows)), this.detail);
       title.focus();
       title.scrollIntoView({ block: 'nearest' });
     });
@@ -179,7 +180,7 @@ export class Browse {
       actions.append(diff);
     }
     const op = version.current ? `${version.op}, the newest` : version.op;
-    return make('tr', {}, cell(moment(version.ts)), cell(op), cell(version.bytes.toLocaleString('en'), 'number'), cell(version.origin === 'feed' ? 'the application' : `restore ${version.origin}`), cell(actions));
+    return make('tr', {}, cell(moment(version.ts)), cell(op), cell(actions), cell(version.bytes.toLocaleString('en'), 'number'), cell(version.origin === 'feed' ? 'the application' : `restore ${version.origin}`));
   }
 
   text(wanted, { version }) {

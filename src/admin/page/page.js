@@ -27,6 +27,8 @@ const moment = (instant) => instant.replace('T', ' ').replace(/Z$/, '');
 const clock = (instant) => instant.slice(11).replace(/Z$/, '');
 const seconds = (instant) => Date.parse(instant) / 1000;
 const several = (count, one, many) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+// A bound of keys by its beginning, which is where bounds differ; /status has all of it.
+const bound = (key) => (key.length > 10 ? `${key.slice(0, 8)}…` : key);
 const named = (container) => `${container.database}/${container.container}`;
 
 // What is wrong with one container, worst first, as [state, text].
@@ -58,7 +60,7 @@ function verdict(status) {
     return { state: 'waiting', title: 'Mirroring, and not complete yet', lines: waiting };
   }
   const until = status.containers.map((container) => container.restorable_until).filter(Boolean).sort()[0];
-  const restorable = until ? [`Every instant up to ${clock(until)} can be restored.`] : [];
+  const restorable = until ? [`Documents can be restored as of any instant until ${clock(until)}.`] : [];
   return { state: 'good', title: `All is well: ${count} mirrored`, lines: restorable };
 }
 
@@ -134,13 +136,18 @@ class Card {
 
   showWindow({ restorable_from: from, restorable_until: until, deletes_known_until: deletes, feed }) {
     if (from && until) {
-      write(this.window, `from ${moment(from)} until ${moment(until)}`);
+      this.writeWindow([`from ${moment(from)}`, `until ${moment(until)}`]);
       const span = `${duration(seconds(until) - seconds(from))} of history`;
       write(this.span, feed === 'latest-version' && deletes ? `${span}; deletes known until ${moment(deletes)}` : span);
     } else {
-      write(this.window, 'not yet');
+      this.writeWindow(['not yet']);
       write(this.span, until ? `what is followed is complete until ${moment(until)}` : '');
     }
+  }
+
+  writeWindow(parts) {
+    if (this.window.children.length !== parts.length) this.window.replaceChildren(...parts.map(() => make('span', { className: 'moment' })));
+    parts.forEach((text, place) => write(this.window.children[place], text));
   }
 
   showRanges({ ranges, observed }) {
@@ -148,8 +155,8 @@ class Card {
     write(this.caption, told);
     const shown = ranges.slice(0, 200);
     const rows = shown.map((range) => [
-      range.min === '' ? 'the first' : range.min,
-      range.max === 'FF' ? 'the last' : range.max,
+      range.min === '' ? 'the first' : bound(range.min),
+      range.max === 'FF' ? 'the last' : bound(range.max),
       range.feed_failure ? `${range.state}, feed not read: ${range.feed_failure}` : range.state,
       range.owner ?? '–',
       range.watermark ? moment(range.watermark) : '?',

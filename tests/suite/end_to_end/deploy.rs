@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
 
 use super::cosmos::DATABASE;
 use super::eventually;
@@ -194,4 +196,29 @@ async fn the_container_app_of_the_bicep_template_sets_what_the_program_takes() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("managed-identity") && shown.contains("\"shop\""), "{shown}");
+}
+
+/// The first line of the request with which a command asks the platform for a token.
+async fn token_request(environment: &[(&str, &str)]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let platform = format!("http://{}/token", listener.local_addr().unwrap());
+    let mut command = cosmirror();
+    command.envs(environment.iter().copied()).env("IDENTITY_ENDPOINT", platform).env("IDENTITY_HEADER", "anything");
+    command.env("COSMIRROR__CONTAINERS__0__DATABASE", "shop").env("COSMIRROR__CONTAINERS__0__CONTAINER", "orders");
+    command.env("COSMIRROR__TARGET__ENDPOINT", "https://storage.invalid");
+    let mut asking = command.env("COSMIRROR__TARGET__AUTH", "managed-identity").args(["gaps", "list"]).spawn().unwrap();
+    let (stream, _) = tokio::time::timeout(super::LIMIT, listener.accept()).await.unwrap().unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.unwrap();
+    asking.kill().await.unwrap();
+    line
+}
+
+/// The Bicep template gives the app a user-assigned identity, and no other. Without its client id the platform has none to give a token for.
+#[tokio::test]
+async fn a_managed_identity_is_the_one_that_the_environment_names() {
+    let named = token_request(&[("AZURE_CLIENT_ID", PARAMETERS[0].1)]).await;
+    assert!(named.contains(&format!("client_id={}", PARAMETERS[0].1)), "{named}");
+    let own = token_request(&[]).await;
+    assert!(own.starts_with("GET /token?") && !own.contains("client_id"), "{own}");
 }

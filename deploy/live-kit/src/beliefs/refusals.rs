@@ -8,6 +8,7 @@ use cosmirror::feed::{ChangeFeed as _, Position};
 use cosmirror::store::VersionStore as _;
 use cosmirror::store::azure::{AzureAuth, AzureStore};
 use cosmirror_formats::EpkRange;
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 
 use crate::belief::{Seen, Unsettled, ensure, expect, skipped};
@@ -16,6 +17,10 @@ use crate::kit::{Kit, MARK, PREFIX, key, remove_database};
 use crate::place::Place;
 use crate::settings::{IDENTITY, KEPT, PLAIN_ENDPOINT, PLAIN_KEY};
 
+/// What is too much for the smallest container, and for a serverless one.
+const THROTTLING_WRITES: u32 = 400;
+const THROTTLING_BYTES: usize = 20_000;
+const THROTTLING_AT_ONCE: usize = 100;
 /// Well-formed and wrong.
 const WRONG_KEY: &str = "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgdw==";
 
@@ -40,7 +45,7 @@ pub(crate) async fn an_account_without_all_versions_says_so(kit: &Kit) -> Seen {
     let read = |place: Place| async move {
         place.feed.read(&EpkRange::full(), AllVersionsAndDeletes, &Position::Now, 1).await
     };
-    let answer = if kit.settings.is_emulator {
+    let answer = if kit.settings.is_emulator && kit.settings.plain.is_none() {
         let place = kit.container("plain", &["/pk"]).await?;
         kit.cosmos.control("account", json!({ "allVersions": false })).await?;
         let answer = read(place).await;
@@ -79,7 +84,7 @@ async fn on_plain_account<T, F: Future<Output = T>>(
 /// A position behind which changes left the retention is refused, and in words by which `explain_refusal` in `src/feed/cosmos.rs` tells it
 /// apart: it becomes a gap (`src/run/range.rs`) instead of an error for ever.
 pub(crate) async fn a_position_outside_the_retention_is_told_apart(kit: &Kit) -> Seen {
-    let failure = if kit.settings.is_emulator {
+    let failure = if kit.settings.is_emulator && kit.settings.kept.is_none() {
         let place = kit.container("retention", &["/pk"]).await?;
         let start = place.now(AllVersionsAndDeletes).await?;
         let names = json!({ "database": place.names[0], "container": place.names[1], "seconds": 1 });
@@ -119,6 +124,45 @@ async fn of_kept(kit: &Kit, database: &str) -> Result<Failure, Unsettled> {
         remove_database(&kit.cosmos, database).await.map_err(Unsettled::Failed)?;
     }
     Ok(failure)
+}
+
+/// A container that is not there is told apart from everything else, in both services: `src/cosmos.rs` and `src/store/azure/errors.rs` say what to do.
+pub(crate) async fn a_missing_container_is_told_apart(kit: &Kit) -> Seen {
+    let source = kit.account.resolve(&kit.database, "missing").await.err();
+    let target = cosmirror::config::Target { container: format!("{}-missing", kit.database), ..kit.target.clone() };
+    let store = AzureStore::new(&target, AzureAuth::resolve(&target)?)?;
+    let looks = [source, store.prepare(false).await.err(), store.head("a").await.err()];
+    for failure in &looks {
+        let failure = expect(failure.as_ref(), "a refusal")?;
+        ensure(failure.kind == Kind::NotFound, || format!("{}: {failure}", failure.kind.name()))?;
+    }
+    Ok("by the feed's client, by a put and by a head".to_owned())
+}
+
+/// A throttled request is answered with 429 and says for how long to wait: `src/retry.rs` and `src/pace/limit.rs` go by it.
+pub(crate) async fn a_throttled_request_says_how_long(kit: &Kit) -> Seen {
+    let pk = "throttled";
+    if kit.settings.is_emulator {
+        let rule = json!({ "service": "cosmos", "status": 429, "substatus": 3200, "retryAfterMs": 12, "count": 1 });
+        kit.cosmos.control("faults", json!({ "rules": [rule] })).await?;
+    }
+    let key = json!([pk]).to_string();
+    let headers = [("x-ms-documentdb-partitionkey", key.as_str()), ("x-ms-documentdb-is-upsert", "True")];
+    let path = kit.main.path(&["docs"]);
+    let filling = "x".repeat(THROTTLING_BYTES);
+    let bodies = (0..THROTTLING_WRITES).map(|n| json!({ "id": format!("d{n}"), "pk": pk, "f": filling }).to_string());
+    let writes = bodies.map(|body| kit.cosmos.send_once("POST", &path, &headers, body));
+    let mut answers = futures::stream::iter(writes).buffer_unordered(THROTTLING_AT_ONCE);
+    while let Some(answer) = answers.try_next().await? {
+        if answer.status == 429 {
+            let wait: u64 =
+                expect(answer.header("x-ms-retry-after-ms").and_then(|wait| wait.parse().ok()), "x-ms-retry-after-ms")?;
+            let reason = answer.header("x-ms-substatus").unwrap_or("none");
+            return Ok(format!("429/{reason}, to wait for {wait} ms"));
+        }
+        answer.expect(&[200, 201], "a write")?;
+    }
+    Err(Unsettled::Failed(format!("{THROTTLING_WRITES} writes of {THROTTLING_BYTES} bytes were not throttled")))
 }
 
 /// A wrong key is told apart from a missing container and from a failing service: the range stops and says so, instead of retrying or making

@@ -18,6 +18,8 @@ use crate::settings::SPLIT;
 const THROUGHPUT: u32 = 11_000;
 const SPLIT_POLL: Duration = Duration::from_secs(5);
 const KEYS: u32 = 40;
+/// Effective partition keys of hash version 2 lie between 00… and 3F….
+const MIDDLE: &str = "20000000000000000000000000000000";
 
 /// A container that was removed and created under the same name has another resource id: the only sign of it (`src/run/container.rs`,
 /// `src/cosmos.rs`). What a feed answers that was opened before is told here.
@@ -33,6 +35,29 @@ pub(crate) async fn a_recreated_container_has_another_id(kit: &Kit) -> Seen {
     let old = before.feed.read(&EpkRange::full(), LatestVersion, &position, 1).await;
     let old = old.map_or_else(|failure| failure.message, |page| format!("{} entries", page.entries.len()));
     Ok(format!("{} became {}; the feed opened before: {old}", before.resolved.source.rid, now.rid))
+}
+
+/// A part of a range, told by bounds in the space of effective partition keys, gives the changes of exactly those keys, in both modes, and a key's place
+/// there is the one that the client computes: leases of parts (`src/leases/parts.rs`, `src/feed/cosmos.rs`) and the reconciliation of a range
+/// (`src/run/reconciling.rs`) rely on it.
+pub(crate) async fn a_part_of_a_range_gives_exactly_its_keys(kit: &Kit) -> Seen {
+    let place = kit.container("parts", &["/pk"]).await?;
+    let halves = [EpkRange::new("", MIDDLE), EpkRange::new(MIDDLE, "FF")];
+    let mut counts = Vec::new();
+    for (mode, when) in [(LatestVersion, "latest"), (AllVersionsAndDeletes, "all")] {
+        let position = place.now(mode).await?;
+        write(&place, when).await?;
+        let mut seen = BTreeMap::new();
+        for half in &halves {
+            drain(&place, mode, half, position.clone(), &mut seen).await?;
+            counts.push(seen.len());
+        }
+        let wrong: Vec<_> = seen.iter().filter(|(id, count)| **count != 1 || !id.starts_with(when)).collect();
+        ensure(wrong.is_empty() && seen.len() == KEYS as usize, || {
+            format!("{}: {} of {KEYS} came, {wrong:?} wrongly", mode.as_str(), seen.len())
+        })?;
+    }
+    Ok(format!("of {KEYS} keys {} in the lower half and {} in the upper one", counts[0], counts[1] - counts[0]))
 }
 
 /// A position of a range is good on each part that the range was split into, and gives exactly what lay behind it there; a read of the whole is
@@ -89,7 +114,7 @@ async fn write(place: &Place, when: &str) -> Result<(), Unsettled> {
     Ok(())
 }
 
-/// Reads one part to its end; counts what came by id.
+/// Reads one part to its end; counts what came by id. Whatever comes must have its key there.
 async fn drain(
     place: &Place,
     mode: FeedMode,
@@ -100,6 +125,8 @@ async fn drain(
     loop {
         let page = place.feed.read(range, mode, &position, PAGE).await?;
         for change in delivered(&page, &place.resolved.source.key)? {
+            let at = place.resolved.effective_key(&change.pk)?;
+            ensure(range.min <= at && at < range.max, || format!("{} at {at} came from {range}", change.id))?;
             *seen.entry(change.id).or_default() += 1;
         }
         position = Position::Token(page.token);
