@@ -65,7 +65,7 @@ impl Admin {
     }
 }
 
-/// A world whose daemons have jobs.
+/// A world whose daemons have jobs, and whose containers are followed and empty.
 async fn world(containers: &[(&str, &str)], target: Target) -> World {
     let mut world = World::new(containers, target).await;
     for (container, _) in containers {
@@ -75,6 +75,8 @@ async fn world(containers: &[(&str, &str)], target: Target) -> World {
     }
     world.set("ADMIN__JOBS", "true");
     world.variable("COSMIRROR_ADMIN_TOKEN", TOKEN);
+    // So that every change from now on comes by the feed.
+    world.catch_up().await;
     world
 }
 
