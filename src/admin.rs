@@ -65,14 +65,14 @@ pub struct Admin {
     pub progress: Progress,
     /// Who may see documents and start jobs.
     pub access: Access,
-    /// The jobs, once the process has started up.
-    pub jobs: JobsSlot,
     /// The process.
     pub about: Arc<About>,
     /// The last problems.
     pub recent: Recent,
     /// The last hour.
     pub samples: Samples,
+    /// The jobs, once the process has started up.
+    pub jobs: JobsSlot,
     browse: browse::Browse,
 }
 
@@ -95,10 +95,10 @@ impl Admin {
             metrics: Metrics::new(names.clone()),
             progress: Progress::new(names),
             access,
-            jobs: JobsSlot::default(),
             about: Arc::new(About { instance: String::new(), started: crate::time::now(), config: Config::default() }),
             recent: Recent::of_process(),
             samples: Samples::default(),
+            jobs: JobsSlot::default(),
             browse: browse::Browse::default(),
         }
     }
@@ -150,8 +150,8 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     // With port 0 the log is the only place that tells it.
     let address = listener.local_addr()?;
     tracing::info!(%address, "health and metrics are served");
-    let router = health::routes().merge(status::routes()).merge(page::routes()).merge(browse::routes());
-    let router = router.merge(jobs::routes());
+    let router =
+        health::routes().merge(status::routes()).merge(page::routes()).merge(browse::routes()).merge(jobs::routes());
     let router = router.layer(map_response(page::with_headers)).with_state(admin.clone());
     let server = axum::serve(Patient::new(listener), router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
