@@ -259,6 +259,12 @@ impl Metrics {
         &self.0.jobs
     }
 
+    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first.
+    pub fn verified(&self, database: &str, container: &str) -> Option<(Counts, f64)> {
+        let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.verified.total(&labels)
+    }
+
     /// One range was compared with its source.
     pub fn reconciled(&self, database: &str, container: &str, range: &EpkRange, counts: Counts) {
         let labels = Labels { database: database.to_owned(), container: container.to_owned() };
