@@ -20,10 +20,12 @@ use crate::failure::Kind;
 use crate::reconcile::Counts;
 
 mod flow;
+mod jobs;
 mod observed;
 mod verified;
 
 pub use flow::FlowMetrics;
+pub use jobs::JobMetrics;
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.
@@ -102,6 +104,7 @@ struct Shared {
     verified: verified::Families,
     target_versioning: Gauge,
     flow: FlowMetrics,
+    jobs: JobMetrics,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
 }
@@ -198,6 +201,7 @@ impl Metrics {
             observed: observed::Families::register(&mut r),
             verified: verified::Families::register(&mut r),
             flow: FlowMetrics::register(&mut r),
+            jobs: JobMetrics::register(&mut r),
             rendering: Mutex::default(),
             registry: r,
         }));
@@ -216,6 +220,7 @@ impl Metrics {
             (kind, self.0.write_failures.get_or_create_owned(&labels))
         };
         self.0.verified.show(labels);
+        self.0.jobs.show(labels);
         ContainerMetrics {
             lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
             restorable_from: self.0.restorable_from.get_or_create_owned(labels),
@@ -247,6 +252,17 @@ impl Metrics {
     /// What is in flight, of all containers together.
     pub fn flow(&self) -> FlowMetrics {
         self.0.flow.clone()
+    }
+
+    /// What jobs came to.
+    pub fn jobs(&self) -> &JobMetrics {
+        &self.0.jobs
+    }
+
+    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first.
+    pub fn verified(&self, database: &str, container: &str) -> Option<(Counts, f64)> {
+        let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.verified.total(&labels)
     }
 
     /// One range was compared with its source.
