@@ -5,7 +5,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/livez` | 200 while the process can answer |
+//! | `/livez` | 200 while every loop of the process goes round, else 503 with those that do not, one per line |
 //! | `/startupz` | 200 once start-up has ended, else 503 |
 //! | `/readyz` | 200 when nothing is reported as not ready, else 503 with one reason per line |
 //! | `/healthz?max_lag=D` | as `/readyz`, and 503 where a container is further behind than `D`, such as `5m` |
@@ -21,14 +21,21 @@ use crate::failure::{CommandError, Exit};
 
 mod access;
 mod health;
+mod heartbeat;
 mod metrics;
 mod observed;
 mod progress;
+pub mod summary;
+mod watchdog;
 
 pub use access::{Access, Refusal};
-pub use metrics::{ContainerMetrics, FlowMetrics, Metrics};
+pub use heartbeat::Heartbeat;
+pub use metrics::{
+    ContainerMetrics, FlowMetrics, Metrics, Protection, RequestMetrics, RestoreSeen, Restores, StoredMetrics,
+};
 pub use observed::Observed;
-pub use progress::{ContainerProgress, Progress, RangeProgress};
+pub use progress::{ContainerProgress, Progress, RangeProgress, Saved};
+pub use watchdog::Watchdog;
 
 /// How long connections may finish after the server was told to stop. A probe takes milliseconds; whoever holds one open longer
 /// must not hold up the process.
@@ -43,13 +50,20 @@ pub struct Admin {
     pub progress: Progress,
     /// Who may see documents and start jobs.
     pub access: Access,
+    /// Whether the loops go round.
+    pub watchdog: Watchdog,
 }
 
 impl Admin {
     /// For these (database, container) pairs, of which nothing is known yet.
     pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>, access: Access) -> Self {
         let names: Vec<(String, String)> = containers.into_iter().map(|(d, c)| (d.into(), c.into())).collect();
-        Self { metrics: Metrics::new(names.clone()), progress: Progress::new(names), access }
+        Self {
+            metrics: Metrics::new(names.clone()),
+            progress: Progress::new(names),
+            access,
+            watchdog: Watchdog::default(),
+        }
     }
 }
 

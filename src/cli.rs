@@ -43,6 +43,7 @@ mod verify;
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
 use args::{ConfigCommand, DeadLettersCommand, GapsCommand, HealthArgs};
+use logging::Speaker;
 pub use output::{Format, Output};
 
 /// Follows the change feed of Azure Cosmos DB containers and keeps every version of every document in a blob.
@@ -128,6 +129,14 @@ impl Command {
     }
 
     /// Long-running commands say what they do; the others speak when something is wrong.
+    fn speaker(&self) -> Speaker {
+        match self {
+            Self::Run(run) if !run.once => Speaker::Daemon,
+            _ if self.is_service() => Speaker::Service,
+            _ => Speaker::Command,
+        }
+    }
+
     fn is_service(&self) -> bool {
         match self {
             #[cfg(feature = "emulator")]
@@ -239,7 +248,7 @@ impl Cli {
         if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
             return Err(CommandError::new(Exit::Usage, "-o json-patch is for diff only", "use -o json"));
         }
-        logging::start(self.log_format, self.verbose, self.quiet, self.command.is_service())?;
+        logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
         let config = if self.command.reads_configuration() {
             config::load(self.config.as_deref(), &self.set)?
         } else {

@@ -43,6 +43,7 @@ mod restore_plan;
 mod restore_undo;
 mod rivals;
 mod runbook;
+mod secrets;
 mod traffic;
 mod transactions;
 mod verify;
