@@ -1,7 +1,8 @@
 //! The admin server: whether the process lives and is ready, how far behind it is, and its metrics.
 //!
 //! It reads [`Progress`] and [`Metrics`] and changes nothing. Lag and ages are computed when somebody asks, from the time of the
-//! last answer, so that they grow when the loop that should report them hangs. No answer holds document content or secrets.
+//! last answer, so that they grow when the loop that should report them hangs. No answer holds secrets, and none but those under
+//! `/browse` documents or their ids.
 //!
 //! | path | answer |
 //! |---|---|
@@ -10,21 +11,37 @@
 //! | `/readyz` | 200 when nothing is reported as not ready, else 503 with one reason per line |
 //! | `/healthz?max_lag=D` | as `/readyz`, and 503 where a container is further behind than `D`, such as `5m` |
 //! | `/metrics` | all metrics, in the OpenMetrics text format; `docs/metrics.md` lists them |
+//! | `/status` | what the process knows of every container, as JSON |
+//! | `/samples` | lag and throughput of the last hour |
+//! | `/` | the page that shows all of it |
+//! | `/browse/…` | documents and their versions, where that is allowed |
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::map_response;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::failure::{CommandError, Exit};
 
+use patient::Patient;
+
 mod access;
+mod browse;
 mod health;
 mod heartbeat;
 mod metrics;
 mod observed;
+mod page;
+mod patient;
 mod progress;
+mod recent;
+mod samples;
+mod status;
 pub mod summary;
 mod watchdog;
 
@@ -35,6 +52,8 @@ pub use metrics::{
 };
 pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress, Saved};
+pub use recent::Recent;
+pub use samples::Samples;
 pub use watchdog::Watchdog;
 
 /// How long connections may finish after the server was told to stop. A probe takes milliseconds; whoever holds one open longer
@@ -52,6 +71,24 @@ pub struct Admin {
     pub access: Access,
     /// Whether the loops go round.
     pub watchdog: Watchdog,
+    /// The process.
+    pub about: Arc<About>,
+    /// The last problems.
+    pub recent: Recent,
+    /// The last hour.
+    pub samples: Samples,
+    browse: browse::Browse,
+}
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The name that marks leases as this process's.
+    pub instance: String,
+    /// When it started, by the host's clock.
+    pub started: Timestamp,
+    /// What it follows, and where the mirror is.
+    pub config: Config,
 }
 
 impl Admin {
@@ -63,7 +100,26 @@ impl Admin {
             progress: Progress::new(names),
             access,
             watchdog: Watchdog::default(),
+            about: Arc::new(About { instance: String::new(), started: crate::time::now(), config: Config::default() }),
+            recent: Recent::of_process(),
+            samples: Samples::default(),
+            browse: browse::Browse::default(),
         }
+    }
+
+    /// The same, with what the process is called and what it works by.
+    #[must_use]
+    pub fn with_about(self, instance: &str, config: &Config) -> Self {
+        let about = About { instance: instance.to_owned(), started: self.about.started, config: config.clone() };
+        Self { about: Arc::new(about), ..self }
+    }
+
+    /// How far a container is behind: its slowest range, as this process's loops or its observer know it, whichever is more.
+    fn lag_seconds(&self, database: &str, container: &str) -> f64 {
+        let progress = self.progress.container(database, container);
+        let own = progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();
+        let observed = self.progress.observed(database, container).snapshot();
+        progress.lag_seconds().max(observed.slowest_seconds(&own))
     }
 }
 
@@ -98,7 +154,9 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     // With port 0 the log is the only place that tells it.
     let address = listener.local_addr()?;
     tracing::info!(%address, "health and metrics are served");
-    let server = axum::serve(listener, health::router(admin)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let router = health::routes().merge(status::routes()).merge(page::routes()).merge(browse::routes());
+    let router = router.layer(map_response(page::with_headers)).with_state(admin.clone());
+    let server = axum::serve(Patient::new(listener), router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_DEADLINE).await;
@@ -106,5 +164,6 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     tokio::select! {
         served = server => served,
         () = overdue => Ok(()),
+        () = Samples::take(&admin) => Ok(()),
     }
 }

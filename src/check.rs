@@ -15,13 +15,15 @@
 //! - **Nothing of the user's is changed.** The lease container gets a document of our own that is removed at once, and expires where that
 //!   fails; the target gets a version of one blob of a fixed name. Nothing is created, and nothing on the target is deleted.
 //! - **Everything is looked at**, whatever else failed. What could not be looked at is a warning with the reason, never well.
-//! - **It ends.** Services that do not answer cost seconds each and less than a minute together.
+//! - **It ends.** Services that do not answer cost seconds each and less than a minute together, beside what
+//!   measuring was asked to take.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::config::{Config, Loaded, TargetKind};
+use crate::config::{Config, TargetKind};
 
 mod bounds;
 mod clock;
@@ -41,10 +43,19 @@ pub use report::{Check, Report, Status};
 
 use bounds::Bounds;
 
-/// Looks at everything; with `offline` only at what needs no network.
-pub async fn run(loaded: &Loaded, offline: bool) -> Report {
-    let config = &loaded.config;
-    let bounds = Bounds::begin();
+/// How to look.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Only at what needs no network.
+    pub offline: bool,
+    /// For how long to measure how much changes; not at all where it is zero.
+    pub sample: Duration,
+}
+
+/// Looks at everything.
+pub async fn run(config: &Config, options: Options) -> Report {
+    let Options { offline, sample } = options;
+    let bounds = Bounds::begin(sample);
     let mut report = Report::default();
     configuration::check(config, &mut report);
     if offline {
@@ -66,7 +77,7 @@ async fn source(config: &Config, bounds: &Bounds) -> (Report, Vec<Option<String>
     let (mut report, account) = source::check(config, bounds).await;
     let Some(account) = account else {
         for container in &config.containers {
-            containers::not_checked(container, &mut report);
+            containers::not_checked(container, bounds, &mut report);
         }
         leases::not_checked(config, &mut report);
         return (report, vec![None; config.containers.len()]);

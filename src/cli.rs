@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cli/args.rs` | the arguments of every command |
 //! | `cli/output.rs` | data on standard output, errors on standard error |
+//! | `cli/help.rs` | examples, and what exit codes mean |
 //! | `cli/logging.rs` | logs on standard error |
 //! | `cli/<command>.rs` | the command: `run(args, context)` |
 //!
@@ -20,6 +21,7 @@ use crate::failure::{CommandError, Exit};
 
 pub mod args;
 mod check;
+mod completions;
 mod config_show;
 mod dead_letters;
 #[cfg(feature = "emulator")]
@@ -29,9 +31,10 @@ mod diff;
 mod emulator;
 mod gaps;
 mod health;
+mod help;
 mod history;
 mod logging;
-mod look;
+mod man;
 pub mod output;
 mod restore;
 mod run;
@@ -46,32 +49,35 @@ use args::{ConfigCommand, DeadLettersCommand, GapsCommand, HealthArgs};
 use logging::Speaker;
 pub use output::{Format, Output};
 
+/// What the options of every command stand under.
+const GLOBAL: &str = "Options of every command";
+
 /// Follows the change feed of Azure Cosmos DB containers and keeps every version of every document in a blob.
 #[derive(Debug, Parser)]
-#[command(name = "cosmirror", version, propagate_version = false, max_term_width = 120)]
+#[command(name = "cosmirror", version, propagate_version = false, max_term_width = 120, after_long_help = help::TOP)]
 pub struct Cli {
     /// Configuration file (TOML); COSMIRROR_CONFIG names one too
-    #[arg(short, long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     config: Option<PathBuf>,
 
     /// One setting, stronger than file and environment, such as admin.listen=127.0.0.1:9465; repeats
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = args::setting)]
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = args::setting, help_heading = GLOBAL)]
     set: Vec<Override>,
 
     /// Form of the data on standard output, and of errors
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
     output: Format,
 
     /// Form of the logs on standard error
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
     log_format: logging::LogFormat,
 
     /// More logs; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
 
     /// Only errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
     quiet: bool,
 
     #[command(subcommand)]
@@ -81,21 +87,29 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Follow the configured containers and keep every version of every document
+    #[command(after_long_help = help::RUN)]
     Run(args::RunArgs),
     /// Show the product at work: emulator, documents and daemon in one process
     #[cfg(feature = "emulator")]
+    #[command(after_long_help = help::DEMO)]
     Demo(args::DemoArgs),
-    /// Audit configuration, accounts, rights and cost before the first write; ends with 1 where something failed
+    /// Audit settings, accounts, rights and cost before the first write
+    #[command(after_long_help = help::CHECK)]
     Check(args::CheckArgs),
     /// Show how far each container is mirrored, and each range of it
+    #[command(after_long_help = help::STATUS)]
     Status(args::StatusArgs),
     /// List the versions of a document, oldest first
+    #[command(after_long_help = help::HISTORY)]
     History(args::HistoryArgs),
     /// Print a document as it is, was at an instant, or in a version
+    #[command(after_long_help = help::SHOW)]
     Show(args::ShowArgs),
     /// Tell what changed in a document; ends with 1 where the states differ
+    #[command(after_long_help = help::DIFF)]
     Diff(args::DiffArgs),
     /// Put documents back as they were
+    #[command(after_long_help = help::RESTORE)]
     Restore(Box<restore::args::RestoreArgs>),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
@@ -104,15 +118,24 @@ enum Command {
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
     /// Compare source and mirror, and repair what differs
+    #[command(after_long_help = help::VERIFY)]
     Verify(args::VerifyArgs),
     /// Run local Cosmos and Blob endpoints, in memory
     #[cfg(feature = "emulator")]
+    #[command(after_long_help = help::EMULATOR)]
     Emulator(EmulatorArgs),
     /// Ask a running daemon whether it is ready; for container health checks
+    #[command(after_long_help = help::HEALTH)]
     Health(HealthArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print a script that makes a shell complete commands and options
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions(args::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_long_help = help::MAN)]
+    Man(args::ManArgs),
 }
 
 impl Command {
@@ -124,6 +147,7 @@ impl Command {
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
             Self::Restore(_) | Self::Verify(_) => true,
             Self::Health(health) => health.url.is_none(),
+            Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
         }
     }
@@ -154,6 +178,8 @@ impl Command {
             | Self::DeadLetters(_)
             | Self::Verify(_)
             | Self::Health(_)
+            | Self::Completions(_)
+            | Self::Man(_)
             | Self::Config(_) => false,
         }
     }
@@ -271,6 +297,8 @@ impl Cli {
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
             Command::Health(args) => health::run(args, context).await,
+            Command::Completions(args) => completions::run(&args, &context),
+            Command::Man(args) => man::run(&args, &context),
             Command::Config(ConfigCommand::Show) => config_show::run(context).await,
         }
     }

@@ -202,9 +202,7 @@ fn proof(settings: &config::Source) -> Result<Proof, Failure> {
                     .remedy("set the variable named by source.key_env or the file named by source.key_file")
             })?)
         }
-        SourceAuth::ManagedIdentity => {
-            Proof::Token(azure_identity::ManagedIdentityCredential::new(None).map_err(identity)?)
-        }
+        SourceAuth::ManagedIdentity => Proof::Token(crate::identity::managed_identity().map_err(identity)?),
         SourceAuth::WorkloadIdentity => {
             Proof::Token(azure_identity::WorkloadIdentityCredential::new(None).map_err(identity)?)
         }

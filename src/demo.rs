@@ -150,6 +150,7 @@ fn configuration(emulator: &Emulator, admin: &str, container: &str) -> Config {
     config.leases.database = DATABASE.to_owned();
     config.target.endpoint = format!("http://{}/{}", emulator.blob_addr(), cosmirror_emulator::BLOB_ACCOUNT);
     config.admin.listen = admin.to_owned();
+    config.admin.browse = true;
     config
 }
 
@@ -162,7 +163,7 @@ fn toml_text(config: &Config) -> String {
          [[containers]]\ndatabase = {:?}\ncontainer = {:?}\nfeed = {:?}\n\n\
          [leases]\ndatabase = {:?}\n\n\
          [target]\nendpoint = {:?}\nauth = \"emulator\"\n\n\
-         [admin]\nlisten = {:?}\n",
+         [admin]\nlisten = {:?}\nbrowse = true\n",
         config.source.endpoint,
         container.database,
         container.container,
@@ -185,6 +186,7 @@ fn announce(config: &Config, file: &Path, example: &Example) {
     let program = std::env::args().next().unwrap_or_else(|| "cosmirror".to_owned());
     let command = format!("{program} -c {}", file.display());
     let Example { id, key, loaded } = example;
+    println!("The page            http://{}/", config.admin.listen);
     println!("{loaded} documents are in {}/{}.", config.containers[0].database, config.containers[0].container);
     println!("Cosmos DB endpoint  {}", config.source.endpoint);
     println!("Blob endpoint       {}", config.target.endpoint);

@@ -34,6 +34,26 @@ pub enum Exit {
     Cancelled = 130,
 }
 
+impl Exit {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Usage => "usage",
+            Self::Partial => "partial",
+            Self::Drift => "drift",
+            Self::NotCovered => "not-covered",
+            Self::Integrity => "integrity",
+            Self::Conflict => "conflict",
+            Self::Limit => "limit",
+            Self::NotFound => "not-found",
+            Self::Held => "held",
+            Self::Unauthorized => "unauthorized",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What kind of thing an error is; decides what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -184,10 +204,15 @@ impl Failure {
     }
 }
 
+/// On one line; the alternate form (`{:#}`) has the remedy on a line of its own.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if self.remedy.is_empty() { Ok(()) } else { write!(f, " ({})", self.remedy) }
+        match (self.remedy.is_empty(), f.alternate()) {
+            (true, _) => Ok(()),
+            (false, false) => write!(f, " ({})", self.remedy),
+            (false, true) => write!(f, "\n{}", self.remedy),
+        }
     }
 }
 

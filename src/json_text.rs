@@ -5,10 +5,18 @@ use std::borrow::Cow;
 
 /// One member or element per line, two spaces for each level. The text must be JSON.
 pub(crate) fn pretty(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() * 2);
+    pretty_within(json, usize::MAX).unwrap_or_default()
+}
+
+/// The same where it has at most this many bytes; indents of a deep document can take thousands of times its length.
+pub(crate) fn pretty_within(json: &str, bytes_max: usize) -> Option<String> {
+    let mut out = String::with_capacity(json.len().saturating_mul(2).min(bytes_max));
     let mut depth: usize = 0;
     let mut opened = false;
     tokens(json, |token| {
+        if out.len() > bytes_max {
+            return;
+        }
         let closes = matches!(token, "}" | "]");
         if closes {
             depth = depth.saturating_sub(1);
@@ -29,7 +37,7 @@ pub(crate) fn pretty(json: &str) -> String {
             _ => {}
         }
     });
-    out
+    (out.len() <= bytes_max).then_some(out)
 }
 
 /// The same on one line without white space.
@@ -56,8 +64,17 @@ pub(crate) fn visible(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A text that others chose, such as an id, without what would move a terminal's cursor or turn its writing around.
+pub(crate) fn printable(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '"' | '\'' | '\\' => c.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// Controls, other line ends, and the marks that set the direction of writing. Line feeds are [`pretty`]'s: no JSON string has them.
-fn moves_or_turns(c: char) -> bool {
+pub(crate) fn moves_or_turns(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\n')
 }
@@ -107,6 +124,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_deep_document_takes_no_more_than_it_may() {
+        let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_eq!(pretty_within(&deep, 100_000), None);
+        assert_eq!(pretty_within("[1]", 7).as_deref(), Some("[\n  1\n]"));
+        assert_eq!(pretty_within("[1]", 6), None);
+    }
 
     #[test]
     fn order_numbers_and_escapes_stay_as_they_are() {

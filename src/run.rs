@@ -91,7 +91,8 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
         config.containers.iter().map(|c| (c.database.clone(), c.container.clone())).collect();
     let access = Access::open(&config.admin)?;
     let heartbeat = Heartbeat::configured(&config.admin)?;
-    let admin = Admin::new(names, access);
+    let instance = options.instance.clone().unwrap_or_else(unique_instance);
+    let admin = Admin::new(names, access).with_about(&instance, &config);
     let tracker = TaskTracker::new();
     let server_stop = CancellationToken::new();
     let _outside = background::watch_runtime(&admin.watchdog, &tracker, &server_stop);
@@ -186,7 +187,7 @@ async fn start(
         prefix: config.target.prefix.clone(),
         source: config.source.clone(),
         leases: config.leases.clone(),
-        owner: Owner::new(options.instance.clone().unwrap_or_else(unique_instance)),
+        owner: Owner::new(admin.about.instance.clone()),
         fleet: Fleet::default(),
         once: options.once,
         bytes: Budget::new(config.limits.bytes_in_flight_max, admin.metrics.flow().bytes_in_flight),

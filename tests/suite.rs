@@ -8,9 +8,11 @@ fn program() -> std::ffi::OsString {
 }
 
 mod suite {
+    mod admin_page;
     mod admin_server;
     mod command_line;
     mod configuration;
+    mod documented_checks;
     mod documented_formats;
     #[cfg(feature = "emulator")]
     mod emulated;

@@ -18,7 +18,7 @@ use crate::config::{format_duration, parse_duration};
 const SECOND_LOOK: Duration = Duration::from_millis(500);
 
 /// The server's paths.
-pub(super) fn router(admin: Admin) -> Router {
+pub(super) fn routes() -> Router<Admin> {
     Router::new()
         .route("/livez", get(alive))
         .route("/startupz", get(startup))
@@ -26,7 +26,6 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/healthz", get(healthy))
         .route("/metrics", get(metrics))
         .layer(map_response(uncached))
-        .with_state(admin)
 }
 
 /// Every answer is of this instant only.

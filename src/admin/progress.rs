@@ -42,6 +42,7 @@ struct State {
     /// The service's time in seconds, and when it was learnt.
     service: Option<(i64, Instant)>,
     window: (Option<i64>, Option<i64>),
+    deletes_known_until: Option<i64>,
     /// Since when no range is followed here, for as long as none is.
     idle_since: Instant,
     followed_elsewhere: bool,
@@ -158,6 +159,7 @@ impl ContainerProgress {
             ranges: BTreeMap::new(),
             service: None,
             window: (None, None),
+            deletes_known_until: None,
             idle_since: since,
             followed_elsewhere: false,
         };
@@ -240,6 +242,16 @@ impl ContainerProgress {
     /// What [`ContainerProgress::set_window`] said last.
     pub fn window(&self) -> (Option<i64>, Option<i64>) {
         locked(&self.0).window
+    }
+
+    /// Up to which instant every delete is known, in seconds since 1970.
+    pub fn set_deletes_known_until(&self, until: Option<i64>) {
+        locked(&self.0).deletes_known_until = until;
+    }
+
+    /// What [`ContainerProgress::set_deletes_known_until`] said last.
+    pub fn deletes_known_until(&self) -> Option<i64> {
+        locked(&self.0).deletes_known_until
     }
 
     /// How far the slowest range is behind the service, in seconds.

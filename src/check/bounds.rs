@@ -15,12 +15,14 @@ const TOGETHER: Duration = Duration::from_secs(45);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     end: Instant,
+    /// Between the two readings of how much changes.
+    pub(super) sample: Duration,
 }
 
 impl Bounds {
-    /// From now on.
-    pub(super) fn begin() -> Self {
-        Self { end: Instant::now() + TOGETHER }
+    /// From now on; `sample` is waiting that was asked for and comes on top.
+    pub(super) fn begin(sample: Duration) -> Self {
+        Self { end: Instant::now() + TOGETHER + sample, sample }
     }
 
     /// Runs one look within its time.
@@ -48,7 +50,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whatever_hangs_ends_within_a_minute_with_its_name() {
         let begun = Instant::now();
-        let bounds = Bounds::begin();
+        let bounds = Bounds::begin(Duration::ZERO);
         for look in 0..20 {
             let hanging = std::future::pending::<Result<(), Failure>>();
             let failure = bounds.look("read the sky", hanging).await.unwrap_err();

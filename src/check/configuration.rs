@@ -10,6 +10,7 @@ use super::findings::{
     Finding, LISTENS_TO_OTHERS, NO_BEGINNING, NO_MARGIN, NO_RECONCILIATION, NO_SECRET, ODD_RETENTION, POLLS_OFTEN,
 };
 use super::report::Report;
+use crate::admin::Access;
 use crate::config::{Config, FeedMode, SourceAuth, Start, TargetAuth, TargetKind, format_duration, resolve_secret};
 
 const NAME: &str = "configuration";
@@ -95,6 +96,17 @@ fn secrets(config: &Config, report: &mut Report) {
             TargetAuth::Sas => look("target", "a SAS token, which ends", &target.sas_env, target.sas_file.as_deref()),
             _ => {}
         }
+    }
+    let admin = &config.admin;
+    if let Err(refused) = Access::open(admin) {
+        missing = true;
+        report.found(&NO_SECRET, Some("admin"), format!("admin: {}", refused.message));
+    }
+    if admin.heartbeat_url_file.is_some()
+        && let Err(why) = resolve_secret(&admin.heartbeat_url_env, admin.heartbeat_url_file.as_deref())
+    {
+        missing = true;
+        report.found(&NO_SECRET, Some("admin"), format!("admin.heartbeat_url: {why}"));
     }
     if !missing {
         let detail = if told.is_empty() { "none is needed".to_owned() } else { format!("there; {}", told.join("; ")) };

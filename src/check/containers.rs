@@ -17,6 +17,15 @@ const FEED_MODE: &str = "container.feed-mode";
 const CHANGE_RATE: &str = "container.change-rate";
 const COST: &str = "container.cost";
 
+/// What is measured, where that is asked for.
+const MEASURED: [&str; 2] = [CHANGE_RATE, COST];
+
+/// What is looked at behind the first one.
+fn behind(bounds: &Bounds) -> impl Iterator<Item = &'static str> {
+    let measured = MEASURED.into_iter().filter(|_| !bounds.sample.is_zero());
+    [FEED_MODE].into_iter().chain(measured)
+}
+
 /// Looks at one; gives its resource id where it was found.
 pub(super) async fn check(
     account: &Account,
@@ -37,7 +46,7 @@ pub(super) async fn check(
         Ok(found) => found,
         Err(failure) => {
             report.failed(&CONTAINER_MISSING, subject, &failure);
-            for rest in [FEED_MODE, CHANGE_RATE, COST] {
+            for rest in behind(bounds) {
                 report.not_checked(rest, subject, &format!("{EXISTS} failed"));
             }
             return (report, None);
@@ -51,12 +60,15 @@ pub(super) async fn check(
     };
     if let Err(failure) = bounds.look(&format!("read the change feed of {name}"), page).await {
         report.failed(&FEED_REFUSED, subject, &failure);
-        for rest in [CHANGE_RATE, COST] {
+        for rest in behind(bounds).skip(1) {
             report.not_checked(rest, subject, &format!("{FEED_MODE} failed"));
         }
         return (report, rid);
     }
     report.ok(FEED_MODE, subject, format!("{name}: a page of the feed {:?} was read", container.feed.as_str()));
+    if bounds.sample.is_zero() {
+        return (report, rid);
+    }
     match rate::sample(&feed, &ranges, container.feed, bounds).await {
         Ok(sample) => {
             report.ok(CHANGE_RATE, subject, format!("{name}: {}", sample.told()));
@@ -71,9 +83,9 @@ pub(super) async fn check(
 }
 
 /// The account could not be asked.
-pub(super) fn not_checked(container: &Container, report: &mut Report) {
+pub(super) fn not_checked(container: &Container, bounds: &Bounds, report: &mut Report) {
     let name = format!("{}/{}", container.database, container.container);
-    for check in [EXISTS, FEED_MODE, CHANGE_RATE, COST] {
+    for check in [EXISTS].into_iter().chain(behind(bounds)) {
         report.not_checked(check, Some(&name), "the account was not reached or refused us");
     }
 }

@@ -28,7 +28,7 @@ findings! {
     NOT_CHECKED = Warn "any": "something that it needs has failed"
         => "mend what failed and check again";
 
-    NO_SECRET = Fail "configuration.secrets": "a key or a SAS token that the configuration names cannot be read"
+    NO_SECRET = Fail "configuration.secrets": "a key, a SAS token, the admin token or the heartbeat's URL that the configuration asks for cannot be read"
         => "set the variable or the file that the configuration names";
     LISTENS_TO_OTHERS = Warn "configuration": "`admin.listen` is not an address of this machine alone"
         => "see that a firewall or network policy lets only your monitoring in, or listen on 127.0.0.1";

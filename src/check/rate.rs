@@ -3,8 +3,6 @@
 //! A sequence number is one transaction's, so a batch counts once, and a latest-version feed will show fewer versions than there were
 //! changes. It is a sample of seconds and says so.
 
-use std::time::Duration;
-
 use cosmirror_formats::EpkRange;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
@@ -17,8 +15,6 @@ use crate::feed::cosmos::CosmosFeed;
 use crate::feed::{ChangeFeed as _, Position};
 use crate::mirror::checkpoint::lsn_of;
 
-/// Between the two readings.
-const WINDOW: Duration = Duration::from_secs(5);
 /// Ranges that are read; the others are taken to be like them.
 const RANGES_MAX: usize = 64;
 const READS_AT_ONCE: usize = 16;
@@ -52,7 +48,7 @@ pub(super) async fn sample(
     let what = "measure how much changes";
     let first = bounds.look(what, newest(feed, &read, mode)).await?;
     let begun = Instant::now();
-    let (sizes, ()) = tokio::join!(bounds.look(what, document_bytes(feed, ranges)), tokio::time::sleep(WINDOW));
+    let (sizes, ()) = tokio::join!(bounds.look(what, document_bytes(feed, ranges)), tokio::time::sleep(bounds.sample));
     let last = bounds.look(what, newest(feed, &read, mode)).await?;
     let seconds = begun.elapsed().as_secs_f64();
     // A replica that lags behind the one that answered first has seen less; that is no change.

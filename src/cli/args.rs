@@ -9,6 +9,7 @@ use cosmirror_formats::PartitionKey;
 use cosmirror_formats::partition_key::KeyValue;
 use jiff::Timestamp;
 
+use super::help;
 use crate::config::{Override, parse_duration};
 
 /// Arguments of `run`.
@@ -31,6 +32,25 @@ pub struct CheckArgs {
     /// Only what needs no network: the configuration, its secrets, and the directory of a directory target
     #[arg(long)]
     pub offline: bool,
+    /// For how long to measure how much changes, such as 1m; 0s leaves rate and cost out
+    #[arg(long, value_name = "T", value_parser = sample_time, default_value = "5s")]
+    pub sample: Duration,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write one page for the program and one for each command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `demo`.
@@ -79,6 +99,7 @@ pub struct HealthArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
     /// Print every setting with where its value comes from; secrets stay hidden
+    #[command(after_long_help = help::CONFIG_SHOW)]
     Show,
 }
 
@@ -180,6 +201,7 @@ pub struct DiffArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum GapsCommand {
     /// List every recorded gap, oldest first
+    #[command(after_long_help = help::GAPS_LIST)]
     List(GapsListArgs),
 }
 
@@ -195,10 +217,13 @@ pub struct GapsListArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum DeadLettersCommand {
     /// List the changes that could not be stored
+    #[command(after_long_help = help::DEAD_LETTERS_LIST)]
     List(DeadLettersListArgs),
     /// Print one of them
+    #[command(after_long_help = help::DEAD_LETTERS_SHOW)]
     Show(DeadLettersShowArgs),
     /// Store them as versions, where nothing newer is stored
+    #[command(after_long_help = help::DEAD_LETTERS_REPLAY)]
     Replay(DeadLettersReplayArgs),
 }
 
@@ -281,6 +306,15 @@ fn share(text: &str) -> Result<f64, String> {
     let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / whole);
     share.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| "neither a share such as 0.05 nor 5%".to_owned())
+}
+
+/// Longest time to measure for.
+const SAMPLE_MAX: Duration = Duration::from_mins(60);
+
+/// Reads for how long to measure.
+fn sample_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time <= SAMPLE_MAX { Ok(time) } else { Err("longer than an hour".to_owned()) }
 }
 
 /// Reads an instant: RFC 3339, or relative to now such as `-2h`.

@@ -4,13 +4,14 @@ use super::Context;
 use super::args::CheckArgs;
 use super::output::Format;
 use super::table::printable;
-use crate::check::{self, Check, Report, Status};
+use crate::check::{self, Check, Options, Report, Status};
 use crate::failure::{CommandError, Exit};
 
 /// Runs the command.
 pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<(), CommandError> {
     context.configured()?;
-    let report = check::run(&context.config, args.offline).await;
+    let options = Options { offline: args.offline, sample: args.sample };
+    let report = check::run(&context.config.config, options).await;
     match context.output.format {
         Format::Json => context.output.json(&report)?,
         Format::Ndjson => report.checks.iter().try_for_each(|check| context.output.json(check))?,

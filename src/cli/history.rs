@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use cosmirror_formats::{MirrorPaths, PartitionKey};
-use serde::Serialize;
-use serde_json::Value;
 
 use super::Context;
 use super::args::HistoryArgs;
@@ -12,32 +10,10 @@ use super::output::Format;
 use super::table;
 use crate::config::Container;
 use crate::failure::CommandError;
-use crate::history::{DocumentHistory, Entry, MirrorReader, Origins, instant, origins};
+use crate::history::{MirrorReader, instant, origins};
+use crate::look::versions::{View, view};
 use crate::run::open_store;
 use crate::store::VersionStore;
-
-/// The contract's form of a history.
-#[derive(Debug, Serialize)]
-struct View<'a> {
-    id: &'a str,
-    partition_key: Value,
-    versions: Vec<VersionView<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct VersionView<'a> {
-    version: String,
-    op: &'static str,
-    ts: i64,
-    lsn: Option<u64>,
-    etag: Option<&'a str>,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    omitted: Option<u32>,
-    sha256: &'a str,
-    current: bool,
-    origin: &'a str,
-}
 
 /// Runs the command.
 pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<(), CommandError> {
@@ -89,26 +65,6 @@ pub(super) async fn key_or_only(
     }
 }
 
-fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> View<'a> {
-    let version = |entry: &'a Entry| VersionView {
-        version: entry.place.version(),
-        op: entry.version.op.as_str(),
-        ts: entry.version.ts,
-        lsn: entry.version.lsn,
-        etag: entry.version.etag.as_deref(),
-        bytes: entry.length,
-        omitted: entry.version.omitted,
-        sha256: &entry.version.sha256,
-        current: entry.current,
-        origin: origins.of(entry),
-    };
-    View {
-        id: &history.id,
-        partition_key: history.key.to_json(),
-        versions: history.entries.iter().map(version).collect(),
-    }
-}
-
 fn text(view: &View<'_>) -> Vec<String> {
     let width = view.versions.iter().map(|version| version.version.len()).max().unwrap_or_default().max(7);
     let mut lines = vec![
@@ -135,6 +91,7 @@ mod tests {
     use cosmirror_formats::Op;
 
     use super::*;
+    use crate::history::Origins;
     use crate::history::memory::{entry, history};
 
     #[test]

@@ -13,12 +13,13 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::{JsonFields, format};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::admin::Recent;
 use crate::failure::{CommandError, Exit};
 
 mod careful;
@@ -60,17 +61,17 @@ pub(super) fn start(wanted: LogFormat, verbose: u8, quiet: bool, speaker: Speake
         let own = metadata.target().starts_with("cosmirror") || metadata.target() == "progress";
         own || *metadata.level() <= Level::INFO
     }));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
-    let started = if is_json(wanted, is_terminal, speaker) {
-        let format = Careful::open(format().json().flatten_event(true), true);
-        let format = if is_careful { format.careful() } else { format };
-        let layer = layer.event_format(format).fmt_fields(JsonFields::new());
-        tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    let lines = if is_json(wanted, is_terminal, speaker) {
+        let format = Careful::new(format().json().flatten_event(true), true, is_careful);
+        lines.event_format(format).fmt_fields(JsonFields::new()).boxed()
     } else {
-        let format = Careful::open(format().with_ansi(is_terminal), false);
-        let format = if is_careful { format.careful() } else { format };
-        tracing_subscriber::registry().with(layer.event_format(format).with_filter(filter)).try_init()
+        lines.event_format(Careful::new(format().with_ansi(is_terminal), false, is_careful)).boxed()
     };
+    // The page shows problems whatever the logs are set to.
+    let problems = Recent::of_process().layer().with_filter(LevelFilter::WARN);
+    let logs = tracing_subscriber::registry().with(lines.with_filter(filter)).with(problems);
+    let started = logs.try_init();
     started.map_err(|error| CommandError::new(Exit::Failure, format!("cannot start logging: {error}"), ""))
 }
 

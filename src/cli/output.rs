@@ -134,25 +134,8 @@ fn error_text(error: &CommandError) -> String {
 
 fn error_json(error: &CommandError) -> String {
     let CommandError { exit, message, remedy } = error;
-    let code = code(*exit);
+    let code = exit.name();
     format!("{}\n", json!({"error": {"code": code, "exit": *exit as u8, "message": message, "remedy": remedy}}))
-}
-
-fn code(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Failure => "failure",
-        Exit::Usage => "usage",
-        Exit::Partial => "partial",
-        Exit::Drift => "drift",
-        Exit::NotCovered => "not-covered",
-        Exit::Integrity => "integrity",
-        Exit::Conflict => "conflict",
-        Exit::Limit => "limit",
-        Exit::NotFound => "not-found",
-        Exit::Held => "held",
-        Exit::Unauthorized => "unauthorized",
-        Exit::Cancelled => "cancelled",
-    }
 }
 
 #[cfg(test)]

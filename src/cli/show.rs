@@ -5,10 +5,10 @@ use bytes::Bytes;
 use super::Context;
 use super::args::ShowArgs;
 use super::history::{key_or_only, open_mirror};
-use super::look::{Absence, Seen, Which, covered, look};
 use crate::failure::{CommandError, Exit};
 use crate::history::{DocumentHistory, MirrorReader};
 use crate::json_text;
+use crate::look::{Absence, Seen, Which, covered, look};
 
 /// Runs the command.
 pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {

@@ -15,9 +15,8 @@ use crate::failure::{Action, CommandError, Exit, Failure};
 
 mod read;
 mod text;
-mod view;
 
-use view::{ContainerView, View};
+use crate::status::{ContainerView, View};
 
 /// Pause between two readings of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);

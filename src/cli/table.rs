@@ -1,5 +1,7 @@
 //! Tables for people: columns as wide as their widest cell.
 
+pub(super) use crate::json_text::printable;
+
 /// The lines of a table; the first row is its head.
 pub(super) fn lines<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -9,15 +11,6 @@ pub(super) fn lines<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
-}
-
-/// A text that others chose, such as an id, without what would move a terminal's cursor or turn its writing around.
-pub(super) fn printable(text: &str) -> String {
-    let escaped = |c: char| match c {
-        '"' | '\'' | '\\' => c.to_string(),
-        other => other.escape_debug().to_string(),
-    };
-    text.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use cosmirror_formats::{MirrorPaths, Version};
+use futures::Stream;
 use futures::stream::try_unfold;
-use futures::{Stream, TryStreamExt as _};
 
 use super::dead_letters::Letter;
 use super::order::source_order;
@@ -32,9 +32,29 @@ pub(crate) fn groups(
 
 /// All versions under exactly this name, oldest first.
 pub(super) async fn versions_of(store: &dyn VersionStore, name: &str) -> Result<Vec<Head>, Failure> {
+    Ok(versions_within(store, name, usize::MAX).await?.unwrap_or_default())
+}
+
+/// The same where there are at most this many; a few more, a page of the listing, may be read.
+pub(super) async fn versions_within(
+    store: &dyn VersionStore,
+    name: &str,
+    versions_max: usize,
+) -> Result<Option<Vec<Head>>, Failure> {
     // The name is the least of those that begin with it, so it comes first or not at all.
-    let first = std::pin::pin!(groups(store, name.to_owned(), Listing::Versions)).try_next().await?;
-    Ok(first.filter(|heads| heads.first().is_some_and(|head| head.name == name)).unwrap_or_default())
+    let (mut heads, mut next) = (Vec::new(), None);
+    loop {
+        let page = persist(|| store.list(name, Listing::Versions, next.clone())).await?;
+        let (read, before) = (page.heads.len(), heads.len());
+        heads.extend(page.heads.into_iter().take_while(|head| head.name == name));
+        if heads.len() > versions_max {
+            return Ok(None);
+        }
+        next = page.next;
+        if next.is_none() || heads.len() - before < read {
+            return Ok(Some(heads));
+        }
+    }
 }
 
 enum Cursor {

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::dead_letters::{self, Letter, Letters};
 use super::expiry::TimesToLive;
-use super::groups::{document_of, versions_of};
+use super::groups::{document_of, versions_of, versions_within};
 use super::{Coverage, DefaultTtls, DocumentHistory, Entry, Life, Place};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
@@ -99,9 +99,24 @@ impl MirrorReader {
 
     /// Everything the mirror holds of one document; empty if it never heard of it.
     pub async fn history(&self, key: &PartitionKey, id: &str) -> Result<DocumentHistory, Failure> {
+        let heads = versions_of(self.store.as_ref(), &self.paths.document(key, id)).await?;
+        self.history_of(key, id, heads)
+    }
+
+    /// The same, and none where it has more than this many versions.
+    pub(crate) async fn history_within(
+        &self,
+        key: &PartitionKey,
+        id: &str,
+        versions_max: usize,
+    ) -> Result<Option<DocumentHistory>, Failure> {
+        let heads = versions_within(self.store.as_ref(), &self.paths.document(key, id), versions_max).await?;
+        heads.map(|heads| self.history_of(key, id, heads)).transpose()
+    }
+
+    fn history_of(&self, key: &PartitionKey, id: &str, heads: Vec<Head>) -> Result<DocumentHistory, Failure> {
         let name = self.paths.document(key, id);
         let letters = self.letters.get(&name).map(Vec::as_slice).unwrap_or_default();
-        let heads = versions_of(self.store.as_ref(), &name).await?;
         if heads.is_empty() && letters.is_empty() {
             return Ok(DocumentHistory {
                 key: key.clone(),

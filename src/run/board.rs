@@ -92,6 +92,7 @@ impl Board {
         drop((ranges, told));
         let window = Window::of(&states, FeedMode::LatestVersion.as_str());
         self.progress.set_window(window.from, window.until);
+        self.progress.set_deletes_known_until(window.deletes_until);
         self.window.send_if_modified(|current| {
             let changed = *current != window;
             *current = window;

@@ -3,11 +3,13 @@
 
 usage: image.py STATIC_PROGRAM EMULATOR_PROGRAM
 
-Needs root, buildah, binutils, file and openssl. buildah's chroot isolation needs no registry, no daemon and no namespaces: the image's
+Needs root, buildah, binutils, file, openssl, strace and systemd-analyze. buildah's chroot isolation needs no registry, no daemon and no namespaces: the image's
 processes see the image's files and the host's network. It cannot make the root read-only; the user of the image cannot write to it, and
 what lies in it is compared before and after. Everything is kept in a temporary folder.
 """
 
+import ctypes
+import errno
 import json
 import os
 import re
@@ -214,7 +216,7 @@ def status_of(pid: int) -> dict:
     return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def mirrors(image: Image, folder: Path, emulator: dict) -> None:
+def mirrors(image: Image, folder: Path, program: Path, emulator: dict) -> None:
     admin = free_port()
     mounts = [(configuration(folder, emulator, admin), "/etc/cosmirror/cosmirror.toml")]
     cosmos = emulator["cosmos"].rstrip("/")
@@ -239,6 +241,7 @@ def mirrors(image: Image, folder: Path, emulator: dict) -> None:
                 os.kill(pid or daemon.pid, signal.SIGKILL)
                 daemon.wait()
     expect(image.files() == before, "something was written to the image's root")
+    keeps_to_the_unit(folder, program, mounts)
     print(f"{DOCUMENTS} documents mirrored and compared; nothing was written to the root")
 
 
@@ -333,6 +336,45 @@ def certificates_are_checked(image: Image, folder: Path) -> None:
     print("certificates are checked against the image's roots")
 
 
+def confine_itself() -> None:
+    """In the child, before it becomes the program: no memory that is writable and executable, as the unit has it (PR_SET_MDWE)."""
+    if ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0) != 0 and ctypes.get_errno() != errno.EINVAL:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def allowed_calls() -> set:
+    """The system calls that the unit allows, by the groups of this machine's systemd."""
+    groups, calls = {}, None
+    for line in run("systemd-analyze", "syscall-filter", "--no-pager").stdout.splitlines():
+        word = re.sub(r"\x1b\[[0-9;]*m", "", line).strip()
+        if word.startswith("@") and not line.startswith(" "):
+            calls = groups.setdefault(word, set())
+        elif word and not word.startswith("#") and calls is not None:
+            calls.add(word)
+
+    def members(name):
+        return {call for word in groups[name] for call in (members(word) if word.startswith("@") else {word})}
+
+    allowed = set()
+    unit = (ROOT / "deploy/systemd/cosmirror.service").read_text()
+    for sign, words in re.findall(r"^SystemCallFilter=(~?)(.*)$", unit, re.MULTILINE):
+        named = {call for word in words.split() for call in members(word)}
+        allowed = allowed - named if sign else allowed | named
+    return allowed
+
+
+def keeps_to_the_unit(folder: Path, program: Path, mounts: list) -> None:
+    """What systemd would kill it for, it does not do."""
+    trace = folder / "trace"
+    for command in (["run", "--once"], ["verify", "--mode", "full"]):
+        words = ["strace", "-f", "-qq", "-o", trace, "--output-append-mode", program, "-c", mounts[0][0], *command]
+        run(*words, preexec_fn=confine_itself, timeout=PATIENCE_SECONDS)
+    used = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
+    expect(len(used) > 30, f"only {used}")
+    expect(used <= allowed_calls(), f"the unit forbids {sorted(used - allowed_calls())}")
+    print(f"{len(used)} kinds of system calls, all within the unit's filter; no writable executable memory")
+
+
 def start_emulator(program: str) -> tuple:
     words = [program, "-o", "json", "emulator", "--cosmos", "127.0.0.1:0", "--blob", "127.0.0.1:0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -354,7 +396,7 @@ def main() -> int:
         image.build(program)
         says_what_it_should(image, program)
         emulator, endpoints = start_emulator(sys.argv[2])
-        mirrors(image, folder, endpoints)
+        mirrors(image, folder, program, endpoints)
     except Failed as failure:
         print(f"image: {failure}", file=sys.stderr)
         return 1

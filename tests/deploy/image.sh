@@ -17,7 +17,17 @@ if [ $# -ne 1 ]; then
     exit 2
 fi
 
-install_packages buildah binutils ca-certificates file openssl
+install_packages buildah binutils ca-certificates file openssl strace systemd
+# What the build of deploy/Dockerfile gets to see is a whole workspace.
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+(
+    cd "$here/../.."
+    sed -n 's/^!//p' .dockerignore | xargs cp --recursive --parents --target-directory "$context"
+    cd "$context"
+    cargo metadata --locked --format-version 1 --manifest-path "$context/Cargo.toml" >/dev/null
+)
+
 target=$(rustc -vV | sed -n 's/^host: //p')
 started=$(date +%s)
 (cd "$here/../.." && RUSTFLAGS="-C target-feature=+crt-static" \

@@ -37,13 +37,13 @@ promtool_of_package() {
 
 # Prints the interpreter of a virtual environment with the modules of a requirements file; one that was finished is used again.
 python_with() {
-    local cache=$1 requirements=$2 made_from place unfinished
+    local folder=$1 requirements=$2 made_from place unfinished
     made_from=$(cat "$requirements" <(python3 --version) | sha256sum | cut -c1-16)
-    place="$cache/python-$made_from"
+    place="$folder/python-$made_from"
     if [ ! -d "$place" ]; then
-        unfinished="$cache/unfinished-$$"
+        unfinished="$folder/unfinished-$$"
         rm -rf "$unfinished"
-        mkdir -p "$cache"
+        mkdir -p "$folder"
         python3 -m venv "$unfinished" >&2
         "$unfinished/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2
         mv -T "$unfinished" "$place" 2>/dev/null || rm -rf "$unfinished"

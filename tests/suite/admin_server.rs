@@ -6,7 +6,7 @@ use cosmirror_formats::EpkRange;
 use tokio_util::sync::CancellationToken;
 
 /// Runs `questions` against a server, which is given the address as `http://host:port`.
-async fn with_server<F: Future<Output = ()>>(admin: &Admin, questions: impl FnOnce(String) -> F) {
+pub(super) async fn with_server<F: Future<Output = ()>>(admin: &Admin, questions: impl FnOnce(String) -> F) {
     let listener = bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();

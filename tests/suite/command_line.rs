@@ -235,3 +235,65 @@ async fn health_is_0_when_ready_and_1_with_the_reasons_when_not() {
     let (code, error) = code_and_error(&health(url).await);
     assert!(code == 1 && error.starts_with("error: nothing answers at "), "{code} {error}");
 }
+
+#[test]
+fn bash_can_read_its_completions_and_every_shell_has_some_that_name_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = cosmirror(&["completions", shell], &[]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("dead-letters") && script.contains("check"), "{shell}");
+        if shell == "bash" {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("cosmirror");
+            std::fs::write(&file, script).unwrap();
+            let read = Command::new("bash").arg("-n").arg(&file).output().unwrap();
+            assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        }
+    }
+    assert_eq!(cosmirror(&["completions", "tcsh"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn manual_pages_tell_of_every_command_and_a_broken_configuration_is_in_nobodys_way() {
+    let broken = [("COSMIRROR__ADMIN__LISTEN", "9464")];
+    let output = cosmirror(&["man"], &broken);
+    assert!(output.status.success());
+    let page = String::from_utf8(output.stdout).unwrap();
+    let help = String::from_utf8(cosmirror(&["--help"], &[]).stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man1");
+    assert!(cosmirror(&["man", "--out", out.to_str().unwrap()], &broken).status.success());
+    let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 10 && page.starts_with(".ie"), "{names:?} {page}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        assert!(page.contains(&format!("cosmirror\\-{}(1)", name.replace('-', "\\-"))), "{name}: {page}");
+        let own = std::fs::read_to_string(out.join(format!("cosmirror-{name}.1"))).unwrap();
+        assert!(own.contains(".SH SYNOPSIS") && own.contains("DESCRIPTION"), "{name}: {own}");
+    }
+    assert!(out.join("cosmirror.1").exists() && out.join("cosmirror-restore-apply.1").exists());
+}
+
+#[test]
+fn check_without_a_container_is_a_usage_error_and_without_a_secret_ends_with_1() {
+    let (code, error) = code_and_error(&cosmirror(&["check", "--offline"], &[]));
+    assert!(code == 2 && error.starts_with("error: containers: none is configured; remedy: "), "{error}");
+    let (code, error) =
+        code_and_error(&cosmirror(&["-o", "json", "check", "--offline"], &[("COSMIRROR__LEASES__EXPIRATION", "1s")]));
+    let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert!(code == 2 && error["error"]["message"].as_str().unwrap().contains("leases.expiration"), "{error}");
+    let settings = [
+        ("COSMIRROR__SOURCE__AUTH", "key"),
+        ("COSMIRROR__TARGET__AUTH", "sas"),
+        ("COSMIRROR__ADMIN__JOBS", "true"),
+        ("COSMIRROR_ADMIN_TOKEN", "too short"),
+    ];
+    let output = cosmirror(&["-o", "ndjson", "check", "--offline"], &[ORDERS.as_slice(), &settings].concat());
+    assert_eq!(code_and_error(&output), (1, String::new()));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(!told.contains("too short"), "{told}");
+    let checks: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed = checks.iter().filter(|check| check["status"] == "fail").map(|check| check["subject"].clone());
+    assert_eq!(failed.collect::<Vec<_>>(), ["source", "target", "admin"]);
+    assert!(checks.iter().all(|check| check["name"].as_str().unwrap().starts_with("configuration")));
+}

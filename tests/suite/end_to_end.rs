@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+mod check;
 mod cosmos;
 mod coverage;
 mod crash;
 mod crash_points;
 mod dead_letters;
 mod demo;
+mod deploy;
 mod directory;
 mod documents;
 mod drain;
@@ -35,6 +37,7 @@ mod observer;
 mod oracle;
 mod outage;
 mod output;
+mod page;
 mod ranges;
 mod recreated;
 mod restore_apply;
@@ -44,6 +47,7 @@ mod restore_undo;
 mod rivals;
 mod runbook;
 mod secrets;
+mod telemetry;
 mod traffic;
 mod transactions;
 mod verify;

@@ -33,8 +33,8 @@ async fn told(from: Option<&str>, to: Option<&str>, live: Option<&str>) -> Resul
         let documents = Arc::clone(&documents) as Arc<dyn Documents>;
         async { Ok::<_, Failure>(documents) }
     };
-    let asked = side::both(&history, (from, to))?;
-    let (mirror, history) = covered(mirror, history, &side::instants(asked)).await?;
+    let asked = asked::both(&history, (from, to))?;
+    let (mirror, history) = covered(mirror, history, &asked::instants(asked)).await?;
     let sides = side::sides(&mirror, &history, asked, open).await?;
     let texts = [text(&sides.from, "d", false)?, text(&sides.to, "d", false)?];
     let [from, to] = [document(&texts[0], &sides.from, "d")?, document(&texts[1], &sides.to, "d")?];

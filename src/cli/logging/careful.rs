@@ -19,14 +19,9 @@ pub(super) struct Careful<F> {
 }
 
 impl<F> Careful<F> {
-    /// Everything as it comes.
-    pub(super) fn open(inner: F, is_json: bool) -> Self {
-        Self { inner, is_json, is_discreet: false, repeated: None }
-    }
-
-    /// The same without names of documents and repetitions.
-    pub(super) fn careful(self) -> Self {
-        Self { is_discreet: true, repeated: Some(Repeated::default()), ..self }
+    /// Everything as it comes, or, where it `is_careful`, without names of documents and repetitions.
+    pub(super) fn new(inner: F, is_json: bool, is_careful: bool) -> Self {
+        Self { inner, is_json, is_discreet: is_careful, repeated: is_careful.then(Repeated::default) }
     }
 
     /// Says at the end of a line how often the same came in between.
@@ -112,7 +107,7 @@ mod tests {
     }
 
     fn json(log: &Log) -> impl Subscriber + Send + Sync + use<> {
-        let format = Careful::open(format().json().flatten_event(true), true).careful();
+        let format = Careful::new(format().json().flatten_event(true), true, true);
         let layer = tracing_subscriber::fmt::layer().event_format(format).fmt_fields(JsonFields::new());
         tracing_subscriber::registry().with(layer.with_writer(log.clone()))
     }
@@ -157,7 +152,7 @@ mod tests {
 
     #[test]
     fn text_is_counted_at_its_end() {
-        let careful = Careful::open((), false);
+        let careful = Careful::new((), false, false);
         let mut line = "WARN cosmirror: not taken error=\"503\"\n".to_owned();
         careful.count(&mut line, 7);
         assert_eq!(line, "WARN cosmirror: not taken error=\"503\" repeated=7\n");

@@ -7,7 +7,15 @@ use cosmirror_sql::Condition;
 use jiff::Timestamp;
 
 use crate::cli::args::{KeyArgs, instant};
+use crate::cli::help;
 use crate::restore::{Interval, Overwrite, Side};
+
+/// What its options stand under in the help.
+const SELECTION: &str = "Which documents";
+const POINT: &str = "As of when";
+const WRITING: &str = "Where to, and what happens to what is there";
+const PLAN: &str = "The plan's file";
+const APPLYING: &str = "Applying";
 
 /// Arguments of `restore`.
 #[derive(Debug, Clone, Args)]
@@ -20,7 +28,7 @@ pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
     /// Say what would be done and do nothing
-    #[arg(long)]
+    #[arg(long, help_heading = APPLYING)]
     pub(crate) dry_run: bool,
     /// How to apply it
     #[command(flatten)]
@@ -31,8 +39,10 @@ pub(crate) struct RestoreArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum RestoreCommand {
     /// Write down what a restore would do, and do nothing else
+    #[command(after_long_help = help::RESTORE_PLAN)]
     Plan(Box<PlanArgs>),
     /// Do what a plan says, and verify it
+    #[command(after_long_help = help::RESTORE_APPLY)]
     Apply(ApplyArgs),
 }
 
@@ -42,69 +52,70 @@ pub(crate) enum RestoreCommand {
 #[command(group(clap::ArgGroup::new("point").args(["at", "version", "before_change"])))]
 pub(crate) struct PlanArgs {
     /// The document with this id
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = SELECTION)]
     pub(crate) id: Option<String>,
     /// Its partition key; without --id, every document of that key
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = SELECTION)]
     pub(crate) key: KeyArgs,
     /// The documents that this file names, one a line: {"id":"…","pk":…}; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "pk", "pk_json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "pk", "pk_json"], help_heading = SELECTION)]
     pub(crate) ids: Option<PathBuf>,
     /// Documents whose blobs' names begin with this beneath the container's folder of documents; whole names are taken too
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["id", "ids", "pk", "pk_json"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["id", "ids", "pk", "pk_json"], help_heading = SELECTION)]
     pub(crate) prefix: Option<String>,
     /// Documents that changed between these two instants, both included; A.. is until now. Narrows any other selection. Without a
     /// point, as they were one second before A
-    #[arg(long, value_name = "A..B", value_parser = interval, allow_hyphen_values = true)]
+    #[arg(long, value_name = "A..B", value_parser = interval, allow_hyphen_values = true, help_heading = SELECTION)]
     pub(crate) changed_between: Option<Interval>,
     /// Documents of which this SQL condition holds at the point, such as "c.status = 'open' AND c.total > 10". Narrows any other
     /// selection; documents that did not exist then are left alone
-    #[arg(long = "where", value_name = "SQL", value_parser = condition, allow_hyphen_values = true)]
+    #[arg(long = "where", value_name = "SQL", value_parser = condition, allow_hyphen_values = true, help_heading = SELECTION)]
     pub(crate) condition: Option<Condition>,
     /// Every document
-    #[arg(long, conflicts_with_all = ["id", "ids", "pk", "pk_json", "prefix", "version"])]
+    #[arg(long, conflicts_with_all = ["id", "ids", "pk", "pk_json", "prefix", "version"], help_heading = SELECTION)]
     pub(crate) all: bool,
     /// As they were at this instant: RFC 3339, or relative such as -2h
     #[arg(
         long, value_name = "T", value_parser = instant, allow_hyphen_values = true,
-        required_unless_present_any = ["version", "before_change", "changed_between"]
+        required_unless_present_any = ["version", "before_change", "changed_between"],
+        help_heading = POINT
     )]
     pub(crate) at: Option<Timestamp>,
     /// This version of one document, as `history` names it
-    #[arg(long, value_name = "V", requires = "id", conflicts_with = "changed_between")]
+    #[arg(long, value_name = "V", requires = "id", conflicts_with = "changed_between", help_heading = POINT)]
     pub(crate) version: Option<String>,
     /// As they were directly before the version with this etag, with or without its quotes; documents without such a version are
     /// left alone
-    #[arg(long, value_name = "ETAG", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ETAG", allow_hyphen_values = true, help_heading = POINT)]
     pub(crate) before_change: Option<String>,
     /// The containers; left out, all that are configured
-    #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
+    #[arg(long = "source", value_name = "DATABASE/CONTAINER", help_heading = SELECTION)]
     pub(crate) sources: Vec<String>,
     /// Restore into this container of the same account; its partition key must be the same
-    #[arg(long, value_name = "DATABASE/CONTAINER", value_parser = container_name)]
+    #[arg(long, value_name = "DATABASE/CONTAINER", value_parser = container_name, help_heading = WRITING)]
     pub(crate) into: Option<String>,
     /// Create that container, with the settings of the mirrored one, when the plan is applied
-    #[arg(long, requires = "into")]
+    #[arg(long, requires = "into", help_heading = WRITING)]
     pub(crate) create: bool,
     /// What happens to documents that exist and are otherwise than they were
-    #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY", help_heading = WRITING)]
     pub(crate) overwrite: OverwriteArg,
     /// Delete documents that did not exist then
-    #[arg(long)]
+    #[arg(long, help_heading = WRITING)]
     pub(crate) delete_extra: bool,
     /// Where a document changed within an interval and the mirror cannot tell when, as in latest-version mode: take the state
     /// before or after it. Left out, such documents are counted and left alone
-    #[arg(long, value_enum, value_name = "SIDE")]
+    #[arg(long, value_enum, value_name = "SIDE", help_heading = WRITING)]
     pub(crate) uncertain: Option<SideArg>,
     /// Where the mirror lacks what would tell a document's state, such as a version that a lifecycle rule removed: take the
     /// nearest state it has before or after. Left out, such documents are counted and left alone
-    #[arg(long, value_enum, value_name = "SIDE")]
+    #[arg(long, value_enum, value_name = "SIDE", help_heading = WRITING)]
     pub(crate) unknown: Option<SideArg>,
     /// The plan's file; left out, restore-<id>.plan in the working directory
-    #[arg(short = 'f', long, value_name = "FILE")]
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = PLAN)]
     pub(crate) file: Option<PathBuf>,
     /// Replace the file if it exists
-    #[arg(long)]
+    #[arg(long, help_heading = PLAN)]
     pub(crate) force: bool,
 }
 
@@ -194,22 +205,22 @@ pub(crate) struct ApplyArgs {
 #[group(skip)]
 pub(crate) struct ApplyOptions {
     /// Do not ask
-    #[arg(long)]
+    #[arg(long, help_heading = APPLYING)]
     pub(crate) yes: bool,
     /// Where to keep what undoes it, never over an existing file; left out, the plan's name and .undo
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = APPLYING)]
     pub(crate) undo: Option<PathBuf>,
     /// Give what is written this property, with the restore's id as its value
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = APPLYING)]
     pub(crate) mark_field: Option<String>,
     /// Request units per second to take at most; 0 is no limit. Left out, the configuration's source.request_units_per_second_max
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = APPLYING)]
     pub(crate) request_units_per_second: Option<u32>,
     /// Documents at a time, at most; a container that is asked too much gets fewer
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512), help_heading = APPLYING)]
     pub(crate) concurrency: u32,
     /// Stop when so many documents have failed; left out, go on with the others
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = APPLYING)]
     pub(crate) max_failures: Option<u64>,
 }
 

@@ -2,7 +2,6 @@
 
 use cosmirror_formats::MirrorPaths;
 
-use super::view::{ContainerView, Recorded};
 use crate::config::{Config, Container};
 use crate::cosmos::Account;
 use crate::failure::{Failure, Kind};
@@ -11,6 +10,7 @@ use crate::history::{Coverage, unresolved_dead_letters};
 use crate::leases::live::{Live, range_state};
 use crate::observer::{Observation, Subject};
 use crate::run::open_store;
+use crate::status::{ContainerView, Recorded};
 
 /// Reads it.
 pub(super) async fn container(

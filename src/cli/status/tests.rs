@@ -1,12 +1,12 @@
 use cosmirror_formats::EpkRange;
 use cosmirror_formats::records::Window;
 
-use super::view::Recorded;
 use super::*;
 use crate::config::{FeedMode, Start};
 use crate::failure::Kind;
 use crate::mirror::checkpoint::RangeProgress;
 use crate::observer::{Observation, RangeObservation};
+use crate::status::Recorded;
 
 fn container() -> Container {
     Container {

@@ -1,6 +1,6 @@
 //! A status for people: a few lines and a table for each container.
 
-use super::view::{ContainerView, RangeView, View};
+use crate::status::{ContainerView, RangeView, View};
 
 /// Names of the table's columns.
 const COLUMNS: [&str; 9] =
@@ -63,7 +63,8 @@ fn table(ranges: &[RangeView]) -> Vec<String> {
 
 fn row(range: &RangeView) -> [String; 9] {
     // What all leases of a container have in common says nothing here.
-    let lease = range.lease.rsplit_once("..").map_or(range.lease.as_str(), |(_, name)| name);
+    let lease = range.lease.as_deref().unwrap_or_default();
+    let lease = lease.rsplit_once("..").map_or(lease, |(_, name)| name);
     let pending = match (range.pending_changes, range.feed_failure) {
         (Some(pending), _) => pending.to_string(),
         (None, Some(failure)) => format!("? ({failure})"),

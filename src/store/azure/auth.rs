@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
 use azure_core::http::Url;
-use azure_identity::{DeveloperToolsCredential, ManagedIdentityCredential, WorkloadIdentityCredential};
+use azure_identity::{DeveloperToolsCredential, WorkloadIdentityCredential};
 use secrecy::SecretString;
 
 use super::{client, errors};
 use crate::config::{Target, TargetAuth, resolve_secret};
 use crate::failure::{Failure, Kind};
+use crate::identity::managed_identity;
 
 /// Account and key of Azurite and of the embedded emulator; public, and good for loopback addresses only.
 const EMULATOR_ACCOUNT: &str = "devstoreaccount1";
@@ -62,7 +63,7 @@ impl AzureAuth {
                     missing("SAS token", "target.sas_file or the variable named by target.sas_env", fault)
                 })?))
             }
-            TargetAuth::ManagedIdentity => token(ManagedIdentityCredential::new(None)),
+            TargetAuth::ManagedIdentity => token(managed_identity()),
             TargetAuth::WorkloadIdentity => token(WorkloadIdentityCredential::new(None)),
             TargetAuth::Developer => token(DeveloperToolsCredential::new(None)),
         }

@@ -99,10 +99,24 @@ struct CountingClient {
 #[async_trait]
 impl HttpClient for CountingClient {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let begun = Instant::now();
+        // Who gives up waiting drops this here, and has had no answer.
+        let mut counted = Counted { requests: &self.requests, begun: Instant::now(), status: None };
         let answer = self.client.execute_request(request).await;
-        self.requests.count(answer.as_ref().ok().map(|answer| answer.status().into()), begun.elapsed());
+        counted.status = answer.as_ref().ok().map(|answer| answer.status().into());
         answer
+    }
+}
+
+/// One request, which counts when it has ended.
+struct Counted<'a> {
+    requests: &'a RequestMetrics,
+    begun: Instant,
+    status: Option<u16>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.requests.count(self.status, self.begun.elapsed());
     }
 }
 

@@ -76,6 +76,13 @@ async fn the_demonstration_shows_its_addresses_and_commands_that_work_until_it_i
     assert_eq!(history["id"], "order-0");
     let metrics = http.get(demo.told("Health and metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("cosmirror_versions_written_total"), "{metrics}");
+    assert!(demo.printed.starts_with("The page "), "{}", demo.printed);
+    let page = demo.told("The page");
+    let answer = http.get(page).send().await.unwrap().text().await.unwrap();
+    assert!(answer.starts_with("<!doctype html>"), "{answer}");
+    let search = format!("{page}browse/search?container=demo/orders&id=order-0");
+    let found: Value = serde_json::from_slice(&http.get(search).send().await.unwrap().bytes().await.unwrap()).unwrap();
+    assert_eq!(found["documents"][0]["id"], "order-0", "{found}");
     let commands = demo.commands();
     assert_eq!(commands.len(), 4, "{}", demo.printed);
     for command in commands {
@@ -96,7 +103,7 @@ async fn the_demonstration_loads_the_documents_of_a_file_as_they_stand_and_ends_
     std::fs::write(&file, format!("[{first},\n{second}]")).unwrap();
     let loading = ["--documents", file.to_str().unwrap(), "--id", "code", "--pk", "kind", "--seconds", "8"];
     let demo = Demo::start(folder.path(), &loading).await;
-    assert!(demo.printed.starts_with("2 documents are in demo/documents.\n"), "{}", demo.printed);
+    assert!(demo.printed.contains("\n2 documents are in demo/documents.\n"), "{}", demo.printed);
     for (id, text) in [("☃ 1", first), ("b", second)] {
         let shown = demo.ask(&["show", "--raw", "--pk", "k", id]).await;
         let shown = String::from_utf8(shown).unwrap();

@@ -1,4 +1,10 @@
-//! What one document is in the mirror: in a version, at an instant, or now. For the commands that show and compare it.
+//! What one document is in the mirror: in a version, at an instant, or now. For the commands that show and compare it, and for the page.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `look/versions.rs` | a document's versions in the contract's form |
+//! | `look/side.rs` | the two states that are compared |
+//! | `look/difference.rs` | their difference in the contract's form |
 
 use bytes::Bytes;
 
@@ -7,9 +13,13 @@ use cosmirror_formats::Op;
 use crate::failure::{CommandError, Exit};
 use crate::history::{Coverage, DocumentHistory, Entry, Expiry, MirrorReader, State, instant};
 
+pub(crate) mod difference;
+pub(crate) mod side;
+pub(crate) mod versions;
+
 /// Which state is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which<'a> {
+pub(crate) enum Which<'a> {
     /// After everything that the mirror holds.
     Newest,
     /// At the end of this second, counted from 1970.
@@ -20,7 +30,7 @@ pub(super) enum Which<'a> {
 
 /// A state that is known.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Seen<'a> {
+pub(crate) enum Seen<'a> {
     /// The document, by this version.
     Document { entry: &'a Entry, bytes: Bytes },
     /// There is none.
@@ -29,13 +39,13 @@ pub(super) enum Seen<'a> {
 
 /// Why there is no document.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Absence<'a> {
+pub(crate) struct Absence<'a> {
     /// What became of it, as the end of a sentence about the document.
-    pub(super) how: String,
+    pub(crate) how: String,
     /// The version that says so; none where it did not exist yet.
-    pub(super) entry: Option<&'a Entry>,
+    pub(crate) entry: Option<&'a Entry>,
     /// The version that was there before, where one is known.
-    pub(super) before: Option<&'a Entry>,
+    pub(crate) before: Option<&'a Entry>,
 }
 
 impl<'a> Absence<'a> {
@@ -64,14 +74,14 @@ impl<'a> Absence<'a> {
 }
 
 /// The version before this one in the mirror.
-pub(super) fn preceding<'a>(history: &'a DocumentHistory, entry: &Entry) -> Option<&'a Entry> {
+pub(crate) fn preceding<'a>(history: &'a DocumentHistory, entry: &Entry) -> Option<&'a Entry> {
     let at = history.entries.iter().position(|other| std::ptr::eq(other, entry))?;
     at.checked_sub(1).map(|before| &history.entries[before])
 }
 
 /// The mirror and the document's history, read anew once all these instants are known to be covered: what made them so, a version or a
 /// dead letter, may be younger than what was read before. One that is not covered is an error.
-pub(super) async fn covered(
+pub(crate) async fn covered(
     mirror: MirrorReader,
     history: DocumentHistory,
     instants: &[i64],
@@ -88,7 +98,7 @@ pub(super) async fn covered(
 }
 
 /// The state that is asked for. An instant must be [`covered`]; a state that is not known is an error.
-pub(super) async fn look<'a>(
+pub(crate) async fn look<'a>(
     mirror: &MirrorReader,
     history: &'a DocumentHistory,
     which: Which<'_>,
@@ -151,7 +161,7 @@ fn maybe_deleted(mirror: &MirrorReader, id: &str, at: i64) -> CommandError {
 }
 
 /// What was there before the first version: nothing, where that version created the document. Otherwise it is not known.
-pub(super) fn before_the_first<'a>(history: &DocumentHistory, first: &Entry) -> Result<Seen<'a>, CommandError> {
+pub(crate) fn before_the_first<'a>(history: &DocumentHistory, first: &Entry) -> Result<Seen<'a>, CommandError> {
     if first.version.op == Op::Create {
         return Ok(Seen::Absent(Absence::not_yet()));
     }

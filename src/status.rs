@@ -1,4 +1,4 @@
-//! The contract's form of a status.
+//! The contract's form of a status, for the command and the daemon's `/status`.
 
 use cosmirror_formats::EpkRange;
 use cosmirror_formats::records::Window;
@@ -10,58 +10,59 @@ use crate::observer::{Observation, RangeObservation};
 
 /// All containers that were asked about.
 #[derive(Debug, Serialize)]
-pub(super) struct View {
-    pub(super) containers: Vec<ContainerView>,
+pub(crate) struct View {
+    pub(crate) containers: Vec<ContainerView>,
 }
 
 /// One container. What is not known is none.
 #[derive(Debug, Serialize)]
-pub(super) struct ContainerView {
-    pub(super) database: String,
-    pub(super) container: String,
-    pub(super) feed: &'static str,
-    pub(super) restorable_from: Option<String>,
-    pub(super) restorable_until: Option<String>,
-    pub(super) deletes_known_until: Option<String>,
-    pub(super) lag_seconds: Option<i64>,
-    pub(super) pending_changes: Option<u64>,
-    pub(super) gaps: usize,
-    pub(super) dead_letters: usize,
-    pub(super) ranges: Vec<RangeView>,
+pub(crate) struct ContainerView {
+    pub(crate) database: String,
+    pub(crate) container: String,
+    pub(crate) feed: &'static str,
+    pub(crate) restorable_from: Option<String>,
+    pub(crate) restorable_until: Option<String>,
+    pub(crate) deletes_known_until: Option<String>,
+    pub(crate) lag_seconds: Option<i64>,
+    pub(crate) pending_changes: Option<u64>,
+    pub(crate) gaps: usize,
+    pub(crate) dead_letters: usize,
+    pub(crate) ranges: Vec<RangeView>,
     /// Parts of the key space that no lease covers.
-    pub(super) holes: Vec<EpkRange>,
+    pub(crate) holes: Vec<EpkRange>,
     /// Why there is little to tell; none where all is there.
-    pub(super) note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 /// One lease's range.
 #[derive(Debug, Serialize)]
-pub(super) struct RangeView {
-    pub(super) min: String,
-    pub(super) max: String,
-    pub(super) lease: String,
-    pub(super) owner: Option<String>,
-    pub(super) watermark: Option<String>,
-    pub(super) lag_seconds: Option<i64>,
-    pub(super) pending_changes: Option<u64>,
-    pub(super) failures: Option<u64>,
-    pub(super) last_progress: Option<String>,
-    pub(super) state: &'static str,
+pub(crate) struct RangeView {
+    pub(crate) min: String,
+    pub(crate) max: String,
+    /// The lease's id; none where a process tells of its own range alone.
+    pub(crate) lease: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) watermark: Option<String>,
+    pub(crate) lag_seconds: Option<i64>,
+    pub(crate) pending_changes: Option<u64>,
+    pub(crate) failures: Option<u64>,
+    pub(crate) last_progress: Option<String>,
+    pub(crate) state: &'static str,
     /// The kind of the failure by which the range's feed could not be read just now.
-    pub(super) feed_failure: Option<&'static str>,
+    pub(crate) feed_failure: Option<&'static str>,
 }
 
 /// What the mirror says of itself.
 #[derive(Debug, Default)]
-pub(super) struct Recorded {
-    pub(super) window: Window,
-    pub(super) gaps: usize,
-    pub(super) dead_letters: usize,
+pub(crate) struct Recorded {
+    pub(crate) window: Window,
+    pub(crate) gaps: usize,
+    pub(crate) dead_letters: usize,
 }
 
 impl ContainerView {
     /// From what the leases, the feed and the mirror told; no observation where there is no lease container.
-    pub(super) fn new(
+    pub(crate) fn new(
         container: &Container,
         observed: Option<&Observation>,
         recorded: &Recorded,
@@ -87,18 +88,18 @@ impl ContainerView {
     }
 
     /// The bounds and the lag of the range that makes the container's lag.
-    pub(super) fn slowest(&self) -> Option<(EpkRange, i64)> {
+    pub(crate) fn slowest(&self) -> Option<(EpkRange, i64)> {
         let slowest = self.ranges.iter().find(|range| range.lag_seconds == self.lag_seconds)?;
         Some((EpkRange::new(slowest.min.clone(), slowest.max.clone()), slowest.lag_seconds?))
     }
 }
 
 impl RangeView {
-    fn new(seen: &RangeObservation) -> Self {
+    pub(crate) fn new(seen: &RangeObservation) -> Self {
         Self {
             min: seen.range.min.clone(),
             max: seen.range.max.clone(),
-            lease: seen.lease.clone(),
+            lease: Some(seen.lease.clone()),
             owner: seen.owner.clone(),
             watermark: seen.progress.watermark.map(instant),
             lag_seconds: Some(seen.lag_seconds),

@@ -1,7 +1,4 @@
 //! The two states that are compared.
-//!
-//! What is named by the very name of one of the document's versions is that version, even though names of versions may look like
-//! instants; `live` is the document in the container; everything else is an instant.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,8 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cosmirror_formats::feed_page::SystemProperties;
 
-use crate::cli::args;
-use crate::cli::look::{Absence, Seen, Which, before_the_first, look, preceding};
+use super::{Absence, Seen, Which, before_the_first, look, preceding};
 use crate::documents::Documents;
 use crate::failure::{CommandError, Exit, Failure};
 use crate::history::{DocumentHistory, Entry, MirrorReader};
@@ -18,21 +14,21 @@ use crate::retry::persist;
 
 /// One of the two states.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Side<'a> {
+pub(crate) struct Side<'a> {
     /// Whether it is the container's.
-    pub(super) live: bool,
+    pub(crate) live: bool,
     /// The instant that was asked for, in seconds since 1970.
-    pub(super) at: Option<i64>,
+    pub(crate) at: Option<i64>,
     /// The version that it is.
-    pub(super) entry: Option<&'a Entry>,
+    pub(crate) entry: Option<&'a Entry>,
     /// Why there is no document, as the end of a sentence about it.
-    pub(super) absent: Option<String>,
+    pub(crate) absent: Option<String>,
     /// The document's bytes.
-    pub(super) bytes: Option<Bytes>,
+    pub(crate) bytes: Option<Bytes>,
     /// Commit time of the container's document, in seconds since 1970.
-    pub(super) ts: Option<i64>,
+    pub(crate) ts: Option<i64>,
     /// Etag of the container's document.
-    pub(super) etag: Option<String>,
+    pub(crate) etag: Option<String>,
 }
 
 impl<'a> Side<'a> {
@@ -50,7 +46,7 @@ impl<'a> Side<'a> {
     }
 
     /// What it is, for an error.
-    pub(super) fn named(&self, id: &str) -> String {
+    pub(crate) fn named(&self, id: &str) -> String {
         match self.entry {
             Some(entry) => format!("version {} of document {id:?}", entry.place.version()),
             None => format!("the container's document {id:?}"),
@@ -60,38 +56,23 @@ impl<'a> Side<'a> {
 
 /// Both states.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sides<'a> {
-    pub(super) from: Side<'a>,
-    pub(super) to: Side<'a>,
+pub(crate) struct Sides<'a> {
+    pub(crate) from: Side<'a>,
+    pub(crate) to: Side<'a>,
 }
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked<'t> {
+pub(crate) enum Asked<'t> {
     Live,
     Mirror(Which<'t>),
 }
 
 /// What `--from` and `--to` ask for.
-pub(super) type Both<'t> = (Option<Asked<'t>>, Option<Asked<'t>>);
-
-/// What `--from` and `--to` say.
-pub(super) fn both<'t>(
-    history: &DocumentHistory,
-    (from, to): (Option<&'t str>, Option<&'t str>),
-) -> Result<Both<'t>, CommandError> {
-    let from = from.map(|text| asked(history, "--from", text)).transpose()?;
-    Ok((from, to.map(|text| asked(history, "--to", text)).transpose()?))
-}
-
-/// The instants that are asked for.
-pub(super) fn instants((from, to): Both<'_>) -> Vec<i64> {
-    let instant = |asked| if let Asked::Mirror(Which::At(at)) = asked { Some(at) } else { None };
-    from.into_iter().chain(to).filter_map(instant).collect()
-}
+pub(crate) type Both<'t> = (Option<Asked<'t>>, Option<Asked<'t>>);
 
 /// The states that `--from` and `--to` name, or what stands for them. The container is opened where it is asked for.
-pub(super) async fn sides<'a, F>(
+pub(crate) async fn sides<'a, F>(
     mirror: &MirrorReader,
     history: &'a DocumentHistory,
     (from, to): Both<'_>,
@@ -113,27 +94,6 @@ where
         (None, Asked::Mirror(_)) => before(mirror, history, &to).await?,
     };
     Ok(Sides { from, to })
-}
-
-fn asked<'t>(history: &DocumentHistory, flag: &str, text: &'t str) -> Result<Asked<'t>, CommandError> {
-    if text == "live" {
-        return Ok(Asked::Live);
-    }
-    if history.version(text).is_some() {
-        return Ok(Asked::Mirror(Which::Version(text)));
-    }
-    match args::instant(text) {
-        Ok(instant) => Ok(Asked::Mirror(Which::At(instant.as_second()))),
-        // No version's name begins like this.
-        Err(fault) if text.starts_with('-') => {
-            Err(CommandError::new(Exit::Usage, format!("{flag} {text}: {fault}"), "write it as -2h or -90s"))
-        }
-        Err(_) => Err(CommandError::new(
-            Exit::NotFound,
-            format!("{flag}: document {:?} has no version {text:?}", history.id),
-            "name one that `cosmirror history` lists, an instant (RFC 3339, or relative such as -2h), or live",
-        )),
-    }
 }
 
 async fn last_two<'a>(

@@ -1,30 +1,31 @@
-//! The answer: lines for people, JSON for programs.
+//! The difference of two states: lines for people, JSON for programs.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Side, Sides};
-use crate::cli::table::printable;
-use crate::diff::{Change, Document, Json, Op, Pointer};
-use crate::history::{DocumentHistory, Entry, instant};
-use crate::json_text::visible;
+use super::side::{Side, Sides};
+use crate::diff::{Change, Document, Json, Op, Pointer, Unreadable};
+use crate::failure::{CommandError, Exit};
+use crate::history::{DocumentHistory, Entry, client_text, instant};
+use crate::json_text::{printable, visible};
 
 /// A difference as programs read it.
 #[derive(Debug, Serialize)]
-pub(super) struct View<'a> {
-    id: &'a str,
-    partition_key: Value,
-    from: SideView<'a>,
-    to: SideView<'a>,
-    pub(super) equal: bool,
-    pub(super) changes: Vec<ChangeView<'a>>,
-    pub(super) notes: Vec<String>,
+pub(crate) struct View<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) partition_key: Value,
+    pub(crate) from: SideView<'a>,
+    pub(crate) to: SideView<'a>,
+    pub(crate) equal: bool,
+    pub(crate) changes: Vec<ChangeView<'a>>,
+    pub(crate) notes: Vec<String>,
     #[serde(skip)]
-    pub(super) patch: Vec<Change<'a>>,
+    pub(crate) patch: Vec<Change<'a>>,
 }
 
+/// One of the states.
 #[derive(Debug, Serialize)]
-struct SideView<'a> {
+pub(crate) struct SideView<'a> {
     live: bool,
     exists: bool,
     at: Option<i64>,
@@ -37,21 +38,22 @@ struct SideView<'a> {
     absent: Option<&'a str>,
 }
 
+/// One change.
 #[derive(Debug, Serialize)]
-pub(super) struct ChangeView<'a> {
-    op: &'static str,
-    path: Pointer,
+pub(crate) struct ChangeView<'a> {
+    pub(crate) op: &'static str,
+    pub(crate) path: Pointer,
     /// Where it was in the first document, if elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    path_from: Option<Pointer>,
+    pub(crate) path_from: Option<Pointer>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<Json<'a>>,
+    pub(crate) from: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<Json<'a>>,
+    pub(crate) to: Option<Json<'a>>,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         history: &'a DocumentHistory,
         sides: &'a Sides<'a>,
         documents: [Option<&Document<'a>>; 2],
@@ -76,7 +78,7 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(super) fn text(&self) -> Vec<String> {
+    pub(crate) fn text(&self) -> Vec<String> {
         let mut lines = vec![
             printable(&format!("{} of partition key {}", self.id, self.partition_key)),
             format!("from: {}", self.from.text()),
@@ -170,3 +172,29 @@ fn repeated(name: &str, document: &Document<'_>) -> Option<String> {
     let first = format!("{name}: a name occurs more than once in one object, and the last one counts: {first}{more}");
     Some(visible(&first).into_owned())
 }
+
+/// The text that is compared; none where there is no document.
+pub(crate) fn text(side: &Side<'_>, id: &str, system: bool) -> Result<Option<String>, CommandError> {
+    let Some(bytes) = &side.bytes else { return Ok(None) };
+    let bytes = if system { bytes.clone() } else { client_text(bytes, &side.named(id))? };
+    let text = String::from_utf8(bytes.to_vec());
+    text.map(Some).map_err(|_| CommandError::new(Exit::Integrity, format!("{} is not UTF-8", side.named(id)), RAW))
+}
+
+/// The document in it.
+pub(crate) fn document<'a>(
+    text: &'a Option<String>,
+    side: &Side<'_>,
+    id: &str,
+) -> Result<Option<Document<'a>>, CommandError> {
+    let document = text.as_deref().map(Document::parse).transpose();
+    document.map_err(|error| {
+        let exit = match error {
+            Unreadable::Syntax { .. } => Exit::Integrity,
+            Unreadable::TooDeep => Exit::Limit,
+        };
+        CommandError::new(exit, format!("{} cannot be compared: {error}", side.named(id)), RAW)
+    })
+}
+
+const RAW: &str = "compare the bytes: `cosmirror show --raw` writes them";

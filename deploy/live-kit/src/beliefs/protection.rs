@@ -1,0 +1,124 @@
+//! What protects history from whoever writes it.
+
+use bytes::Bytes;
+use cosmirror::config::Target;
+use cosmirror::store::azure::{AzureAuth, AzureStore};
+use cosmirror::store::{Condition, Put, VersionStore as _};
+use cosmirror::time;
+use jiff::ToSpan as _;
+
+use crate::belief::{Seen, Unsettled, ensure, expect, skipped};
+use crate::blob_wire::{WITHOUT_DELETE, code, elements};
+use crate::cosmos_wire::Answer;
+use crate::kit::Kit;
+use crate::settings::IMMUTABLE;
+
+/// Without the permission to delete, the daemon does its work and cannot remove a blob or a version, so such a role keeps history from a program that
+/// was taken over. Its only delete is that of a probe (`src/store/azure/prepare.rs`).
+pub(crate) async fn without_the_permission_to_delete_history_stays(kit: &Kit) -> Seen {
+    let signature = AzureAuth::Sas(kit.blob.signature(WITHOUT_DELETE).into());
+    let store = AzureStore::new(&kit.target, signature)?;
+    store.prepare(false).await?;
+    let name = "protected/no-delete";
+    let put = |condition: Condition| Put { name: name.to_owned(), body: "1".into(), metadata: [].into(), condition };
+    let first = store.put(put(Condition::Absent)).await?;
+    store.put(put(Condition::Matches(first.etag))).await?;
+    let mut seen = Vec::new();
+    for query in [String::new(), format!("versionid={}", first.version.replace(':', "%3A"))] {
+        let path = [kit.database.as_str(), name];
+        let answer = kit.blob.send_with(WITHOUT_DELETE, "DELETE", &path, &query, &[], Bytes::new()).await?;
+        ensure(answer.status == 403, || format!("a delete was answered {} {}", answer.status, code(&answer)))?;
+        seen.push(format!("{} {}", answer.status, code(&answer)));
+    }
+    Ok(format!("put and overwritten; delete of the blob {}, of a version {}", seen[0], seen[1]))
+}
+
+/// Whether a credential may delete is told before a condition is looked at, so `may_delete` in `src/store/azure/audit.rs` finds out without deleting
+/// anything, and `src/check/target/azure.rs` advises by it.
+pub(crate) async fn rights_are_looked_at_before_conditions(kit: &Kit) -> Seen {
+    let signature = AzureAuth::Sas(kit.blob.signature(WITHOUT_DELETE).into());
+    let without = AzureStore::new(&kit.target, signature)?.may_delete().await?;
+    let with = kit.store.may_delete().await?;
+    ensure(with && !without, || format!("with the right {with}, without it {without}"))?;
+    ensure(kit.store.read_probe().await?, || "the probe was deleted".to_owned())?;
+    Ok("a delete under a condition that cannot hold: refused with 403 without the right, by the condition with it"
+        .to_owned())
+}
+
+/// The account tells its kind, its redundancy and whether names are a tree of directories, which keeps no versions
+/// (`src/store/azure/audit.rs`, `src/check/target/azure.rs`).
+pub(crate) async fn the_account_tells_its_kind_and_hierarchy(kit: &Kit) -> Seen {
+    let account = kit.store.account_information().await?;
+    ensure(!account.kind.is_empty() && !account.sku.is_empty() && !account.hierarchical, || format!("{account:?}"))?;
+    let raw =
+        kit.blob.send("GET", &[], "restype=account&comp=properties", &[], "").await?.expect(&[200], "the account")?;
+    let hierarchical = expect(raw.header("x-ms-is-hns-enabled"), "x-ms-is-hns-enabled")?;
+    Ok(format!("{} {}, x-ms-is-hns-enabled is {hierarchical}", account.kind, account.sku))
+}
+
+/// The days of soft delete can be read from the blob service's properties, for `src/check/target/azure.rs`. Of what was deleted by somebody
+/// else they are the second net.
+pub(crate) async fn soft_delete_days_can_be_read(kit: &Kit) -> Seen {
+    let answer = kit.blob.send("GET", &[], "restype=service&comp=properties", &[], "").await?;
+    let answer = answer.expect(&[200], "the blob service's properties")?;
+    let xml = String::from_utf8_lossy(&answer.body).into_owned();
+    let policy = expect(elements(&xml, "DeleteRetentionPolicy").first().copied(), "DeleteRetentionPolicy")?;
+    let enabled = elements(policy, "Enabled").first().copied().unwrap_or_default();
+    let days = elements(policy, "Days").first().copied().unwrap_or("none");
+    ensure(enabled == "false" || days.parse::<u32>().is_ok(), || format!("enabled {enabled:?}, days {days:?}"))?;
+    let told = kit.store.soft_delete().await?;
+    Ok(format!("enabled {enabled}, days {days}; the daemon's client reads {told:?}"))
+}
+
+/// A version under an immutability policy cannot be deleted, and a conditional put makes a new version over it, so a mirror can be immutable and
+/// still grow (`src/store/azure.rs`, `docs/operations.md`).
+pub(crate) async fn an_immutable_version_is_overwritten_by_a_new_one(kit: &Kit) -> Seen {
+    let container = match (&kit.settings.immutable_container, kit.settings.is_emulator) {
+        (Some(container), _) => container.clone(),
+        (None, true) => kit.database.clone(),
+        (None, false) => return skipped("needs a container with version-level immutability", IMMUTABLE),
+    };
+    let name = format!("{}/immutable", kit.database);
+    let until = (time::now() + 24.hours()).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headers = [
+        ("x-ms-blob-type", "BlockBlob"),
+        ("x-ms-immutability-policy-until-date", until.as_str()),
+        ("x-ms-immutability-policy-mode", "unlocked"),
+    ];
+    let first = kit.blob.send("PUT", &[&container, &name], "", &headers, "1").await?;
+    let first = first.expect(&[201], "a put with an immutability policy")?;
+    let version = expect(first.header("x-ms-version-id"), "the version id")?.replace(':', "%3A");
+    let looked = look(kit, &container, &name, &first, &version).await;
+    let left = clean(kit, &container, &name, &version).await;
+    Ok(format!("{}{left}", looked?))
+}
+
+async fn look(kit: &Kit, container: &str, name: &str, first: &Answer, version: &str) -> Seen {
+    let target = Target { container: container.to_owned(), ..kit.target.clone() };
+    let store = AzureStore::new(&target, AzureAuth::resolve(&target)?)?;
+    let etag = expect(first.header("etag"), "the etag")?.to_owned();
+    let put = Put { name: name.to_owned(), body: "2".into(), metadata: [].into(), condition: Condition::Matches(etag) };
+    store.put(put).await?;
+    let query = format!("versionid={version}");
+    let deleted = kit.blob.send("DELETE", &[container, name], &query, &[], "").await?;
+    ensure(deleted.status == 409, || format!("its delete was answered {} {}", deleted.status, code(&deleted)))?;
+    Ok(format!("overwritten by a new version; its delete: {} {}", deleted.status, code(&deleted)))
+}
+
+/// Lifts the policy, which is not locked, and removes both versions; what is left.
+async fn clean(kit: &Kit, container: &str, name: &str, version: &str) -> String {
+    let steps = [
+        format!("comp=immutabilityPolicies&versionid={version}"),
+        "comp=immutabilityPolicies".to_owned(),
+        String::new(),
+        format!("versionid={version}"),
+    ];
+    let mut last = Err(Unsettled::Failed(String::new()));
+    for query in steps {
+        last = kit.blob.send("DELETE", &[container, name], &query, &[], "").await;
+    }
+    match last {
+        Ok(answer) if matches!(answer.status, 202 | 404) => String::new(),
+        _ => format!("; versions of {name} are left in {container} until the policy of a day is over"),
+    }
+}
