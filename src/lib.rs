@@ -34,6 +34,7 @@ pub mod crash;
 #[cfg(feature = "emulator")]
 pub mod demo;
 pub mod diff;
+mod discreet;
 pub mod documents;
 pub mod failure;
 pub mod feed;
