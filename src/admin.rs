@@ -10,6 +10,7 @@
 //! | `/startupz` | 200 once start-up has ended, else 503 |
 //! | `/readyz` | 200 when nothing is reported as not ready, else 503 with one reason per line |
 //! | `/healthz?max_lag=D` | as `/readyz`, and 503 where a container is further behind than `D`, such as `5m` |
+//! | `/jobs`, `/jobs/ID` | jobs, where they are on, for whoever has the token; `docs/jobs.md` tells of them |
 //! | `/metrics` | all metrics, in the OpenMetrics text format; `docs/metrics.md` lists them |
 //! | `/status` | what the process knows of every container, as JSON |
 //! | `/samples` | lag and throughput of the last hour |
@@ -34,6 +35,7 @@ mod access;
 mod browse;
 mod health;
 mod heartbeat;
+mod jobs;
 mod metrics;
 mod observed;
 mod page;
@@ -47,8 +49,10 @@ mod watchdog;
 
 pub use access::{Access, Refusal};
 pub use heartbeat::Heartbeat;
+pub use jobs::JobsSlot;
 pub use metrics::{
-    ContainerMetrics, FlowMetrics, Metrics, Protection, RequestMetrics, RestoreSeen, Restores, StoredMetrics,
+    ContainerMetrics, FlowMetrics, JobMetrics, Metrics, Protection, RequestMetrics, RestoreSeen, Restores,
+    StoredMetrics,
 };
 pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress, Saved};
@@ -77,6 +81,8 @@ pub struct Admin {
     pub recent: Recent,
     /// The last hour.
     pub samples: Samples,
+    /// The jobs, once the process has started up.
+    pub jobs: JobsSlot,
     browse: browse::Browse,
 }
 
@@ -103,6 +109,7 @@ impl Admin {
             about: Arc::new(About { instance: String::new(), started: crate::time::now(), config: Config::default() }),
             recent: Recent::of_process(),
             samples: Samples::default(),
+            jobs: JobsSlot::default(),
             browse: browse::Browse::default(),
         }
     }
@@ -154,7 +161,8 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     // With port 0 the log is the only place that tells it.
     let address = listener.local_addr()?;
     tracing::info!(%address, "health and metrics are served");
-    let router = health::routes().merge(status::routes()).merge(page::routes()).merge(browse::routes());
+    let router =
+        health::routes().merge(status::routes()).merge(page::routes()).merge(browse::routes()).merge(jobs::routes());
     let router = router.layer(map_response(page::with_headers)).with_state(admin.clone());
     let server = axum::serve(Patient::new(listener), router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {

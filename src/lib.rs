@@ -19,6 +19,7 @@
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`check`] | the audit before the first write |
 //! | [`replay`] | dead letters become versions |
+//! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness and metrics |
 //! | [`crash`] | where a test can make the process die |
@@ -39,6 +40,7 @@ pub mod failure;
 pub mod feed;
 pub mod history;
 mod identity;
+pub mod jobs;
 mod json_text;
 pub mod leases;
 mod look;

@@ -66,6 +66,25 @@ pub enum Mode {
     Full,
 }
 
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Presence, Self::Hash, Self::Full];
+
+    /// Its name on the command line and in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Presence => "presence",
+            Self::Hash => "hash",
+            Self::Full => "full",
+        }
+    }
+
+    /// The mode of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// A part of the documents, the same one on both sides and each time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample(pub f64);
@@ -82,6 +101,49 @@ impl Sample {
     }
 }
 
+/// What is put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing.
+    No,
+    /// What the mirror lacks: nothing is taken for deleted.
+    Lacking,
+    /// Everything that can be.
+    All,
+}
+
+impl Repair {
+    fn covers(self, state: State) -> bool {
+        match self {
+            Self::No => false,
+            Self::Lacking => matches!(state, State::Missing | State::Stale),
+            Self::All => true,
+        }
+    }
+}
+
+/// What a comparison does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It reads the source.
+    Reading,
+    /// It holds the mirror against what it has read; so many documents were shown.
+    Comparing(u64),
+    /// It waits until the ranges are mirrored far enough, and looks again at so many documents.
+    Judging(u64),
+}
+
+impl Phase {
+    /// What a person is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::Comparing(_) => "comparing",
+            Self::Judging(_) => "looking again",
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
@@ -89,8 +151,8 @@ pub struct Request {
     pub mode: Mode,
     /// Which documents.
     pub sample: Sample,
-    /// Whether to put right what differs.
-    pub repair: bool,
+    /// What to put right of what differs.
+    pub repair: Repair,
     /// Differences that are told one by one.
     pub list_max: usize,
 }
@@ -232,10 +294,14 @@ pub struct Reconcile<'a> {
     pub source: Source<'a>,
     /// What is asked for.
     pub request: Request,
-    /// The range it is confined to; none for the whole container.
+    /// The range it is confined to, by its follower; none for everybody else.
     pub scope: Option<Scope<'a>>,
+    /// The part of the key space it is confined to otherwise.
+    pub within: EpkRange,
     /// Where progress is shown.
     pub progress: ProgressBar,
+    /// Told what is done next.
+    pub on_phase: &'a (dyn Fn(Phase) + Send + Sync),
 }
 
 impl Reconcile<'_> {
@@ -245,12 +311,15 @@ impl Reconcile<'_> {
         let scanner = Scanner {
             source: &self.source,
             scope: self.scope.as_ref(),
+            within: &self.within,
             paths: &self.mirror.paths,
             mode,
             sample,
             progress: &self.progress,
         };
+        (self.on_phase)(Phase::Reading);
         let scan = scanner.scan().await?;
+        (self.on_phase)(Phase::Comparing(scan.documents.len()));
         let mut report = Report::default();
         for _ in 0..scan.unreadable {
             let reason = "the feed shows an entry that is no document".to_owned();
@@ -268,6 +337,7 @@ impl Reconcile<'_> {
         if candidates.is_empty() && self.scope.is_none() {
             return Ok(report);
         }
+        (self.on_phase)(Phase::Judging(candidates.len()));
         let ended = ended + CLOCK_SECONDS;
         let shows_deletes = self.source.mode == FeedMode::AllVersionsAndDeletes;
         // A gap is repaired only if nothing is left open.
@@ -323,7 +393,8 @@ impl Reconcile<'_> {
         let begun = Instant::now();
         let margin = Duration::from_secs(u64::try_from(self.source.margin + 2 * CLOCK_SECONDS + 1).unwrap_or(0));
         loop {
-            let horizon = Horizon::read(&self.source, self.mirror.store.as_ref(), &self.mirror.paths).await?;
+            let horizon =
+                Horizon::read(&self.source, self.mirror.store.as_ref(), &self.mirror.paths, &self.within).await?;
             // A follower that is busy tells how far it is when it renews its lease.
             let patience = margin + if horizon.followed { self.source.renew_interval * 2 } else { Duration::ZERO };
             if !wait || horizon.reaches(until) || begun.elapsed() > patience {
@@ -382,7 +453,7 @@ impl Reconcile<'_> {
             Verdict::Drift(drift) => drift,
         };
         let mut repaired = Repaired::No;
-        if self.request.repair {
+        if self.request.repair.covers(drift.state) {
             if self.scope.as_ref().is_some_and(|scope| !(scope.is_ours)()) {
                 return Err(Failure::new(Kind::Held, "the lease of the range may have run out"));
             }

@@ -34,6 +34,7 @@ use crate::time::HostClock;
 mod background;
 mod board;
 mod container;
+mod jobs;
 mod observing;
 mod range;
 mod reconciling;
@@ -243,6 +244,7 @@ async fn follow(
     let drain = containers.first().map_or_else(|| stop.clone(), |c| c.shared().drain.clone());
     let boards: Vec<_> = containers.iter().map(Container::board).collect();
     let observing = observing::start(&containers, tracker);
+    let jobs = jobs::start(&containers, admin, tracker);
     let mut running: FuturesUnordered<_> = containers.into_iter().map(|c| tracker.spawn(c.supervise())).collect();
     let all_caught_up = async {
         for board in &boards {
@@ -268,6 +270,7 @@ async fn follow(
             }
         }
         observing::ended(observing).await;
+        jobs::ended(jobs).await;
         result
     };
     tokio::time::timeout(DRAIN_DEADLINE, rest).await.unwrap_or_else(|_| {

@@ -60,6 +60,11 @@ impl Runs {
         if self.run.len() >= self.run_max { self.spill() } else { Ok(()) }
     }
 
+    /// How many were added.
+    pub(crate) fn len(&self) -> u64 {
+        self.count
+    }
+
     /// Every name once, in order.
     pub(crate) fn sorted(mut self) -> Result<Merged, Failure> {
         self.spill()?;

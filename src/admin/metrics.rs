@@ -20,6 +20,7 @@ use crate::failure::Kind;
 use crate::reconcile::Counts;
 
 mod flow;
+mod jobs;
 mod observed;
 mod process;
 mod requests;
@@ -28,6 +29,7 @@ mod target;
 mod verified;
 
 pub use flow::FlowMetrics;
+pub use jobs::JobMetrics;
 pub use requests::RequestMetrics;
 pub use stored::StoredMetrics;
 pub use target::{Protection, RestoreSeen, Restores};
@@ -128,6 +130,7 @@ struct Shared {
     heartbeats: Family<ResultLabels, Counter>,
     target_versioning: Gauge,
     flow: FlowMetrics,
+    jobs: JobMetrics,
     /// Held while an exposition is made: two at a time would find each other's half.
     rendering: Mutex<()>,
 }
@@ -240,6 +243,7 @@ impl Metrics {
             target: target::Families::register(&mut r),
             checkpoint_age_seconds: family(&mut r, CHECKPOINT_AGE_SECONDS, "Age of the oldest saved position"),
             flow: FlowMetrics::register(&mut r),
+            jobs: JobMetrics::register(&mut r),
             rendering: Mutex::default(),
             registry: r,
         }));
@@ -262,6 +266,7 @@ impl Metrics {
         };
         self.0.verified.show(labels);
         self.0.target.show(labels);
+        self.0.jobs.show(labels);
         ContainerMetrics {
             lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
             restorable_from: self.0.restorable_from.get_or_create_owned(labels),
@@ -295,6 +300,17 @@ impl Metrics {
     /// What is in flight, of all containers together.
     pub fn flow(&self) -> FlowMetrics {
         self.0.flow.clone()
+    }
+
+    /// What jobs came to.
+    pub fn jobs(&self) -> &JobMetrics {
+        &self.0.jobs
+    }
+
+    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first.
+    pub fn verified(&self, database: &str, container: &str) -> Option<(Counts, f64)> {
+        let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.verified.total(&labels)
     }
 
     /// One range was compared with its source.

@@ -3,7 +3,7 @@
 //! It needs no daemon and disturbs none. Containers are compared one after the other; what was found of them is told together at the end.
 //! Drift that was not repaired ends the command with 4.
 
-use cosmirror_formats::PartitionKey;
+use cosmirror_formats::{EpkRange, PartitionKey};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{CommandError, Exit};
 use crate::leases::live::Live;
 use crate::pace::RequestUnits;
-use crate::reconcile::{Counts, Difference, Mode, Reconcile, Report, Request, Sample, Source, State};
+use crate::reconcile::{Counts, Difference, Mode, Reconcile, Repair, Report, Request, Sample, Source, State};
 use crate::run::termination;
 
 /// The contract's form of a comparison.
@@ -97,11 +97,13 @@ async fn compare(
                 VerifyMode::Full => Mode::Full,
             },
             sample: args.sample.map_or(Sample::ALL, Sample),
-            repair: args.repair,
+            repair: if args.repair { Repair::All } else { Repair::No },
             list_max: args.list,
         },
         scope: None,
+        within: EpkRange::full(),
         progress: progress.clone(),
+        on_phase: &|phase| progress.set_message(phase.word()),
     };
     let report = reconcile.run().await;
     progress.finish_and_clear();

@@ -74,16 +74,18 @@ impl Horizon {
         self.parts.iter().map(|part| part.watermark).min().flatten()
     }
 
-    /// Reads it.
+    /// Reads it, of what overlaps a part of the key space.
     pub(super) async fn read(
         source: &Source<'_>,
         store: &dyn VersionStore,
         paths: &MirrorPaths,
+        within: &EpkRange,
     ) -> Result<Self, Failure> {
         let rid = &source.feed.container().rid;
         let states: Vec<RangeState> =
             records::all(store, &paths.range_states(), RECORDS_MAX, |_, state: RangeState| state).await?;
-        let counts = |state: &RangeState| state.rid == *rid && state.superseded_by.is_empty();
+        let counts =
+            |state: &RangeState| state.rid == *rid && state.superseded_by.is_empty() && state.range.overlaps(within);
         let recorded: Vec<Part> = states.into_iter().filter(counts).map(part).collect();
         let Some(leases) = source.leases else { return Ok(Self { parts: recorded, followed: false }) };
         let standing = persist(|| leases.list()).await?;
@@ -94,6 +96,7 @@ impl Horizon {
         let physical = persist(|| source.feed.ranges()).await?;
         let asked: Vec<(Part, RangeProgress)> =
             standing.iter().filter_map(|standing| leased(source, standing, &physical, &recorded)).collect();
+        let asked = asked.into_iter().filter(|(part, _)| part.range.overlaps(within));
         let parts = stream::iter(asked)
             .map(|(part, progress)| async move { peek(source, part, &progress).await })
             .buffer_unordered(READS_AT_ONCE)

@@ -40,6 +40,8 @@ pub(super) struct Scanner<'a> {
     pub(super) source: &'a Source<'a>,
     /// The only range to read; none for all.
     pub(super) scope: Option<&'a Scope<'a>>,
+    /// The part of the key space to read where there is no such range.
+    pub(super) within: &'a EpkRange,
     pub(super) paths: &'a MirrorPaths,
     pub(super) mode: Mode,
     pub(super) sample: Sample,
@@ -61,7 +63,7 @@ impl Scanner<'_> {
                 Err(failure) if failure.kind == Kind::RangeGone && self.scope.is_none() => {
                     // What was read of it counts all the same: of one document the last sight decides.
                     let successors = self.physical().await?;
-                    open.extend(successors.into_iter().filter(|successor| successor.overlaps(&range)));
+                    open.extend(successors.into_iter().filter_map(|successor| successor.common(&range)));
                 }
                 done => done?,
             }
@@ -72,7 +74,7 @@ impl Scanner<'_> {
 
     async fn physical(&self) -> Result<Vec<EpkRange>, Failure> {
         let ranges = persist(|| self.source.feed.ranges()).await?;
-        Ok(ranges.into_iter().map(|physical| physical.range).collect())
+        Ok(ranges.into_iter().filter_map(|physical| physical.range.common(self.within)).collect())
     }
 
     async fn range(&self, range: &EpkRange, scan: &mut Scan) -> Result<(), Failure> {
@@ -123,13 +125,18 @@ pub(super) fn catalog(reconcile: &Reconcile<'_>) -> impl Stream<Item = Result<He
     })
 }
 
-/// Whether a document belongs to the range the comparison is confined to. What cannot be trusted belongs to none.
+/// Whether a document belongs to the range the comparison is confined to.
 fn in_scope(reconcile: &Reconcile<'_>, held: &Held) -> Result<bool, Failure> {
-    let (Some(scope), Ok(version)) = (&reconcile.scope, &held.version) else {
-        return Ok(reconcile.scope.is_none());
-    };
-    let key = (reconcile.source.effective_key)(&version.pk)?;
-    Ok(scope.range.min <= key && key < scope.range.max)
+    let range = reconcile.scope.as_ref().map_or(&reconcile.within, |scope| scope.range);
+    match &held.version {
+        _ if *range == EpkRange::full() => Ok(true),
+        Ok(version) => {
+            let key = (reconcile.source.effective_key)(&version.pk)?;
+            Ok(range.min <= key && key < range.max)
+        }
+        // It must be told once, wherever it belongs: with the first part, of comparisons that no follower makes.
+        Err(_) => Ok(reconcile.scope.is_none() && range.min.is_empty()),
+    }
 }
 
 /// A head with what its metadata say.

@@ -76,10 +76,10 @@ fn etag(id: &str, ts: i64) -> String {
 }
 
 fn request(mode: Mode) -> Request {
-    Request { mode, sample: Sample::ALL, repair: false, list_max: 100 }
+    Request { mode, sample: Sample::ALL, repair: Repair::No, list_max: 100 }
 }
 
-const REPAIR: Request = Request { mode: Mode::Presence, sample: Sample::ALL, repair: true, list_max: 100 };
+const REPAIR: Request = Request { mode: Mode::Presence, sample: Sample::ALL, repair: Repair::All, list_max: 100 };
 
 impl Scene {
     fn new(mode: FeedMode) -> Self {
@@ -128,7 +128,9 @@ impl Scene {
             units: &units,
             effective_key: &|_| Ok(String::new()),
         };
-        let reconcile = Reconcile { mirror: &mirror, source, request, scope: None, progress: ProgressBar::hidden() };
+        let (within, progress) = (EpkRange::full(), ProgressBar::hidden());
+        let reconcile =
+            Reconcile { mirror: &mirror, source, request, scope: None, within, progress, on_phase: &|_| {} };
         reconcile.run().await.unwrap()
     }
 
@@ -302,6 +304,17 @@ async fn a_list_has_its_bound_and_the_counts_have_none() {
     }
     let report = scene.run(Request { list_max: 3, ..request(Mode::Presence) }).await;
     assert_eq!((report.differences.len(), report.counts.missing), (3, 9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_lacking_is_put_right_without_taking_anything_for_deleted() {
+    for mode in [FeedMode::AllVersionsAndDeletes, FeedMode::LatestVersion] {
+        let scene = mixed(mode);
+        let done = scene.run(Request { repair: Repair::Lacking, ..REPAIR }).await;
+        assert_eq!((counts(&done), done.counts.repaired), ([2, 1, 1, 1, 0, 0], 2));
+        assert_eq!(counts(&scene.run(request(Mode::Full)).await), [4, 0, 0, 1, 0, 0]);
+        assert_eq!(scene.heads("extra").len(), 1);
+    }
 }
 
 fn stale(scene: &Scene) -> (Drift, Candidate) {

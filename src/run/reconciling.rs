@@ -26,7 +26,7 @@ use crate::mirror::Observer;
 use crate::mirror::checkpoint::RangeProgress;
 use crate::mirror::gap;
 use crate::mirror::guard::Guard;
-use crate::reconcile::{CLOCK_SECONDS, Mode, Reconcile, Request, Sample, Scope, Source};
+use crate::reconcile::{CLOCK_SECONDS, Mode, Reconcile, Repair, Request, Sample, Scope, Source};
 use crate::retry::jittered;
 
 /// Longest pause between two looks at whether it is time, and pause after a reconciliation that failed.
@@ -182,9 +182,11 @@ impl Reconciler {
                 units: &shared.request_units,
                 effective_key: what.effective_key.as_ref(),
             },
-            request: Request { mode: Mode::Presence, sample: Sample::ALL, repair: true, list_max: LIST_MAX },
+            request: Request { mode: Mode::Presence, sample: Sample::ALL, repair: Repair::All, list_max: LIST_MAX },
             scope: Some(Scope { range: &self.range, progress: &progress, deletes_known_until, is_ours: &is_ours }),
+            within: self.range.clone(),
             progress: ProgressBar::hidden(),
+            on_phase: &|_| {},
         };
         // Boxed, because it is large and most of the time not under way.
         let report = reconcile.run().boxed().await?;

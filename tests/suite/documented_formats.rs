@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cosmirror_formats::job::{JobCounts, JobError, JobProgress, JobRecord, State, Work};
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
 use cosmirror_formats::restore_plan::{Action, Before, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead};
 use cosmirror_formats::restore_record::{RestoreRecord, WrittenDocument};
@@ -129,6 +130,38 @@ fn every_field_of_the_records_is_documented_and_no_other() {
     };
     assert_eq!(documented("field of a restore's record"), fields(&restore));
     assert_eq!(documented("field of a written document"), fields(&written));
+}
+
+#[test]
+fn every_field_of_a_job_is_documented_and_no_other() {
+    let work = Work::Verify { mode: String::new(), sample_per_million: 1, repair: false };
+    let error = JobError { code: String::new(), message: String::new(), remedy: String::new() };
+    let job = JobRecord {
+        format: 1,
+        id: String::new(),
+        database: String::new(),
+        container: String::new(),
+        rid: String::new(),
+        work: work.clone(),
+        state: State::Queued,
+        cancel: false,
+        owner: None,
+        process: None,
+        alive: 0,
+        attempts: 0,
+        created: 0,
+        started: None,
+        ended: None,
+        finished: Vec::new(),
+        counts: JobCounts::default(),
+        progress: JobProgress::default(),
+        error: Some(error.clone()),
+    };
+    assert_eq!(documented("field of a job"), fields(&job));
+    assert_eq!(documented("field of a job's work"), fields(&work));
+    assert_eq!(documented("field of a job's counts"), fields(&job.counts));
+    assert_eq!(documented("field of a job's progress"), fields(&job.progress));
+    assert_eq!(documented("field of a job's error"), fields(&error));
 }
 
 #[test]

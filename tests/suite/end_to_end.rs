@@ -27,6 +27,7 @@ mod foreign;
 mod gaps;
 mod histories;
 mod hostile_names;
+mod jobs;
 mod keda;
 mod kept;
 mod look;

@@ -172,6 +172,21 @@ impl MirrorPaths {
     pub fn restore(&self, id: &str) -> String {
         format!("{}{}.json", self.restores(), encode_component(id))
     }
+
+    /// The prefix of the records of jobs.
+    pub fn jobs(&self) -> String {
+        format!("{}/_mirror/jobs/", self.base)
+    }
+
+    /// The job that runs, or the last one.
+    pub fn current_job(&self) -> String {
+        format!("{}current.json", self.jobs())
+    }
+
+    /// A job that has ended.
+    pub fn job(&self, id: &str) -> String {
+        format!("{}{}.json", self.jobs(), encode_component(id))
+    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,12 @@ impl EpkRange {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.min < other.max && other.min < self.max
     }
+
+    /// What the two have in common; none where that is nothing.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        let (min, max) = ((&self.min).max(&other.min), (&self.max).min(&other.max));
+        (min < max).then(|| Self::new(min.clone(), max.clone()))
+    }
 }
 
 impl std::fmt::Display for EpkRange {

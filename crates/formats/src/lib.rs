@@ -7,6 +7,7 @@
 //! | [`version`] | the metadata that travels with every stored version |
 //! | [`feed_page`] | one entry of a change feed page, in every shape a service sends |
 //! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
+//! | [`job`] | work that somebody asked for |
 //! | [`mark`] | a property that is added to a document's text |
 //! | [`records`] | the mirror's description of itself: container, ranges, gaps, dead letters |
 //! | [`restore_plan`] | what a restore is to write, and what undoes it |
@@ -17,6 +18,7 @@
 
 pub mod blob_name;
 pub mod feed_page;
+pub mod job;
 mod json_scan;
 pub mod lease;
 pub mod mark;

@@ -146,7 +146,7 @@ class Card {
   }
 
   writeWindow(parts) {
-    if (this.window.children.length !== parts.length) this.window.replaceChildren(...parts.map(() => make('span', { className: 'moment' })));
+    if (this.window.children.length !== parts.length) this.window.replaceChildren(...parts.flatMap(() => [make('span', { className: 'moment' }), ' ']));
     parts.forEach((text, place) => write(this.window.children[place], text));
   }
 

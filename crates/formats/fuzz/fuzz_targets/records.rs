@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 
 use cosmirror_formats::EpkRange;
+use cosmirror_formats::job::JobRecord;
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, FORMAT, Gap, RangeState, Window};
 use cosmirror_formats::restore_record::RestoreRecord;
 use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
@@ -17,17 +18,18 @@ const LATEST: &str = "latest-version";
 
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, rest)) = data.split_first() else { return };
-    match kind % 6 {
+    match kind % 7 {
         0 => round_trip::<ContainerRecord>(rest),
         1 => round_trip::<RangeState>(rest),
         2 => round_trip::<Gap>(rest),
         3 => round_trip::<DeadLetter>(rest),
         4 => round_trip::<RestoreRecord>(rest),
-        _ => {
+        5 => {
             if let Ok(states) = Vec::<State>::arbitrary(&mut Unstructured::new(rest)) {
                 window(&states);
             }
         }
+        _ => round_trip::<JobRecord>(rest),
     }
 });
 
