@@ -265,8 +265,8 @@ impl Metrics {
             (kind, self.0.write_failures.get_or_create_owned(&labels))
         };
         self.0.verified.show(labels);
-        self.0.target.show(labels);
         self.0.jobs.show(labels);
+        self.0.target.show(labels);
         ContainerMetrics {
             lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
             restorable_from: self.0.restorable_from.get_or_create_owned(labels),
