@@ -151,7 +151,7 @@ class Card {
   }
 
   showRanges({ ranges, observed }) {
-    const told = observed ? several(ranges.length, 'range', 'ranges') : `${several(ranges.length, 'range', 'ranges')} followed by this process; another one observes them all`;
+    const told = observed ? several(ranges.length, 'range', 'ranges') : `${several(ranges.length, 'range', 'ranges')} followed by this process, which does not see the others`;
     write(this.caption, told);
     const shown = ranges.slice(0, 200);
     const rows = shown.map((range) => [
