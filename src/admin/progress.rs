@@ -52,6 +52,8 @@ struct RangeState {
     since: Instant,
     watermark: Option<i64>,
     token_time: Option<i64>,
+    /// Up to when it was reconciled or backfilled, where it is to be reconciled.
+    reconciled_until: Option<i64>,
 }
 
 /// One range as it stands now.
@@ -142,7 +144,7 @@ impl ContainerProgress {
 
     /// This process now follows the range.
     pub fn range_started(&self, range: EpkRange) {
-        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None };
+        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None, reconciled_until: None };
         locked(&self.0).ranges.entry(range).or_insert(begun);
     }
 
@@ -176,6 +178,13 @@ impl ContainerProgress {
     pub fn token_time(&self, range: &EpkRange, seconds: i64) {
         if let Some(range) = locked(&self.0).ranges.get_mut(range) {
             range.token_time = Some(seconds);
+        }
+    }
+
+    /// The range is to be reconciled from time to time, and was last at this service time, or backfilled then and never reconciled.
+    pub fn reconciled_until(&self, range: &EpkRange, seconds: i64) {
+        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
+            range.reconciled_until = Some(seconds);
         }
     }
 
@@ -220,6 +229,14 @@ impl ContainerProgress {
         let now = Instant::now();
         let known = state.ranges.values().filter(|range| range.token_time.is_some());
         known.map(|range| state.behind(range.token_time, range.since, now)).reduce(f64::max)
+    }
+
+    /// For how long the range has not been reconciled that has waited longest, in seconds; 0 where none is to be.
+    pub fn reconciliation_age_seconds(&self) -> f64 {
+        let state = locked(&self.0);
+        let now = Instant::now();
+        let waiting = state.ranges.values().filter(|range| range.reconciled_until.is_some());
+        waiting.map(|range| state.behind(range.reconciled_until, range.since, now)).fold(0.0, f64::max)
     }
 
     /// The ranges this process follows.
