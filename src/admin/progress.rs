@@ -53,6 +53,8 @@ struct RangeState {
     since: Instant,
     watermark: Option<i64>,
     token_time: Option<i64>,
+    /// Up to when it was reconciled or backfilled, where it is to be reconciled.
+    reconciled_until: Option<i64>,
     saved: Option<Saved>,
     /// When changes were last stored, or nothing more was there to read.
     stepped: Option<Instant>,
@@ -168,7 +170,14 @@ impl ContainerProgress {
 
     /// This process now follows the range.
     pub fn range_started(&self, range: EpkRange) {
-        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None, saved: None, stepped: None };
+        let begun = RangeState {
+            since: Instant::now(),
+            watermark: None,
+            token_time: None,
+            reconciled_until: None,
+            saved: None,
+            stepped: None,
+        };
         locked(&self.0).ranges.entry(range).or_insert(begun);
     }
 
@@ -229,6 +238,13 @@ impl ContainerProgress {
         }
     }
 
+    /// The range is to be reconciled from time to time, and was last at this service time, or backfilled then and never reconciled.
+    pub fn reconciled_until(&self, range: &EpkRange, seconds: i64) {
+        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
+            range.reconciled_until = Some(seconds);
+        }
+    }
+
     /// The service said that it is this late, in seconds since 1970.
     pub fn service_time(&self, seconds: i64) {
         locked(&self.0).service = Some((seconds, Instant::now()));
@@ -277,6 +293,14 @@ impl ContainerProgress {
         let (state, now) = (locked(&self.0), Instant::now());
         let saved = state.ranges.values().map(|range| range.saved.as_ref().map_or(range.since, Saved::at));
         saved.map(|at| seconds_between(at, now)).fold(0.0, f64::max)
+    }
+
+    /// For how long the range has not been reconciled that has waited longest, in seconds; 0 where none is to be.
+    pub fn reconciliation_age_seconds(&self) -> f64 {
+        let state = locked(&self.0);
+        let now = Instant::now();
+        let waiting = state.ranges.values().filter(|range| range.reconciled_until.is_some());
+        waiting.map(|range| state.behind(range.reconciled_until, range.since, now)).fold(0.0, f64::max)
     }
 
     /// The ranges this process follows.
