@@ -14,6 +14,7 @@ use cosmirror_formats::EpkRange;
 use tokio::time::Instant;
 
 use super::Observed;
+use crate::discreet::discreet;
 
 /// The component that is not ready until start-up has ended.
 const STARTUP: &str = "start-up";
@@ -54,6 +55,30 @@ struct RangeState {
     token_time: Option<i64>,
     /// Up to when it was reconciled or backfilled, where it is to be reconciled.
     reconciled_until: Option<i64>,
+    saved: Option<Saved>,
+    /// When changes were last stored, or nothing more was there to read.
+    stepped: Option<Instant>,
+}
+
+/// When a range's position was last saved. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Saved(Arc<Mutex<Instant>>);
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Saved {
+    /// It was saved just now.
+    pub fn now(&self) {
+        *locked(&self.0) = Instant::now();
+    }
+
+    fn at(&self) -> Instant {
+        *locked(&self.0)
+    }
 }
 
 /// One range as it stands now.
@@ -113,9 +138,10 @@ impl Progress {
         !locked(&self.0.not_ready).contains_key(STARTUP)
     }
 
-    /// A component cannot do its work, for a reason that a person reads. The latest reason counts.
+    /// A component cannot do its work, for a reason that a person reads. The latest reason counts, without names of documents: whoever
+    /// reaches the port reads it.
     pub fn not_ready(&self, component: &str, reason: impl Into<String>) {
-        locked(&self.0.not_ready).insert(component.to_owned(), reason.into());
+        locked(&self.0.not_ready).insert(component.to_owned(), discreet(&reason.into()));
     }
 
     /// A component does its work again.
@@ -144,8 +170,34 @@ impl ContainerProgress {
 
     /// This process now follows the range.
     pub fn range_started(&self, range: EpkRange) {
-        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None, reconciled_until: None };
+        let since = Instant::now();
+        let begun =
+            RangeState { since, watermark: None, token_time: None, reconciled_until: None, saved: None, stepped: None };
         locked(&self.0).ranges.entry(range).or_insert(begun);
+    }
+
+    /// Where it is told when the range's position was last saved.
+    pub fn saves(&self, range: &EpkRange, saved: Saved) {
+        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
+            range.saved = Some(saved);
+        }
+    }
+
+    /// Changes of the range were stored, or nothing more was there to read.
+    pub fn stepped(&self, range: &EpkRange) {
+        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
+            range.stepped = Some(Instant::now());
+        }
+    }
+
+    /// Whether every range of the container is known to go on: those that are followed here have all made a step since then. None where
+    /// none is followed here, because other processes follow them.
+    pub fn has_progressed_since(&self, then: Instant) -> Option<bool> {
+        let state = locked(&self.0);
+        if state.ranges.is_empty() {
+            return if state.followed_elsewhere { None } else { Some(false) };
+        }
+        Some(state.ranges.values().all(|range| range.stepped.is_some_and(|at| at >= then)))
     }
 
     /// The range is another owner's now, or no longer exists. One that was given up after an error is not stopped: nobody follows
@@ -239,6 +291,13 @@ impl ContainerProgress {
         waiting.map(|range| state.behind(range.reconciled_until, range.since, now)).fold(0.0, f64::max)
     }
 
+    /// The age of the oldest saved position among the ranges that are followed here, in seconds.
+    pub fn checkpoint_age_seconds(&self) -> f64 {
+        let (state, now) = (locked(&self.0), Instant::now());
+        let saved = state.ranges.values().map(|range| range.saved.as_ref().map_or(range.since, Saved::at));
+        saved.map(|at| seconds_between(at, now)).fold(0.0, f64::max)
+    }
+
     /// The ranges this process follows.
     pub fn ranges(&self) -> Vec<RangeProgress> {
         let state = locked(&self.0);
@@ -329,6 +388,43 @@ mod tests {
         advance(Duration::from_secs(3)).await;
         container.followed_elsewhere(false);
         assert_eq!(container.lag_seconds(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_saved_position_counts_and_grows_while_nothing_is_saved() {
+        let (_, container, _) = one();
+        assert_eq!(container.checkpoint_age_seconds(), 0.0);
+        let (low, high) = (EpkRange::new("", "20"), EpkRange::new("20", "FF"));
+        container.range_started(low.clone());
+        advance(Duration::from_secs(4)).await;
+        assert_eq!(container.checkpoint_age_seconds(), 4.0, "never saved");
+        container.range_started(high.clone());
+        let (first, second) = (Saved::default(), Saved::default());
+        container.saves(&low, first.clone());
+        container.saves(&high, second.clone());
+        advance(Duration::from_secs(10)).await;
+        first.now();
+        assert_eq!(container.checkpoint_age_seconds(), 10.0);
+        second.now();
+        assert_eq!(container.checkpoint_age_seconds(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_goes_on_only_while_all_its_ranges_do() {
+        let (_, container, _) = one();
+        let then = Instant::now();
+        assert_eq!(container.has_progressed_since(then), Some(false), "nobody follows it");
+        container.followed_elsewhere(true);
+        assert_eq!(container.has_progressed_since(then), None);
+        let (low, high) = (EpkRange::new("", "20"), EpkRange::new("20", "FF"));
+        container.range_started(low.clone());
+        container.range_started(high.clone());
+        container.stepped(&low);
+        assert_eq!(container.has_progressed_since(then), Some(false));
+        container.stepped(&high);
+        assert_eq!(container.has_progressed_since(then), Some(true));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(container.has_progressed_since(Instant::now()), Some(false));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use super::{Admin, ContainerMetrics, RangeProgress};
 use crate::config::{FeedMode, parse_duration};
 use crate::history::instant;
 use crate::observer::{Observation, RangeObservation};
+use crate::reconcile::Counts;
 use crate::status::{ContainerView, RangeView};
 
 #[derive(Debug, Serialize)]
@@ -49,10 +50,21 @@ struct Container {
     observed: bool,
     /// The most failures in a row of any range; none while no range says.
     failures: Option<u64>,
+    /// The last comparisons that this process made; none before the first.
+    verified: Option<Verified>,
     leases_owned: i64,
     throughput: Throughput,
     changes_read: u64,
     versions_written: u64,
+}
+
+/// What comparisons with the source found.
+#[derive(Debug, Serialize)]
+struct Verified {
+    /// Since the oldest of them.
+    age_seconds: i64,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 pub(super) fn routes() -> Router<Admin> {
@@ -96,6 +108,7 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
     let progress = admin.progress.container(database, container);
     let snapshot = admin.progress.observed(database, container).snapshot();
     let own = progress.ranges();
+    let followed: Vec<EpkRange> = own.iter().map(|own| own.range.clone()).collect();
     let seen = snapshot.observation();
     let ranges: Vec<RangeView> = match seen {
         Some(seen) => observed_ranges(seen, &snapshot, &own),
@@ -112,6 +125,10 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
     Container {
         observed: seen.is_some(),
         failures: ranges.iter().filter_map(|range| range.failures).max(),
+        verified: admin
+            .metrics
+            .verified(database, container, &followed)
+            .map(|(counts, age)| Verified { age_seconds: whole(age), counts }),
         leases_owned: metrics.leases_owned.get(),
         throughput: admin.samples.throughput(admin, name),
         changes_read: metrics.changes_read.get(),

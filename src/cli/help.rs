@@ -34,6 +34,7 @@ configuration share the work. Ends with 2 where a setting of an account makes it
 enabled, port taken), 10 where a container is missing, 12 where a credential is refused.";
 
 /// `demo`.
+#[cfg(feature = "emulator")]
 pub(super) const DEMO: &str = "\
 Examples:
   cosmirror demo
@@ -154,6 +155,7 @@ Ends with 4 where the mirror is not as the source, after --repair only where tha
 damage.";
 
 /// `emulator`.
+#[cfg(feature = "emulator")]
 pub(super) const EMULATOR: &str = "\
 Examples:
   cosmirror emulator

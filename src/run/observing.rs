@@ -14,7 +14,11 @@ pub(super) fn start(containers: &[Container], tracker: &TaskTracker) -> Vec<Join
     containers
         .iter()
         .filter(|container| !container.shared().once)
-        .map(|container| tracker.spawn(watcher(container).watch()))
+        .map(|container| {
+            let shared = container.shared();
+            let name = format!("{} observer", container.name());
+            tracker.spawn(shared.admin.watchdog.watch(name, shared.quiet_max, watcher(container).watch()))
+        })
         .collect()
 }
 
