@@ -32,7 +32,13 @@ pub(super) fn told(sample: &Sample, config: &Config, container: &Container) -> S
     }
     let idle = idle_units(sample, config);
     let a_second = about(idle / SECONDS_PER_MONTH);
-    format!("{}; {} request units a month when idle ({a_second} a second)", parts.join(", "), about(idle))
+    let compares = container.feed == FeedMode::LatestVersion && !config.reconcile.interval.is_zero();
+    let rest = if compares {
+        ", without the comparisons of reconcile.interval, which read the ids of the whole container"
+    } else {
+        ""
+    };
+    format!("{}; {} request units a month when idle ({a_second} a second){rest}", parts.join(", "), about(idle))
 }
 
 /// Request units a month while nothing changes.
@@ -83,6 +89,9 @@ mod tests {
             of_none.starts_with("each change a second would be 2.6 million versions a month, about 14"),
             "{of_none}"
         );
+        assert!(!of_none.contains("reconcile.interval"), "{of_none}");
+        let latest = Container { feed: FeedMode::LatestVersion, ..container.clone() };
+        assert!(told(&sample, &config, &latest).ends_with("read the ids of the whole container"));
         config.target.kind = TargetKind::Directory;
         assert!(!told_of(&sample, &config).contains("USD"));
     }

@@ -88,13 +88,15 @@ findings! {
     NO_BLOB_ACCOUNT = Fail "target.account": "the account is of a kind that keeps no versions of block blobs (`Storage`, `FileStorage`)"
         => "use an account of kind StorageV2";
     ACCOUNT_UNKNOWN = Warn "target.account": "the kind of the account may not be read"
-        => "see that it is of kind StorageV2 without hierarchical namespace, or grant the role Reader and check again";
+        => "see that it is of kind StorageV2 without hierarchical namespace, or grant the action Microsoft.Storage/storageAccounts/blobServices/getInfo/action by a role of your own (Reader does not hold it) and check again";
     ONE_DATA_CENTRE = Warn "target.redundancy": "all copies are in one data centre (LRS)"
         => "for a backup take ZRS, GRS or GZRS: az storage account update --sku Standard_GZRS";
     REDUNDANCY_UNKNOWN = Warn "target.redundancy": "the redundancy may not be read or is not known"
-        => "see that it is not LRS, or grant the role Reader and check again";
+        => "see that it is not LRS, or grant the action Microsoft.Storage/storageAccounts/blobServices/getInfo/action by a role of your own and check again";
     TARGET_MISSING = Fail "target.container": "the container does not exist and `target.create` is false"
         => "create it: az storage container create; or set target.create = true";
+    TARGET_TO_CREATE = Warn "target.container": "the container does not exist, and whether a SAS or an identity may create it shows only when it is done"
+        => "create it yourself (az storage container create) and check again: a credential that may only read, write and add cannot create containers";
     TARGET_PUBLIC = Warn "target.container": "anybody may read the container without a credential"
         => "turn public access off: az storage container set-permission --public-access off";
     NO_LIST = Fail "target.list": "listing the container's blobs is refused or fails"
@@ -115,7 +117,7 @@ findings! {
         => "use a container with version-level immutability support instead of a container-level policy";
     IMMUTABILITY_UNKNOWN = Warn "target.immutability": "the properties of the container may not be read"
         => "see that it has no container-level policy, or grant an account SAS or a role and check again";
-    MAY_DELETE = Warn "target.delete-permission": "the credential may delete blobs: a daemon that is taken over could delete history"
+    MAY_DELETE = Warn "target.delete-permission": "the credential may delete blobs, or versions of them: a daemon that is taken over could delete history"
         => "use an identity with a role of the data actions blobs/read, blobs/write and blobs/add/action only, or a SAS without d and x";
     DELETE_UNKNOWN = Warn "target.delete-permission": "whether the credential may delete could not be found out"
         => "see that its role or SAS does not allow to delete";

@@ -15,7 +15,9 @@ pub(super) fn start(containers: &[Container], admin: &Admin, tracker: &TaskTrack
         return Vec::new();
     };
     let jobs = Jobs::new(containers.iter().filter_map(parts));
-    let running = jobs.runners(&first.shared().drain).into_iter().map(|runner| tracker.spawn(runner)).collect();
+    let watched = |runner| first.shared().admin.watchdog.watch("jobs", None, runner);
+    let running =
+        jobs.runners(&first.shared().drain).into_iter().map(|runner| tracker.spawn(watched(runner))).collect();
     // Only this function fills the slot, once in a process.
     let _ = admin.jobs.set(jobs);
     running

@@ -44,7 +44,7 @@ mod prepare;
 mod shared_key;
 mod versioning;
 
-pub use audit::{AccountInformation, ContainerProperties, SoftDelete};
+pub use audit::{AccountInformation, ContainerProperties, MayDelete, SoftDelete};
 pub use auth::AzureAuth;
 pub use versioning::VersioningReport;
 

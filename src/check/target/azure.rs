@@ -8,12 +8,12 @@ use super::super::findings::{
     ACCOUNT_UNKNOWN, DELETE_UNKNOWN, HIERARCHICAL, IMMUTABILITY_UNKNOWN, MAY_DELETE, NO_BLOB_ACCOUNT, NO_LIST, NO_READ,
     NO_WRITE, ONE_DATA_CENTRE, OVERWRITES_FORBIDDEN, REDUNDANCY_UNKNOWN, SOFT_DELETE_OFF, SOFT_DELETE_SHORT,
     SOFT_DELETE_UNKNOWN, TARGET_CLOCK_FAR, TARGET_CLOCK_OFF, TARGET_MISSING, TARGET_PUBLIC, TARGET_SILENT,
-    TARGET_UNUSABLE, VERSIONING_OFF,
+    TARGET_TO_CREATE, TARGET_UNUSABLE, VERSIONING_OFF,
 };
 use super::super::report::Report;
-use crate::config::Target;
+use crate::config::{Target, TargetAuth};
 use crate::failure::{Failure, Kind};
-use crate::store::azure::{AccountInformation, AzureAuth, AzureStore, ContainerProperties, SoftDelete};
+use crate::store::azure::{AccountInformation, AzureAuth, AzureStore, ContainerProperties, MayDelete, SoftDelete};
 use crate::store::{Listing, VersionStore as _};
 
 const SETTINGS: &str = "target.settings";
@@ -133,10 +133,18 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
     let name = &target.container;
     let listed = bounds.look("list the container", store.list(&target.prefix, Listing::Current, None)).await;
     if let Err(Failure { kind: Kind::NotFound, .. }) = listed {
-        if target.create {
-            report.ok(CONTAINER, None, format!("{name:?} does not exist; the daemon will create it"));
-        } else {
-            report.found(&TARGET_MISSING, None, format!("{name:?} does not exist, and target.create is false"));
+        match (target.create, target.auth) {
+            (false, _) => {
+                report.found(&TARGET_MISSING, None, format!("{name:?} does not exist, and target.create is false"));
+            }
+            // The account's own key may do everything.
+            (true, TargetAuth::Emulator | TargetAuth::SharedKey) => {
+                report.ok(CONTAINER, None, format!("{name:?} does not exist; the daemon will create it"));
+            }
+            (true, _) => {
+                let detail = format!("{name:?} does not exist; the daemon will create it if the credential may");
+                report.found(&TARGET_TO_CREATE, None, detail);
+            }
         }
         for rest in OF_CONTAINER {
             report.not_there_yet(rest, None, &format!("the container {name:?}"));
@@ -217,8 +225,20 @@ fn immutability(container: &ContainerProperties, report: &mut Report) {
 
 async fn deletes(store: &AzureStore, bounds: &Bounds, report: &mut Report) {
     match bounds.look("try a delete that cannot be done", store.may_delete()).await {
-        Ok(false) => report.ok(DELETE, None, "the credential cannot delete blobs"),
-        Ok(true) => report.found(&MAY_DELETE, None, "the credential may delete blobs"),
+        Ok(MayDelete { blobs: false, versions: false }) => {
+            report.ok(
+                DELETE,
+                None,
+                "the credential cannot delete blobs or versions; the container itself was not asked about",
+            );
+        }
+        Ok(MayDelete { blobs: true, versions: false }) => {
+            report.found(&MAY_DELETE, None, "the credential may delete blobs")
+        }
+        Ok(MayDelete { blobs, versions: true }) => {
+            let what = if blobs { "blobs and versions" } else { "versions, which is history itself" };
+            report.found(&MAY_DELETE, None, format!("the credential may delete {what}"));
+        }
         Err(failure) => report.failed(&DELETE_UNKNOWN, None, &failure),
     }
 }

@@ -13,6 +13,18 @@ use crate::failure::{Failure, Kind};
 /// An entity tag that no blob has.
 const NO_ETAG: &str = "\"0x0\"";
 
+/// A version that no blob has: versioning is younger.
+const NO_VERSION: &str = "2001-01-01T00:00:00.0000000Z";
+
+/// What a credential may delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MayDelete {
+    /// Blobs, of which versions remain.
+    pub blobs: bool,
+    /// Single versions, which is history itself.
+    pub versions: bool,
+}
+
 /// What Get Account Information tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountInformation {
@@ -94,16 +106,24 @@ impl AzureStore {
         Ok(self.get(&self.probe_name(), None).await?.is_some())
     }
 
-    /// Whether this credential may delete blobs: it asks to delete the probe if it had an entity tag that it cannot have. Rights are
-    /// looked at before conditions.
-    pub async fn may_delete(&self) -> Result<bool, Failure> {
+    /// What this credential may delete. It asks to delete the probe if it had an entity tag that it cannot have, and a version of it from
+    /// before there were versions: rights are looked at before conditions and before what is there. To delete versions is a right of
+    /// its own (`x` in a SAS, `deleteBlobVersion` in a role).
+    pub async fn may_delete(&self) -> Result<MayDelete, Failure> {
+        let current = BlobClientDeleteOptions { if_match: Some(NO_ETAG.into()), ..BlobClientDeleteOptions::default() };
+        let version =
+            BlobClientDeleteOptions { version_id: Some(NO_VERSION.to_owned()), ..BlobClientDeleteOptions::default() };
+        Ok(MayDelete { blobs: self.may(current).await?, versions: self.may(version).await? })
+    }
+
+    async fn may(&self, options: BlobClientDeleteOptions<'_>) -> Result<bool, Failure> {
         let name = self.probe_name();
         let attempt: Attempt<'_> = self.attempt(Operation::Delete, &name);
-        let options = BlobClientDeleteOptions { if_match: Some(NO_ETAG.into()), ..BlobClientDeleteOptions::default() };
         match self.blob(&name).delete(Some(options)).await {
-            Ok(_) => {
-                Err(Failure::new(Kind::Internal, "the service deleted the probe although its entity tag differed"))
-            }
+            Ok(_) => Err(Failure::new(
+                Kind::Internal,
+                "the service deleted the probe although what was asked for is not there",
+            )),
             Err(error) => match (errors::status(&error), errors::code(&error)) {
                 (Some(403), code) if code != Some("AuthenticationFailed") => Ok(false),
                 // The condition, the absence or the protection was looked at, so the right is there.

@@ -60,7 +60,7 @@ impl Operation {
                  Contributor), or an account SAS with permission c for containers; or create the container yourself"
             }
             Self::Account => {
-                "the action Microsoft.Storage/storageAccounts/blobServices/getInfo/action (role Reader), or an account SAS"
+                "the action Microsoft.Storage/storageAccounts/blobServices/getInfo/action (a role of your own; Reader does not hold it), or an account SAS"
             }
             Self::Service => {
                 "the action Microsoft.Storage/storageAccounts/blobServices/read (role Reader), or an account SAS with permission r \

@@ -37,8 +37,8 @@ pub(crate) async fn without_the_permission_to_delete_history_stays(kit: &Kit) ->
 /// anything, and `src/check/target/azure.rs` advises by it.
 pub(crate) async fn rights_are_looked_at_before_conditions(kit: &Kit) -> Seen {
     let signature = AzureAuth::Sas(kit.blob.signature(WITHOUT_DELETE).into());
-    let without = AzureStore::new(&kit.target, signature)?.may_delete().await?;
-    let with = kit.store.may_delete().await?;
+    let without = AzureStore::new(&kit.target, signature)?.may_delete().await?.blobs;
+    let with = kit.store.may_delete().await?.blobs;
     ensure(with && !without, || format!("with the right {with}, without it {without}"))?;
     ensure(kit.store.read_probe().await?, || "the probe was deleted".to_owned())?;
     Ok("a delete under a condition that cannot hold: refused with 403 without the right, by the condition with it"

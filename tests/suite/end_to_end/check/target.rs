@@ -99,6 +99,11 @@ async fn what_a_sas_token_does_not_allow_is_found_one_by_one() {
     let checked = with("sco", "rwlc").await;
     assert_eq!((checked.names("fail"), checked.names("warn")), (vec![], vec![]));
     checked.says("target.delete-permission", "ok", "cannot delete");
+    // Who may delete versions can delete history, whatever else is refused.
+    let checked = with("sco", "rwxlc").await;
+    checked.says("target.delete-permission", "warn", "may delete versions");
+    let checked = with("sco", "rwdxlc").await;
+    checked.says("target.delete-permission", "warn", "may delete blobs and versions");
     let checked = with("sco", "rwdlc").await;
     assert_eq!((checked.names("fail"), checked.names("warn")), (vec![], vec!["target.delete-permission"]));
     let checked = with("co", "wl").await;
