@@ -307,10 +307,11 @@ impl Metrics {
         &self.0.jobs
     }
 
-    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first.
-    pub fn verified(&self, database: &str, container: &str) -> Option<(Counts, f64)> {
+    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first. `followed` are the ranges that are followed
+    /// here.
+    pub fn verified(&self, database: &str, container: &str, followed: &[EpkRange]) -> Option<(Counts, f64)> {
         let labels = Labels { database: database.to_owned(), container: container.to_owned() };
-        self.0.verified.total(&labels)
+        self.0.verified.total(&labels, followed)
     }
 
     /// One range was compared with its source.

@@ -170,14 +170,9 @@ impl ContainerProgress {
 
     /// This process now follows the range.
     pub fn range_started(&self, range: EpkRange) {
-        let begun = RangeState {
-            since: Instant::now(),
-            watermark: None,
-            token_time: None,
-            reconciled_until: None,
-            saved: None,
-            stepped: None,
-        };
+        let since = Instant::now();
+        let begun =
+            RangeState { since, watermark: None, token_time: None, reconciled_until: None, saved: None, stepped: None };
         locked(&self.0).ranges.entry(range).or_insert(begun);
     }
 
@@ -288,19 +283,19 @@ impl ContainerProgress {
         known.map(|range| state.behind(range.token_time, range.since, now)).reduce(f64::max)
     }
 
-    /// The age of the oldest saved position among the ranges that are followed here, in seconds.
-    pub fn checkpoint_age_seconds(&self) -> f64 {
-        let (state, now) = (locked(&self.0), Instant::now());
-        let saved = state.ranges.values().map(|range| range.saved.as_ref().map_or(range.since, Saved::at));
-        saved.map(|at| seconds_between(at, now)).fold(0.0, f64::max)
-    }
-
     /// For how long the range has not been reconciled that has waited longest, in seconds; 0 where none is to be.
     pub fn reconciliation_age_seconds(&self) -> f64 {
         let state = locked(&self.0);
         let now = Instant::now();
         let waiting = state.ranges.values().filter(|range| range.reconciled_until.is_some());
         waiting.map(|range| state.behind(range.reconciled_until, range.since, now)).fold(0.0, f64::max)
+    }
+
+    /// The age of the oldest saved position among the ranges that are followed here, in seconds.
+    pub fn checkpoint_age_seconds(&self) -> f64 {
+        let (state, now) = (locked(&self.0), Instant::now());
+        let saved = state.ranges.values().map(|range| range.saved.as_ref().map_or(range.since, Saved::at));
+        saved.map(|at| seconds_between(at, now)).fold(0.0, f64::max)
     }
 
     /// The ranges this process follows.

@@ -108,6 +108,7 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
     let progress = admin.progress.container(database, container);
     let snapshot = admin.progress.observed(database, container).snapshot();
     let own = progress.ranges();
+    let followed: Vec<EpkRange> = own.iter().map(|own| own.range.clone()).collect();
     let seen = snapshot.observation();
     let ranges: Vec<RangeView> = match seen {
         Some(seen) => observed_ranges(seen, &snapshot, &own),
@@ -126,7 +127,7 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
         failures: ranges.iter().filter_map(|range| range.failures).max(),
         verified: admin
             .metrics
-            .verified(database, container)
+            .verified(database, container, &followed)
             .map(|(counts, age)| Verified { age_seconds: whole(age), counts }),
         leases_owned: metrics.leases_owned.get(),
         throughput: admin.samples.throughput(admin, name),

@@ -77,18 +77,6 @@ impl Families {
         ranges.insert(range.clone(), Last { at: Instant::now(), counts, followed: false });
     }
 
-    /// All ranges together, and the age of the oldest comparison in seconds; none before the first.
-    pub(super) fn total(&self, labels: &Labels) -> Option<(Counts, f64)> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_all = last.get(labels)?.values();
-        let (mut total, mut age) = (Counts::default(), 0.0_f64);
-        for Last { at, counts, .. } in of_all {
-            total += *counts;
-            age = age.max(at.elapsed().as_secs_f64());
-        }
-        Some((total, age))
-    }
-
     /// Makes sure that every child exists.
     pub(super) fn show(&self, labels: &Labels) {
         drop(self.reconciliations.get_or_create(labels));
@@ -98,22 +86,28 @@ impl Families {
         }
     }
 
-    /// Writes what depends on time, and forgets what others tell. `followed` are the ranges that are followed here.
+    /// All ranges together, and the age of the oldest comparison in seconds; none where there is none. What others tell is forgotten: `followed` are the
+    /// ranges that are followed here.
+    pub(super) fn total(&self, labels: &Labels, followed: &[EpkRange]) -> Option<(Counts, f64)> {
+        let holes = uncovered(followed);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let ranges = last.get_mut(labels)?;
+        ranges.retain(|range, last| {
+            let is_followed = holes.iter().all(|hole| !hole.overlaps(range));
+            let is_strange = !last.followed && !is_followed;
+            last.followed |= is_followed;
+            is_followed || (is_strange && last.at.elapsed() < STRANGE_KEPT)
+        });
+        let mut total = Counts::default();
+        ranges.values().for_each(|last| total += last.counts);
+        let oldest = ranges.values().map(|last| last.at).min()?;
+        Some((total, oldest.elapsed().as_secs_f64()))
+    }
+
+    /// Writes what depends on time.
     pub(super) fn write(&self, labels: &Labels, followed: &[EpkRange], age_seconds: f64) {
         self.age_seconds.get_or_create(labels).set(age_seconds);
-        let holes = uncovered(followed);
-        let mut total = Counts::default();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ranges) = last.get_mut(labels) {
-            ranges.retain(|range, last| {
-                let is_followed = holes.iter().all(|hole| !hole.overlaps(range));
-                let is_strange = !last.followed && !is_followed;
-                last.followed |= is_followed;
-                is_followed || (is_strange && last.at.elapsed() < STRANGE_KEPT)
-            });
-            ranges.values().for_each(|last| total += last.counts);
-        }
-        drop(last);
+        let (total, _) = self.total(labels, followed).unwrap_or_default();
         let Counts { equal, missing, stale, extra, different, pending, .. } = total;
         for (state, count) in STATES.into_iter().zip([equal, missing, stale, extra, different, pending]) {
             let gauge = self.documents.get_or_create_owned(&labels.of(state));
