@@ -33,6 +33,7 @@ use crate::time::HostClock;
 
 mod board;
 mod container;
+mod counting;
 mod jobs;
 mod observing;
 mod range;
