@@ -6,7 +6,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/livez` | 200 while the process can answer |
+//! | `/livez` | 200 while every loop of the process goes round, else 503 with those that do not, one per line |
 //! | `/startupz` | 200 once start-up has ended, else 503 |
 //! | `/readyz` | 200 when nothing is reported as not ready, else 503 with one reason per line |
 //! | `/healthz?max_lag=D` | as `/readyz`, and 503 where a container is further behind than `D`, such as `5m` |
@@ -34,6 +34,7 @@ use patient::Patient;
 mod access;
 mod browse;
 mod health;
+mod heartbeat;
 mod jobs;
 mod metrics;
 mod observed;
@@ -44,14 +45,21 @@ mod recent;
 mod samples;
 mod shown;
 mod status;
+pub mod summary;
+mod watchdog;
 
 pub use access::{Access, Refusal};
+pub use heartbeat::Heartbeat;
 pub use jobs::JobsSlot;
-pub use metrics::{ContainerMetrics, FlowMetrics, JobMetrics, Metrics};
+pub use metrics::{
+    ContainerMetrics, FlowMetrics, JobMetrics, Metrics, Protection, RequestMetrics, RestoreSeen, Restores,
+    StoredMetrics,
+};
 pub use observed::Observed;
-pub use progress::{ContainerProgress, Progress, RangeProgress, Whole};
+pub use progress::{ContainerProgress, Progress, RangeProgress, Saved, Whole};
 pub use recent::Recent;
 pub use samples::Samples;
+pub use watchdog::Watchdog;
 
 /// How long connections may finish after the server was told to stop. A probe takes milliseconds; whoever holds one open longer
 /// must not hold up the process.
@@ -66,6 +74,8 @@ pub struct Admin {
     pub progress: Progress,
     /// Who may see documents and start jobs.
     pub access: Access,
+    /// Whether the loops go round.
+    pub watchdog: Watchdog,
     /// The process.
     pub about: Arc<About>,
     /// The last problems.
@@ -96,6 +106,7 @@ impl Admin {
             metrics: Metrics::new(names.clone()),
             progress: Progress::new(names),
             access,
+            watchdog: Watchdog::default(),
             about: Arc::new(About { instance: String::new(), started: crate::time::now(), config: Config::default() }),
             recent: Recent::of_process(),
             samples: Samples::default(),

@@ -46,6 +46,7 @@ mod verify;
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
 use args::{ConfigCommand, DeadLettersCommand, GapsCommand, HealthArgs};
+use logging::Speaker;
 pub use output::{Format, Output};
 
 /// What the options of every command stand under.
@@ -152,6 +153,14 @@ impl Command {
     }
 
     /// Long-running commands say what they do; the others speak when something is wrong.
+    fn speaker(&self) -> Speaker {
+        match self {
+            Self::Run(run) if !run.once => Speaker::Daemon,
+            _ if self.is_service() => Speaker::Service,
+            _ => Speaker::Command,
+        }
+    }
+
     fn is_service(&self) -> bool {
         match self {
             #[cfg(feature = "emulator")]
@@ -265,7 +274,7 @@ impl Cli {
         if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
             return Err(CommandError::new(Exit::Usage, "-o json-patch is for diff only", "use -o json"));
         }
-        logging::start(self.log_format, self.verbose, self.quiet, self.command.is_service())?;
+        logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
         let config = if self.command.reads_configuration() {
             config::load(self.config.as_deref(), &self.set)?
         } else {

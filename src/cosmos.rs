@@ -21,12 +21,15 @@ use bytes::Bytes;
 use cosmirror_formats::partition_key::KeyValue;
 use cosmirror_formats::{KeyDefinition, PartitionKey};
 
+use crate::admin::RequestMetrics;
 use crate::config::{self, SourceAuth};
 use crate::failure::{Failure, Kind};
 use crate::feed::SourceContainer;
 use properties::Proof;
+use requests::OPERATION_TIMEOUT;
 
 mod properties;
+mod requests;
 mod service_time;
 
 pub use properties::{AccountProperties, Location};
@@ -35,8 +38,6 @@ pub use service_time::ServiceClock;
 /// The public key of every Cosmos emulator; no secret.
 const EMULATOR_KEY: &str = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
 
-/// Longest time one operation may take, the driver's own retries included.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the driver may retry a throttled request before the failure table decides.
 const DRIVER_THROTTLE_RETRIES: u32 = 2;
 
@@ -48,6 +49,7 @@ pub struct Account {
     endpoint: Url,
     clock: Arc<ServiceClock>,
     proof: Proof,
+    requests: RequestMetrics,
 }
 
 /// A container whose name was resolved.
@@ -70,6 +72,11 @@ impl Resolved {
 impl Account {
     /// Connects by the configured credential. Makes no request yet.
     pub async fn connect(settings: &config::Source) -> Result<Self, Failure> {
+        Self::connect_counting(settings, RequestMetrics::unread()).await
+    }
+
+    /// The same, which counts every request.
+    pub async fn connect_counting(settings: &config::Source, requests: RequestMetrics) -> Result<Self, Failure> {
         let endpoint: Url = settings.endpoint.parse().map_err(|e| {
             Failure::new(Kind::Misconfigured, format!("source.endpoint {:?} is no URL: {e}", settings.endpoint))
         })?;
@@ -80,8 +87,8 @@ impl Account {
         let options = DriverOptions::builder(reference.clone()).build();
         let driver =
             runtime.create_driver(options).await.map_err(|e| failure(&e, &format!("connect to {endpoint}")))?;
-        let clock = Arc::new(ServiceClock::new(endpoint.clone())?);
-        Ok(Self { driver, reference, endpoint, clock, proof })
+        let clock = Arc::new(ServiceClock::new(endpoint.clone(), requests.clone())?);
+        Ok(Self { driver, reference, endpoint, clock, proof, requests })
     }
 
     /// The account's endpoint.
@@ -103,8 +110,8 @@ impl Account {
     pub async fn resolve(&self, database: &str, container: &str) -> Result<Resolved, Failure> {
         let source = self.describe(database, container).await?;
         let what = format!("find the container {database}/{container} at {}", self.endpoint);
-        let reference = self.driver.resolve_container(database, container, operation_options()).await;
-        let reference = reference.map_err(|e| failure(&e, &what))?;
+        let reference = self.driver.resolve_container(database, container, operation_options());
+        let reference = self.looked_up(&what, reference).await?;
         // The driver may remember a container that is no more; what it reads would be of that one.
         Ok(Resolved { source: SourceContainer { rid: reference.rid().to_owned(), ..source }, reference })
     }
@@ -148,19 +155,8 @@ impl Account {
     /// Runs one operation that answers once.
     pub async fn execute(&self, operation: CosmosOperation, what: &str) -> Result<CosmosResponse, Failure> {
         let run = self.driver.execute_operation(operation, operation_options());
-        let answer = bounded(what, run).await?;
+        let answer = self.answered(what, run).await?;
         answer.ok_or_else(|| Failure::new(Kind::Internal, format!("could not {what}: the driver gave no answer")))
-    }
-}
-
-/// Runs a driver call with the bound every request has.
-pub(crate) async fn bounded<T>(what: &str, call: impl Future<Output = Result<T, CosmosError>>) -> Result<T, Failure> {
-    match tokio::time::timeout(OPERATION_TIMEOUT, call).await {
-        Ok(answer) => answer.map_err(|e| failure(&e, what)),
-        Err(_) => {
-            let seconds = OPERATION_TIMEOUT.as_secs();
-            Err(Failure::new(Kind::Transient, format!("could not {what}: no answer within {seconds} s")))
-        }
     }
 }
 

@@ -130,8 +130,9 @@ impl Jobs {
                 return Ok(Some((place, record)));
             }
         }
+        // Another replica may have begun it just now; or it is an old one.
         for place in self.0.values() {
-            if let Some(record) = place.ended(id).await? {
+            if let Some(record) = place.look_for(id).await? {
                 return Ok(Some((place, record)));
             }
         }

@@ -21,7 +21,7 @@
 //! | [`replay`] | dead letters become versions |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
-//! | [`admin`] | health, readiness and metrics |
+//! | [`admin`] | health, readiness, metrics, status, jobs and the page |
 //! | [`crash`] | where a test can make the process die |
 //! | [`cli`] | one file per command |
 
@@ -34,6 +34,7 @@ pub mod crash;
 #[cfg(feature = "emulator")]
 pub mod demo;
 pub mod diff;
+mod discreet;
 pub mod documents;
 pub mod failure;
 pub mod feed;

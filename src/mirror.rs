@@ -231,7 +231,10 @@ impl Follower {
             match stream {
                 Stream::Followed if caught_up => self.confirm_beginning(),
                 Stream::Backfill if caught_up => flow.backfill_is_stored = true,
-                _ => flow.busy = true,
+                _ => {
+                    flow.busy = true;
+                    tracing::debug!(range = %self.range, ?stream, "a page is stored");
+                }
             }
             self.guard.stepped(self.reader.service_time());
             let all = caught_up && stream == Stream::Followed && flow.window.is_stored() && flow.backfill.is_none();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Access, Admin};
+use crate::admin::{self, Access, Admin, Heartbeat, RequestMetrics};
 use crate::config::{self, Config, TargetKind};
 use crate::cosmos::Account;
 use crate::documents::Documents;
@@ -31,6 +31,7 @@ use crate::store::azure::{AzureAuth, AzureStore, VersioningReport};
 use crate::store::directory::DirectoryStore;
 use crate::time::HostClock;
 
+mod background;
 mod board;
 mod container;
 mod counting;
@@ -43,6 +44,7 @@ mod signal;
 mod simulation;
 mod source;
 mod supervisor;
+mod target;
 mod tiling;
 mod versioning;
 
@@ -90,17 +92,22 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     let names: Vec<(String, String)> =
         config.containers.iter().map(|c| (c.database.clone(), c.container.clone())).collect();
     let access = Access::open(&config.admin)?;
+    let heartbeat = Heartbeat::configured(&config.admin)?;
     let instance = options.instance.clone().unwrap_or_else(unique_instance);
     let admin = Admin::new(names, access).with_about(&instance, &config);
     let tracker = TaskTracker::new();
     let server_stop = CancellationToken::new();
+    let _outside = background::watch_runtime(&admin.watchdog, &tracker, &server_stop);
     let server = tracker.spawn(admin::serve(listener, admin.clone(), server_stop.clone()));
     let started = tokio::select! {
         started = start_patiently(&config, &options, &admin, &stop, &tracker) => started.map(Some),
         () = stop.cancelled() => Ok(None),
     };
     let result = match started {
-        Ok(Some(containers)) => follow(containers, &options, &admin, &stop, &tracker).await,
+        Ok(Some(containers)) => {
+            background::start(&config, &containers, heartbeat, &admin, &tracker);
+            follow(containers, &options, &admin, &stop, &tracker).await
+        }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
@@ -152,7 +159,7 @@ async fn start(
     stop: &CancellationToken,
     tracker: &TaskTracker,
 ) -> Result<Vec<Container>, Failure> {
-    let account = Account::connect(&config.source).await?;
+    let account = Account::connect_counting(&config.source, admin.metrics.requests_to_source()).await?;
     let mut sources = Vec::new();
     for settings in &config.containers {
         sources.push((settings, account.resolve(&settings.database, &settings.container).await?));
@@ -163,19 +170,11 @@ async fn start(
         Err(failure) => return Err(failure),
     };
     let (report, versioning_off) = versioning::report(admin);
-    let store = open_reporting_store(&config.target, Some(report))?;
+    let store = open_reporting_store(&config.target, Some((report, admin.metrics.requests_to_target())))?;
     store.prepare(config.target.create).await?;
     let leases = match leases {
         Some(resolved) => resolved,
-        None => {
-            let properties = serde_json::json!({
-                "id": config.leases.container,
-                "partitionKey": { "paths": ["/id"], "kind": "Hash", "version": 2 },
-                "defaultTtl": -1,
-            });
-            account.create_container(&config.leases.database, properties).await?;
-            account.resolve(&config.leases.database, &config.leases.container).await?
-        }
+        None => create_leases(&account, &config.leases).await?,
     };
     let shared = Shared {
         lease_documents: Arc::new(documents(
@@ -197,6 +196,7 @@ async fn start(
         requests: Requests::new(config.limits.requests_in_flight_max, admin.metrics.flow()),
         request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
         admin: admin.clone(),
+        quiet_max: background::quiet_max(background::longest_pause(config), config.target.kind),
         drain: stop.child_token(),
         tasks: Arc::new(tracker.clone()),
         clock: HostClock::default(),
@@ -211,16 +211,27 @@ async fn start(
         container.metrics().dead_letters.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let of_source = documents(&account, resolved.clone(), &settings.database, &settings.container);
         containers.push(container.with_reconciling(Reconciling {
-            documents: Arc::new(of_source),
+            documents: Arc::new(of_source.discreet()),
             effective_key: Arc::new(move |key| resolved.effective_key(key)),
             // A run that ends when it has caught up reconciles only where it is asked to.
             interval: if options.once { Duration::ZERO } else { config.reconcile.interval },
             at_once: options.reconcile,
         }));
     }
-    tracker.spawn(versioning::watch_over(Arc::clone(&shared.store), versioning_off, shared.drain.clone()));
+    background::watch_over_versioning(&shared.store, versioning_off, admin, &shared.drain, tracker);
     admin.progress.started();
     Ok(containers)
+}
+
+/// Makes the lease container.
+async fn create_leases(account: &Account, leases: &config::Leases) -> Result<crate::cosmos::Resolved, Failure> {
+    let properties = serde_json::json!({
+        "id": leases.container,
+        "partitionKey": { "paths": ["/id"], "kind": "Hash", "version": 2 },
+        "defaultTtl": -1,
+    });
+    account.create_container(&leases.database, properties).await?;
+    account.resolve(&leases.database, &leases.container).await
 }
 
 /// Follows every container until told to end, all have caught up (`once`), or one cannot go on.
@@ -285,17 +296,19 @@ pub fn open_store(target: &config::Target) -> Result<Arc<dyn VersionStore>, Fail
     open_reporting_store(target, None)
 }
 
-/// The same, which tells when versioning is switched off and on.
+/// The same, which tells when versioning is switched off and on, and counts its requests.
 fn open_reporting_store(
     target: &config::Target,
-    report: Option<VersioningReport>,
+    report: Option<(VersioningReport, RequestMetrics)>,
 ) -> Result<Arc<dyn VersionStore>, Failure> {
     match target.kind {
         TargetKind::Azure => {
-            let store = AzureStore::new(target, AzureAuth::resolve(target)?)?;
+            let auth = AzureAuth::resolve(target)?;
             Ok(match report {
-                Some(report) => Arc::new(store.with_versioning_report(report)),
-                None => Arc::new(store),
+                Some((report, requests)) => {
+                    Arc::new(AzureStore::counting(target, auth, requests)?.with_versioning_report(report))
+                }
+                None => Arc::new(AzureStore::new(target, auth)?),
             })
         }
         TargetKind::Directory => {

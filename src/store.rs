@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::admin::Protection;
 use crate::failure::Failure;
 
 pub mod azure;
@@ -95,6 +96,11 @@ pub trait VersionStore: Send + Sync + 'static {
     /// Makes the store usable, creating its container if asked to, and proves that it keeps versions. Writes nothing but what
     /// that proof takes. A store that would lose history answers `Kind::Misconfigured` with the remedy.
     async fn prepare(&self, create: bool) -> Result<(), Failure>;
+
+    /// What protects the versions from being deleted; none where the store has nothing of the kind.
+    async fn protection(&self) -> Result<Option<Protection>, Failure> {
+        Ok(None)
+    }
 
     /// Stores a version if the condition holds.
     async fn put(&self, put: Put) -> Result<Stored, Failure>;

@@ -3,8 +3,9 @@
 #
 # usage: tests/mutants.sh
 #
-# The tracked files are copied beside the target folder. Each mutant is one line put into the copy, and the test that passes as the
-# code stands must fail there, by the oracle's word. Environment: CARGO_TARGET_DIR.
+# The tracked files are copied beside the target folder. Each mutant is one line put into the copy, which does something only where
+# COSMIRROR_MUTANT names it, so that all are built at once. The test that passes as the code stands must fail with it, by the oracle's
+# word. Environment: CARGO_TARGET_DIR.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -62,32 +63,30 @@ require_passing() {
     echo "passes as the code stands: $test"
 }
 
-# usage: require_failing TEST FINDING
+# usage: require_failing MUTANT TEST FINDING
 require_failing() {
-    local test=$1 finding=$2 report outcome=0
+    local mutant=$1 test=$2 finding=$3 report outcome=0
     # Cargo tells packages of one target folder apart by their settings, not by where they lie: without a setting of its own, the
     # mutant would be taken for the program.
-    report=$(run_test "$COPY" "$test" --config profile.dev.package.cosmirror.codegen-units=199) || outcome=$?
+    report=$(COSMIRROR_MUTANT=$mutant run_test "$COPY" "$test" --config profile.dev.package.cosmirror.codegen-units=199) || outcome=$?
     if [ "$outcome" -eq 0 ] || ! grep -qF "$finding" <<<"$report"; then
         printf '%s\n' "$report" | tail -n 40
         echo "the oracle did not find what it should: $test"
         exit 1
     fi
     grep -F "$finding" <<<"$report" | grep '^seed' | head -n 1
+    echo "found: the mutant \"$mutant\""
 }
 
-# usage: mutant FILE PLACE LINE TEST FINDING
-mutant() {
-    local file=$1 place=$2 line=$3 test=$4 finding=$5
-    require_passing "$test"
-    copy_tracked_files
-    insert_behind "$COPY/$file" "$place" "$line"
-    require_failing "$test" "$finding"
-    echo "found with \"$line\" in $file"
-}
+copy_tracked_files
+insert_behind "$COPY/src/mirror/guard.rs" "pub fn is_open(&self) -> bool {" \
+    '        if std::env::var_os("COSMIRROR_MUTANT").is_some_and(|mutant| mutant == "no-fence") { return true; }'
+insert_behind "$COPY/src/mirror/flow.rs" "let newest_only = mode == FeedMode::LatestVersion && !from_beginning;" \
+    '        let newest_only = newest_only && std::env::var_os("COSMIRROR_MUTANT").is_none_or(|mutant| mutant != "all-known");'
 
-mutant src/mirror/guard.rs "pub fn is_open(&self) -> bool {" "        if true { return true; }" \
-    an_owner_begins_no_write_after_its_lease_may_have_run_out "the fence: "
-mutant src/mirror/flow.rs "let newest_only = mode == FeedMode::LatestVersion && !from_beginning;" \
-    "        let newest_only = newest_only && margin < 0;" \
-    no_instant_is_answered_for_before_everything_that_was_overwritten_is_known "can be asked for, but"
+readonly FENCE=an_owner_begins_no_write_after_its_lease_may_have_run_out
+readonly INSTANTS=no_instant_is_answered_for_before_everything_that_was_overwritten_is_known
+require_passing "$FENCE"
+require_passing "$INSTANTS"
+require_failing no-fence "$FENCE" "the fence: "
+require_failing all-known "$INSTANTS" "can be asked for, but"

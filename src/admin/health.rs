@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -13,14 +14,37 @@ use super::metrics::CONTENT_TYPE;
 use super::{Admin, Progress};
 use crate::config::{format_duration, parse_duration};
 
+/// Pause before a loop that seems stuck is looked at again. Probes wait a second by default, and then fail as they should.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
+
 /// The server's paths.
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
-        .route("/livez", get(async || "alive\n"))
+        .route("/livez", get(alive))
         .route("/startupz", get(startup))
         .route("/readyz", get(ready))
         .route("/healthz", get(healthy))
         .route("/metrics", get(metrics))
+        .layer(map_response(uncached))
+}
+
+/// Every answer is of this instant only.
+async fn uncached(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+async fn alive(State(admin): State<Admin>) -> (StatusCode, String) {
+    if !admin.watchdog.stuck().is_empty() {
+        // After a pause of the whole process everything is late at once, and nothing is a moment later.
+        tokio::time::sleep(SECOND_LOOK).await;
+    }
+    let stuck = admin.watchdog.stuck();
+    if stuck.is_empty() {
+        (StatusCode::OK, "alive\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, stuck.join("\n") + "\n")
+    }
 }
 
 async fn startup(State(admin): State<Admin>) -> (StatusCode, &'static str) {
@@ -35,7 +59,9 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     verdict(&admin.progress.reasons())
 }
 
+/// Where a limit is misspelt, an answer without one would be mistaken for one with it.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Limits {
     max_lag: Option<String>,
 }
@@ -68,6 +94,7 @@ fn verdict(reasons: &[String]) -> (StatusCode, String) {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.metrics.watchdog_age_seconds(admin.watchdog.age_seconds());
     match admin.metrics.render(&admin.progress) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

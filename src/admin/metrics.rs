@@ -22,10 +22,17 @@ use crate::reconcile::Counts;
 mod flow;
 mod jobs;
 mod observed;
+mod process;
+mod requests;
+mod stored;
+mod target;
 mod verified;
 
 pub use flow::FlowMetrics;
 pub use jobs::JobMetrics;
+pub use requests::RequestMetrics;
+pub use stored::StoredMetrics;
+pub use target::{Protection, RestoreSeen, Restores};
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.
@@ -53,10 +60,16 @@ const RECONCILIATIONS: &str = "reconciliations";
 const VERIFY_AGE_SECONDS: &str = "verify_age_seconds";
 const VERIFY_DOCUMENTS: &str = "verify_documents";
 const TARGET_VERSIONING: &str = "target_versioning";
+const CHECKPOINT_AGE_SECONDS: &str = "checkpoint_age_seconds";
+const WATCHDOG_AGE_SECONDS: &str = "watchdog_age_seconds";
+const HEARTBEATS: &str = "heartbeats";
 const BUILD: &str = "build";
 
 /// The media type of [`Metrics::render`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How a call of the heartbeat's URL may end: answered well, answered otherwise, not answered; or it was due and not made.
+pub(super) const HEARTBEAT_RESULTS: [&str; 4] = ["ok", "refused", "failed", "withheld"];
 
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
@@ -74,6 +87,11 @@ struct FailureLabels {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
 /// All metrics of the process. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Shared>);
@@ -81,6 +99,8 @@ pub struct Metrics(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     registry: Registry,
+    /// Metrics without the prefix.
+    unprefixed: Registry,
     lag_seconds: Family<Labels, Seconds>,
     restorable_from: Family<Labels, Gauge>,
     restorable_until: Family<Labels, Gauge>,
@@ -102,6 +122,12 @@ struct Shared {
     observer_failures: Family<Labels, Counter>,
     observed: observed::Families,
     verified: verified::Families,
+    stored: stored::Families,
+    requests: requests::Families,
+    target: target::Families,
+    checkpoint_age_seconds: Family<Labels, Seconds>,
+    watchdog_age_seconds: Seconds,
+    heartbeats: Family<ResultLabels, Counter>,
     target_versioning: Gauge,
     flow: FlowMetrics,
     jobs: JobMetrics,
@@ -148,6 +174,10 @@ pub struct ContainerMetrics {
     pub feed_retention_seconds: Seconds,
     /// Passes of the observer that failed as a whole.
     pub observer_failures: Counter,
+    /// What was read and stored.
+    pub stored: StoredMetrics,
+    /// Age of the oldest saved position; written at each exposition.
+    pub checkpoint_age_seconds: Seconds,
     write_failures: Vec<(Kind, Counter)>,
 }
 
@@ -173,8 +203,16 @@ impl Metrics {
         target_versioning.set(1);
         let help = "1 while the target keeps versions as far as known, 0 since a write has shown that it does not";
         r.register(TARGET_VERSIONING, help, target_versioning.clone());
+        let watchdog_age_seconds = Seconds::default();
+        let help = "For how long the slowest loop has been stuck, 0 while all go round";
+        r.register(WATCHDOG_AGE_SECONDS, help, watchdog_age_seconds.clone());
+        let mut unprefixed = Registry::default();
+        unprefixed.register_collector(Box::new(process::Process));
         let metrics = Self(Arc::new(Shared {
             target_versioning,
+            watchdog_age_seconds,
+            unprefixed,
+            heartbeats: family(&mut r, HEARTBEATS, "Calls of the heartbeat's URL by how they ended"),
             lag_seconds: family(&mut r, LAG_SECONDS, "Service time minus the watermark of the slowest range"),
             restorable_from: family(&mut r, RESTORABLE_FROM, "First instant that can be restored, 0 if none"),
             restorable_until: family(&mut r, RESTORABLE_UNTIL, "Last instant that can be restored, 0 if none"),
@@ -200,6 +238,10 @@ impl Metrics {
             observer_failures: family(&mut r, OBSERVER_FAILURES, "Passes of the observer that failed as a whole"),
             observed: observed::Families::register(&mut r),
             verified: verified::Families::register(&mut r),
+            stored: stored::Families::register(&mut r),
+            requests: requests::Families::register(&mut r),
+            target: target::Families::register(&mut r),
+            checkpoint_age_seconds: family(&mut r, CHECKPOINT_AGE_SECONDS, "Age of the oldest saved position"),
             flow: FlowMetrics::register(&mut r),
             jobs: JobMetrics::register(&mut r),
             rendering: Mutex::default(),
@@ -207,6 +249,9 @@ impl Metrics {
         }));
         for (database, container) in containers {
             metrics.container(&database.into(), &container.into());
+        }
+        for result in HEARTBEAT_RESULTS {
+            drop(metrics.heartbeat(result));
         }
         metrics
     }
@@ -221,6 +266,7 @@ impl Metrics {
         };
         self.0.verified.show(labels);
         self.0.jobs.show(labels);
+        self.0.target.show(labels);
         ContainerMetrics {
             lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
             restorable_from: self.0.restorable_from.get_or_create_owned(labels),
@@ -240,6 +286,8 @@ impl Metrics {
             feed_token_age_seconds: self.0.feed_token_age_seconds.get_or_create_owned(labels),
             feed_retention_seconds: self.0.feed_retention_seconds.get_or_create_owned(labels),
             observer_failures: self.0.observer_failures.get_or_create_owned(labels),
+            stored: self.0.stored.of(labels),
+            checkpoint_age_seconds: self.0.checkpoint_age_seconds.get_or_create_owned(labels),
             write_failures: Kind::ALL.map(of_kind).to_vec(),
         }
     }
@@ -259,10 +307,48 @@ impl Metrics {
         &self.0.jobs
     }
 
+    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first.
+    pub fn verified(&self, database: &str, container: &str) -> Option<(Counts, f64)> {
+        let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.verified.total(&labels)
+    }
+
     /// One range was compared with its source.
     pub fn reconciled(&self, database: &str, container: &str, range: &EpkRange, counts: Counts) {
         let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.stored.of(&labels).repaired(counts.repaired);
         self.0.verified.reconciled(&labels, range, counts);
+    }
+
+    /// Requests to the source.
+    pub fn requests_to_source(&self) -> RequestMetrics {
+        self.0.requests.source.clone()
+    }
+
+    /// Requests to the target.
+    pub fn requests_to_target(&self) -> RequestMetrics {
+        self.0.requests.target.clone()
+    }
+
+    /// What protects the target's versions; none where that could not be read.
+    pub fn target_protection(&self, protection: Option<Protection>) {
+        self.0.target.protection(protection);
+    }
+
+    /// What the mirror of a container records of restores.
+    pub fn restores(&self, database: &str, container: &str, seen: &Restores) {
+        let labels = Labels { database: database.to_owned(), container: container.to_owned() };
+        self.0.target.restores(&labels, seen);
+    }
+
+    /// The calls of the heartbeat's URL that ended so.
+    pub fn heartbeat(&self, result: &'static str) -> Counter {
+        self.0.heartbeats.get_or_create_owned(&ResultLabels { result })
+    }
+
+    /// For how long the slowest loop has been stuck.
+    pub(super) fn watchdog_age_seconds(&self, seconds: f64) {
+        self.0.watchdog_age_seconds.set(seconds);
     }
 
     /// All metrics as text, with what `progress` says at this instant.
@@ -284,14 +370,22 @@ impl Metrics {
             if let Some(age) = progress.token_age_seconds() {
                 metrics.feed_token_age_seconds.set(age);
             }
+            metrics.checkpoint_age_seconds.set(progress.checkpoint_age_seconds());
         }
         let mut exposition = String::new();
-        text::encode(&mut exposition, &self.0.registry)?;
+        text::encode_registry(&mut exposition, &self.0.registry)?;
+        text::encode_registry(&mut exposition, &self.0.unprefixed)?;
+        text::encode_eof(&mut exposition)?;
         Ok(exposition)
     }
 }
 
 impl ContainerMetrics {
+    /// Writes to the target that failed, of all kinds.
+    pub fn write_failures(&self) -> u64 {
+        self.write_failures.iter().map(|(_, counter)| counter.get()).sum()
+    }
+
     /// Counts a write to the target that failed.
     pub fn write_failed(&self, kind: Kind) {
         if let Some((_, counter)) = self.write_failures.iter().find(|(known, _)| *known == kind) {

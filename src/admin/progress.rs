@@ -59,6 +59,30 @@ struct RangeState {
     since: Instant,
     watermark: Option<i64>,
     token_time: Option<i64>,
+    saved: Option<Saved>,
+    /// When changes were last stored, or nothing more was there to read.
+    stepped: Option<Instant>,
+}
+
+/// When a range's position was last saved. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Saved(Arc<Mutex<Instant>>);
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Saved {
+    /// It was saved just now.
+    pub fn now(&self) {
+        *locked(&self.0) = Instant::now();
+    }
+
+    fn at(&self) -> Instant {
+        *locked(&self.0)
+    }
 }
 
 /// What the leases of all ranges say together, whoever follows them.
@@ -161,8 +185,32 @@ impl ContainerProgress {
 
     /// This process now follows the range.
     pub fn range_started(&self, range: EpkRange) {
-        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None };
+        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None, saved: None, stepped: None };
         locked(&self.0).ranges.entry(range).or_insert(begun);
+    }
+
+    /// Where it is told when the range's position was last saved.
+    pub fn saves(&self, range: &EpkRange, saved: Saved) {
+        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
+            range.saved = Some(saved);
+        }
+    }
+
+    /// Changes of the range were stored, or nothing more was there to read.
+    pub fn stepped(&self, range: &EpkRange) {
+        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
+            range.stepped = Some(Instant::now());
+        }
+    }
+
+    /// Whether every range of the container is known to go on: those that are followed here have all made a step since then. None where
+    /// none is followed here, because other processes follow them.
+    pub fn has_progressed_since(&self, then: Instant) -> Option<bool> {
+        let state = locked(&self.0);
+        if state.ranges.is_empty() {
+            return if state.followed_elsewhere { None } else { Some(false) };
+        }
+        Some(state.ranges.values().all(|range| range.stepped.is_some_and(|at| at >= then)))
     }
 
     /// The range is another owner's now, or no longer exists. One that was given up after an error is not stopped: nobody follows
@@ -271,6 +319,13 @@ impl ContainerProgress {
         let now = Instant::now();
         let known = state.ranges.values().filter(|range| range.token_time.is_some());
         known.map(|range| state.behind(range.token_time, range.since, now)).reduce(f64::max)
+    }
+
+    /// The age of the oldest saved position among the ranges that are followed here, in seconds.
+    pub fn checkpoint_age_seconds(&self) -> f64 {
+        let (state, now) = (locked(&self.0), Instant::now());
+        let saved = state.ranges.values().map(|range| range.saved.as_ref().map_or(range.since, Saved::at));
+        saved.map(|at| seconds_between(at, now)).fold(0.0, f64::max)
     }
 
     /// The ranges this process follows.
@@ -386,6 +441,43 @@ mod tests {
         assert!(container.is_counted());
         advance(COUNT_AGE_MAX + Duration::from_secs(1)).await;
         assert!(!container.is_counted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_saved_position_counts_and_grows_while_nothing_is_saved() {
+        let (_, container, _) = one();
+        assert_eq!(container.checkpoint_age_seconds(), 0.0);
+        let (low, high) = (EpkRange::new("", "20"), EpkRange::new("20", "FF"));
+        container.range_started(low.clone());
+        advance(Duration::from_secs(4)).await;
+        assert_eq!(container.checkpoint_age_seconds(), 4.0, "never saved");
+        container.range_started(high.clone());
+        let (first, second) = (Saved::default(), Saved::default());
+        container.saves(&low, first.clone());
+        container.saves(&high, second.clone());
+        advance(Duration::from_secs(10)).await;
+        first.now();
+        assert_eq!(container.checkpoint_age_seconds(), 10.0);
+        second.now();
+        assert_eq!(container.checkpoint_age_seconds(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_goes_on_only_while_all_its_ranges_do() {
+        let (_, container, _) = one();
+        let then = Instant::now();
+        assert_eq!(container.has_progressed_since(then), Some(false), "nobody follows it");
+        container.followed_elsewhere(true);
+        assert_eq!(container.has_progressed_since(then), None);
+        let (low, high) = (EpkRange::new("", "20"), EpkRange::new("20", "FF"));
+        container.range_started(low.clone());
+        container.range_started(high.clone());
+        container.stepped(&low);
+        assert_eq!(container.has_progressed_since(then), Some(false));
+        container.stepped(&high);
+        assert_eq!(container.has_progressed_since(then), Some(true));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(container.has_progressed_since(Instant::now()), Some(false));
     }
 
     #[tokio::test(start_paused = true)]

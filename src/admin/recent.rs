@@ -2,7 +2,7 @@
 //!
 //! A layer beside the logs hears every warning and error of this program's own crates, whatever the logs are set to. Repeated ones are
 //! counted. Memory is bounded: [`PROBLEMS_MAX`] different ones, each of bounded length. `/status` is open to whoever reaches the port, so
-//! ids and keys of documents, which messages may hold, are left out here ([`shown`]); the logs have them.
+//! ids and keys of documents, which messages may hold, are left out here ([`shown`]); the logs name them with `-v`.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

@@ -21,6 +21,7 @@ use super::{Admin, RangeProgress};
 use crate::config::{FeedMode, parse_duration};
 use crate::history::instant;
 use crate::observer::{Observation, RangeObservation};
+use crate::reconcile::Counts;
 use crate::status::{ContainerView, RangeView};
 
 #[derive(Debug, Serialize)]
@@ -50,6 +51,8 @@ struct Container {
     observed: bool,
     /// The most failures in a row of any range; none while no range says.
     failures: Option<u64>,
+    /// The last comparisons that this process made; none before the first.
+    verified: Option<Verified>,
     leases_owned: i64,
     throughput: Throughput,
     changes_read: u64,
@@ -58,6 +61,15 @@ struct Container {
     start: String,
     /// Whether what was there before has been stored, as all leases say.
     backfilled: bool,
+}
+
+/// What comparisons with the source found.
+#[derive(Debug, Serialize)]
+struct Verified {
+    /// Since the oldest of them.
+    age_seconds: i64,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 pub(super) fn routes() -> Router<Admin> {
@@ -118,6 +130,10 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
     Container {
         observed: seen.is_some(),
         failures: ranges.iter().filter_map(|range| range.failures).max(),
+        verified: admin
+            .metrics
+            .verified(database, container)
+            .map(|(counts, age)| Verified { age_seconds: whole(age), counts }),
         leases_owned: metrics.leases_owned.get(),
         throughput: admin.samples.throughput(admin, name),
         changes_read: metrics.changes_read.get(),

@@ -18,17 +18,21 @@ const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// As a sentence.
 pub(super) fn told(sample: &Sample, config: &Config, container: &Container) -> String {
-    let versions = sample.per_second * SECONDS_PER_MONTH;
+    // What nothing costs is known; what a change a second would cost is the measure for everything.
+    let nothing = sample.per_second <= 0.0;
+    let versions = if nothing { SECONDS_PER_MONTH } else { sample.per_second * SECONDS_PER_MONTH };
     let most = if container.feed == FeedMode::LatestVersion { "at most " } else { "" };
-    let mut parts = vec![format!("{most}{} versions a month", about(versions))];
+    let each = if nothing { "each change a second would be " } else { "" };
+    let mut parts = vec![format!("{each}{most}{} versions a month", about(versions))];
     if config.target.kind == TargetKind::Azure {
         parts.push(format!("about {} USD for their puts", about(versions / 10_000.0 * DOLLARS_PER_10_000_PUTS)));
     }
     if let Some(bytes) = sample.document_bytes {
         parts.push(format!("{} GiB of growth a month", about(versions * bytes / GIB)));
     }
-    parts.push(format!("{} request units a month when idle", about(idle_units(sample, config))));
-    parts.join(", ")
+    let idle = idle_units(sample, config);
+    let a_second = about(idle / SECONDS_PER_MONTH);
+    format!("{}; {} request units a month when idle ({a_second} a second)", parts.join(", "), about(idle))
 }
 
 /// Request units a month while nothing changes.
@@ -63,6 +67,25 @@ fn digits(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_priced_and_nothing_is_priced_as_one_change_a_second() {
+        let mut config = Config::default();
+        let container: Container = serde_json::from_str(r#"{"database":"shop","container":"orders"}"#).unwrap();
+        let mut sample = Sample::new(2.0, 3, 2.0, Some(1_024.0));
+        let told_of = |sample: &Sample, config: &Config| told(sample, config, &container);
+        let of_two = told_of(&sample, &config);
+        assert!(of_two.starts_with("5.3 million versions a month, about 29 USD for their puts, 5.0 GiB"), "{of_two}");
+        assert!(of_two.contains("request units a month when idle ("), "{of_two}");
+        sample.per_second = 0.0;
+        let of_none = told_of(&sample, &config);
+        assert!(
+            of_none.starts_with("each change a second would be 2.6 million versions a month, about 14"),
+            "{of_none}"
+        );
+        config.target.kind = TargetKind::Directory;
+        assert!(!told_of(&sample, &config).contains("USD"));
+    }
 
     #[test]
     fn numbers_have_the_digits_that_count() {

@@ -28,6 +28,9 @@ findings! {
     NOT_CHECKED = Warn "any": "something that it needs has failed"
         => "mend what failed and check again";
 
+    NOT_THERE_YET = Warn "any": "the container that it concerns does not exist yet"
+        => "create the container, or start the daemon once, and check again";
+
     NO_SECRET = Fail "configuration.secrets": "a key, a SAS token, the admin token or the heartbeat's URL that the configuration asks for cannot be read"
         => "set the variable or the file that the configuration names";
     LISTENS_TO_OTHERS = Warn "configuration": "`admin.listen` is not an address of this machine alone"

@@ -91,7 +91,7 @@ fn missing(config: &Config, name: &str, report: &mut Report) {
         };
         report.found(&LEASES_MISSING, Some(name), format!("{name} {why}"));
     }
-    report.not_checked(PERMISSIONS, Some(name), &format!("{name} does not exist yet"));
+    report.not_there_yet(PERMISSIONS, Some(name), name);
 }
 
 /// A store of documents whose ids no processor takes for its own, and no other check either.
@@ -129,4 +129,26 @@ async fn remove(leases: &LeaseStore) -> Result<(), Failure> {
 
 fn changed(verb: &str) -> Failure {
     Failure::new(Kind::Transient, format!("the probe could not be {verb}: somebody else has changed it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Status;
+    use super::*;
+
+    #[test]
+    fn a_missing_container_is_made_by_a_key_and_by_no_identity() {
+        let said = |auth: SourceAuth, create: bool| {
+            let mut config = Config::default();
+            (config.source.auth, config.leases.create) = (auth, create);
+            let mut report = Report::default();
+            missing(&config, "shop/leases", &mut report);
+            assert_eq!((report.checks[1].name, report.checks[1].status), (PERMISSIONS, Status::Warn));
+            report.checks[0].status
+        };
+        assert_eq!([said(SourceAuth::Key, true), said(SourceAuth::Emulator, true)], [Status::Ok; 2]);
+        let refused =
+            [(SourceAuth::Key, false), (SourceAuth::ManagedIdentity, true), (SourceAuth::WorkloadIdentity, true)];
+        assert!(refused.into_iter().all(|(auth, create)| said(auth, create) == Status::Fail));
+    }
 }

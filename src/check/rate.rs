@@ -89,6 +89,13 @@ async fn document_bytes(feed: &CosmosFeed, ranges: &[EpkRange]) -> Result<Option
 }
 
 impl Sample {
+    /// What a measurement of all ranges gave.
+    #[cfg(test)]
+    pub(super) fn new(per_second: f64, ranges: usize, poll_units: f64, document_bytes: Option<f64>) -> Self {
+        let counted = per_second as u64 * 5;
+        Self { per_second, seconds: 5.0, counted, sampled: ranges, ranges, poll_units, document_bytes }
+    }
+
     /// As a sentence.
     pub(super) fn told(&self) -> String {
         let of = if self.sampled < self.ranges {

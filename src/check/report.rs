@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::findings::{Finding, NOT_CHECKED};
+use super::findings::{Finding, NOT_CHECKED, NOT_THERE_YET};
 use crate::failure::Failure;
 
 /// How it stands.
@@ -85,6 +85,15 @@ impl Report {
             detail: format!("not checked: {why}"),
             remedy: NOT_CHECKED.remedy.to_owned(),
         });
+    }
+
+    /// What can only be looked at once its container exists.
+    pub(super) fn not_there_yet(&mut self, name: &'static str, subject: Option<&str>, container: &str) {
+        self.found(&NOT_THERE_YET, subject, format!("not checked: {container} does not exist yet"));
+        // The finding is everybody's.
+        if let Some(check) = self.checks.last_mut() {
+            check.name = name;
+        }
     }
 
     /// The others behind these.

@@ -16,7 +16,7 @@ use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::cosmos::{Account, Resolved, bounded, driver_key, items, operation_options};
+use crate::cosmos::{Account, Resolved, driver_key, items, operation_options};
 use crate::documents::{Document, Documents};
 use crate::failure::{Failure, Kind};
 use crate::pace::RequestUnits;
@@ -27,18 +27,25 @@ pub struct CosmosDocuments {
     container: Resolved,
     name: String,
     request_units: Arc<RequestUnits>,
+    is_discreet: bool,
 }
 
 impl CosmosDocuments {
     /// The documents of a container that was resolved.
     pub fn new(account: Account, container: Resolved, name: String) -> Self {
-        Self { account, container, name, request_units: Arc::new(RequestUnits::new(0)) }
+        Self { account, container, name, request_units: Arc::new(RequestUnits::new(0)), is_discreet: false }
     }
 
     /// The same, taking what reads and writes of single documents cost from this budget. Waiting for it is the caller's.
     #[must_use]
     pub fn spending(self, request_units: Arc<RequestUnits>) -> Self {
         Self { request_units, ..self }
+    }
+
+    /// The same, whose errors do not name documents: they get into a daemon's log.
+    #[must_use]
+    pub fn discreet(self) -> Self {
+        Self { is_discreet: true, ..self }
     }
 
     /// Runs one operation that answers once; what a refused one cost counts too.
@@ -53,11 +60,14 @@ impl CosmosDocuments {
             self.request_units.spend(charge.map_or(0.0, |charge| charge.value()));
             answer
         };
-        let answer = bounded(what, run).await?;
+        let answer = self.account.answered(what, run).await?;
         answer.ok_or_else(|| Failure::new(Kind::Internal, format!("could not {what}: the driver gave no answer")))
     }
 
     fn what(&self, verb: &str, key: &PartitionKey, id: &str) -> String {
+        if self.is_discreet {
+            return format!("{verb} a document in {}", self.name);
+        }
         format!("{verb} document {id:?} of partition {key} in {}", self.name)
     }
 
@@ -84,7 +94,7 @@ impl CosmosDocuments {
         // The service takes names or resource ids in a path, never both. The driver keeps what it resolved.
         let resolve =
             self.account.driver().resolve_container_by_rid(self.container.reference.rid(), operation_options());
-        let container = bounded(&what, resolve).await?;
+        let container = self.account.looked_up(&what, resolve).await?;
         Ok(ItemReference::from_rid(&container, driver_key(key)?, rid.rid))
     }
 
@@ -118,7 +128,8 @@ impl CosmosDocuments {
             let mut plan: OperationPlan = match (operation, plan) {
                 (Some(operation), _) => {
                     let (options, plan_options) = (operation_options(), PlanOptions::default());
-                    bounded(&what, self.account.driver().plan_operation(operation, &options, None, &plan_options))
+                    self.account
+                        .bounded(&what, self.account.driver().plan_operation(operation, &options, None, &plan_options))
                         .await?
                 }
                 (None, Some(plan)) => plan,
@@ -126,7 +137,7 @@ impl CosmosDocuments {
             };
             let reference = Some(self.container.reference.clone());
             let page = self.account.driver().execute_plan(&mut plan, reference, operation_options());
-            let Some(response) = bounded(&what, page).await? else { return Ok(None) };
+            let Some(response) = self.account.answered(&what, page).await? else { return Ok(None) };
             Ok(Some((items(response.into_body(), &what)?, (None, Some(plan)))))
         })
         .boxed()

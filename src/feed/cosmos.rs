@@ -22,7 +22,7 @@ use cosmirror_formats::EpkRange;
 use serde::{Deserialize, Serialize};
 
 use crate::config::FeedMode;
-use crate::cosmos::{Account, Resolved, bounded, failure, items, operation_options};
+use crate::cosmos::{Account, Resolved, failure, items, operation_options};
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, FeedPage, PhysicalRange, Position, SourceContainer};
 
@@ -85,7 +85,7 @@ impl CosmosFeed {
         };
         let (options, plan_options) = (operation_options(), PlanOptions::default());
         let plan = self.account.driver().plan_operation(operation, &options, token.as_ref(), &plan_options);
-        bounded(&self.what(range), plan).await
+        self.account.bounded(&self.what(range), plan).await
     }
 
     fn what(&self, range: &EpkRange) -> String {
@@ -123,7 +123,9 @@ impl ChangeFeed for CosmosFeed {
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         let what = format!("read the partition key ranges of {}", self.name);
         let read = self.account.driver().resolve_all_partition_key_ranges(&self.container.reference, true);
-        let ranges = bounded(&what, read)
+        let ranges = self
+            .account
+            .looked_up(&what, read)
             .await?
             .ok_or_else(|| Failure::new(Kind::Transient, format!("could not {what}: the service gave none")))?;
         Ok(ranges
@@ -148,7 +150,7 @@ impl ChangeFeed for CosmosFeed {
         let mut plan = self.plan(range, mode, position, count_max).await.map_err(refused)?;
         let read =
             self.account.driver().execute_plan(&mut plan, Some(self.container.reference.clone()), operation_options());
-        let response = bounded(&what, read).await.map_err(refused)?;
+        let response = self.account.answered(&what, read).await.map_err(refused)?;
         let response = response.ok_or_else(|| Failure::new(Kind::Internal, format!("could not {what}: no page")))?;
         let token = self.position_after(&plan, range)?;
         let not_modified = u16::from(response.status().status_code()) == 304;
@@ -169,7 +171,7 @@ impl ChangeFeed for CosmosFeed {
         let what = self.what(range);
         let read =
             self.account.driver().execute_plan(&mut plan, Some(self.container.reference.clone()), operation_options());
-        bounded(&what, read).await.map_err(|f| explain_refusal(f, mode, &Position::Now))?;
+        self.account.answered(&what, read).await.map_err(|f| explain_refusal(f, mode, &Position::Now))?;
         let real = plan.to_continuation_token().map_err(|e| failure(&e, &what))?;
         let decoded = Token::decode(real.as_str())?;
         let etag = self.position_after(&plan, range)?;

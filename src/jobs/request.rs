@@ -131,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn the_requests_of_the_documentation_are_understood() {
+        let bodies = include_str!("../../docs/jobs.md").split("-d '").skip(1);
+        let requests: Vec<JobRequest> = bodies.map(|body| parse(body.split('\'').next().unwrap()).unwrap()).collect();
+        assert_eq!(requests.len(), 2);
+        assert!(requests.iter().all(|request| request.work.kind() == "verify"), "{requests:?}");
+    }
+
+    #[test]
     fn every_fault_names_its_field() {
         for (text, field) in [
             ("", "the body is not JSON"),

@@ -116,11 +116,11 @@ async fn work_on(place: &Place, mut held: Held, drain: &CancellationToken) {
         }),
     };
     running(None);
+    place.parts.metrics.jobs().running(&place.parts.database, &place.parts.container, false);
     match outcome {
         Some(outcome) => end(place, held, &tracker, &outcome, drain).await,
         None => tracing::warn!(container = place.name(), id, "the job is another process's by now"),
     }
-    place.parts.metrics.jobs().running(&place.parts.database, &place.parts.container, false);
 }
 
 /// Signs and marks at intervals; ends where somebody asked for the end, or with nothing where the job is another process's.

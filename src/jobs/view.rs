@@ -71,6 +71,14 @@ mod tests {
         record.counts = JobCounts { documents: 9, missing: 2, extra: 1, repaired: 2, ..JobCounts::default() };
         record.progress.per_minute = Some(95);
         let view = view(&record);
+        let documented = include_str!("../../docs/jobs.md").split("```json\n").nth(1).unwrap();
+        let documented: Value = serde_json::from_str(documented.split("```").next().unwrap()).unwrap();
+        let names =
+            |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(names(&view), names(&documented));
+        for inner in ["progress", "counts"] {
+            assert_eq!(names(&view[inner]), names(&documented[inner]));
+        }
         assert_eq!(view["created"], "2023-11-14T22:13:20Z");
         assert_eq!((&view["sample"], &view["mode"], &view["repair"]), (&json!(0.05), &json!("full"), &json!(true)));
         assert_eq!((&view["drift"], &view["rate_per_second"]), (&json!(1), &json!(1.6)));

@@ -15,6 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Saved;
+
 /// The part of a lease's time in which writes may start. The rest, 15 s of the usual minute, is longer than a put may take.
 const OPEN_PART: f64 = 0.75;
 /// The part of a lease's time that a write may take.
@@ -29,6 +31,7 @@ pub struct Guard {
     until: Mutex<Instant>,
     closed: CancellationToken,
     pulse: Mutex<Pulse>,
+    saved: Saved,
 }
 
 /// How a follower does.
@@ -46,7 +49,12 @@ impl Guard {
     /// A guard that is open until `until`.
     pub fn new(until: Instant) -> Self {
         let pulse = Pulse { alive: Instant::now(), failures: 0, progressed: None };
-        Self { until: Mutex::new(until), closed: CancellationToken::new(), pulse: Mutex::new(pulse) }
+        Self {
+            until: Mutex::new(until),
+            closed: CancellationToken::new(),
+            pulse: Mutex::new(pulse),
+            saved: Saved::default(),
+        }
     }
 
     /// The last instant at which a write may start, for a renewal that began at `renewed`.
@@ -63,6 +71,12 @@ impl Guard {
     pub fn extend(&self, until: Instant) {
         let mut current = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *current = (*current).max(until);
+        self.saved.now();
+    }
+
+    /// When the lease was last renewed, and the range's position saved with it.
+    pub fn saved(&self) -> Saved {
+        self.saved.clone()
     }
 
     /// Closes for good.

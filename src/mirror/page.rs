@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cosmirror_formats::EpkRange;
 use prometheus_client::metrics::counter::Counter;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoint::lsn_of;
 use super::guard::Guard;
 use super::write::Halt;
 use crate::admin::ContainerMetrics;
@@ -72,6 +75,7 @@ impl Reader {
     /// Counts a page's changes.
     pub fn count(&self, page: &FeedPage) {
         self.metrics.changes_read.inc_by(page.entries.len() as u64);
+        self.metrics.stored.bytes_read.inc_by(page.entries.iter().map(|entry| entry.len() as u64).sum());
     }
 
     /// Reads the page behind `position`, however long that takes. Who holds pages already passes the share of this one; without, it
@@ -147,6 +151,7 @@ impl Reader {
         if let Some(seconds) = asked_at {
             self.service_time.store(seconds, Ordering::Relaxed);
         }
+        let begun = Instant::now();
         let page = self.feed.read(range, mode, position, self.count_max.load(Ordering::Relaxed)).await;
         if page.as_ref().is_err_and(|failure| failure.throttled) {
             self.throttles.inc();
@@ -155,6 +160,16 @@ impl Reader {
         self.request_units.spend(page.request_units);
         self.metrics.request_units.inc_by(page.request_units);
         share.becomes(bytes_of(&page));
+        tracing::debug!(
+            %range,
+            feed = mode.as_str(),
+            changes = page.entries.len(),
+            bytes = page.entries.iter().map(Bytes::len).sum::<usize>(),
+            lsn = lsn_of(&page.token),
+            ms = begun.elapsed().as_millis(),
+            request_units = page.request_units,
+            "a page was read"
+        );
         Ok(Read { page, asked_at, share })
     }
 

@@ -226,7 +226,7 @@ impl Writer {
                 Ok(stored) => {
                     crash_point!("version-put");
                     terms.guard.alive();
-                    self.stored(subject, stored, &version);
+                    self.stored(subject, stored, &version, incoming.body.len());
                     return Ok(());
                 }
                 Err(failure) => {
@@ -247,9 +247,10 @@ impl Writer {
     }
 
     /// A version became the document's current one.
-    fn stored(&self, subject: &mut Subject, stored: Stored, version: &Version) {
+    fn stored(&self, subject: &mut Subject, stored: Stored, version: &Version, bytes: usize) {
         subject.known = Some(Known::new(stored.etag, version));
         self.metrics.versions_written.inc();
+        self.metrics.stored.stored(version.op, bytes);
         self.metrics.versions_left_out.inc_by(version.omitted.unwrap_or(0).into());
         let Some(versions) = subject.tally.stored() else { return };
         if subject.tally.became_hot() {

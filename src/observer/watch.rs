@@ -24,6 +24,9 @@ use crate::pace::RequestUnits;
 /// How long stepping down may take before the document is left to expire.
 const STEP_DOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest pause that a service is granted.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+
 /// Observes one container.
 pub struct Watcher {
     /// The container's leases.
@@ -66,7 +69,7 @@ impl Watcher {
                 if let Err(failure) = self.pass(&mut memory).await {
                     tracing::warn!(error = %failure, "the container was not observed; trying again");
                     self.metrics.observer_failures.inc();
-                    pause = pause.max(failure.retry_after.unwrap_or_default());
+                    pause = pause.max(failure.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
                 }
                 tokio::time::sleep(pause).await;
             };

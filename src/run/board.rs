@@ -113,6 +113,7 @@ impl Board {
 
 impl Observer for Board {
     fn stepped(&self, range: &EpkRange, progress: &RangeProgress, service_time: Option<i64>, caught_up: bool) {
+        self.progress.stepped(range);
         if let Some(watermark) = progress.watermark {
             self.progress.watermark(range, watermark);
         }

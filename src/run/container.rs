@@ -1,6 +1,7 @@
 //! One source container: its parts, and what all containers of a process have in common.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::http::Url;
 use cosmirror_formats::{MirrorPaths, lease};
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     pub(super) request_units: Arc<RequestUnits>,
     /// Health and metrics.
     pub(super) admin: Admin,
+    /// For how long a loop may be quiet, where there is such a limit.
+    pub(super) quiet_max: Option<Duration>,
     /// Cancelled when the process is to end.
     pub(super) drain: CancellationToken,
     /// Owns every task.
@@ -231,6 +234,9 @@ impl Container {
 
     /// Follows the container until the process is to end. An error ends the process.
     pub(super) async fn supervise(self) -> Result<(), Failure> {
-        Supervisor::new(self).run().await
+        let watching =
+            (self.shared().admin.watchdog.clone(), self.shared().quiet_max, format!("{} leases", self.name()));
+        let (watchdog, quiet_max, name) = watching;
+        watchdog.watch(name, quiet_max, Supervisor::new(self).run()).await
     }
 }

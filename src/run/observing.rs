@@ -16,7 +16,11 @@ pub(super) fn start(containers: &[Container], tracker: &TaskTracker) -> Vec<Join
         .iter()
         .filter(|container| !container.shared().once)
         .flat_map(|container| {
-            [tracker.spawn(watcher(container).watch()), tracker.spawn(Counter::of(container).count())]
+            let shared = container.shared();
+            let name = format!("{} observer", container.name());
+            let observer = shared.admin.watchdog.watch(name, shared.quiet_max, watcher(container).watch());
+            // Nothing waits for what is counted, and a count has its own limit, so no watchdog does.
+            [tracker.spawn(observer), tracker.spawn(Counter::of(container).count())]
         })
         .collect()
 }

@@ -78,6 +78,7 @@ pub(super) async fn follow(
     let shared = container.shared();
     let keeper = Keeper::new(container.leases(), shared.owner.clone(), owned, &shared.leases, hand_over.clone());
     let guard = keeper.guard();
+    container.progress().saves(&range, guard.saved());
     let (sender, receiver) = watch::channel(progress.clone());
     let stop = shared.drain.child_token();
     let reconciler = Reconciler {
@@ -109,7 +110,14 @@ pub(super) async fn follow(
             never = handed_over => never,
         }
     };
-    let (halt, kept, ()) = tokio::join!(following, keeper.keep(receiver, done.clone()), reconciler.run(done.clone()));
+    let watch = &shared.admin.watchdog;
+    let named = |part: &str| format!("{} range {range} {part}", container.name());
+    let (halt, kept, ()) = tokio::join!(
+        watch.watch(named("follower"), shared.quiet_max, following),
+        watch.watch(named("lease"), shared.quiet_max, keeper.keep(receiver, done.clone())),
+        // It may wait for a gap for as long as the container lives.
+        watch.watch(named("reconciler"), None, reconciler.run(done.clone())),
+    );
     let outcome = match halt {
         // Only a lease that was given back with its last position may give way.
         Halt::Failed(failure) if failure.kind == Kind::RangeGone && kept == Kept::Released => {

@@ -31,6 +31,7 @@ use futures::TryStreamExt as _;
 
 use self::errors::{Attempt, Operation};
 use super::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
+use crate::admin::{Protection, RequestMetrics};
 use crate::config::Target;
 use crate::failure::Failure;
 
@@ -89,7 +90,16 @@ impl AzureStore {
     ///
     /// `Kind::Misconfigured` where the settings make no usable URL or ask for what is not supported.
     pub fn new(settings: &Target, credentials: AzureAuth) -> Result<Self, Failure> {
-        let (container, service) = client::clients(settings, credentials)?;
+        Self::counting(settings, credentials, RequestMetrics::unread())
+    }
+
+    /// The same, which counts every request.
+    ///
+    /// # Errors
+    ///
+    /// As of [`AzureStore::new`].
+    pub fn counting(settings: &Target, credentials: AzureAuth, requests: RequestMetrics) -> Result<Self, Failure> {
+        let (container, service) = client::clients(settings, credentials, requests)?;
         Ok(Self {
             container,
             service,
@@ -175,6 +185,13 @@ impl AzureStore {
 impl VersionStore for AzureStore {
     async fn prepare(&self, create: bool) -> Result<(), Failure> {
         self.prove(create).await
+    }
+
+    async fn protection(&self) -> Result<Option<Protection>, Failure> {
+        let soft_delete = self.soft_delete().await? != SoftDelete::Off;
+        let container = self.container_properties().await?;
+        let immutability = container.version_level_immutability || container.has_policy || container.has_legal_hold;
+        Ok(Some(Protection { soft_delete, immutability }))
     }
 
     async fn put(&self, put: Put) -> Result<Stored, Failure> {

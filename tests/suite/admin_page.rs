@@ -28,6 +28,7 @@ fn admin(browse: bool, token: Option<&str>, folder: &std::path::Path) -> Admin {
     }];
     let mut config = Config { containers, ..Config::default() };
     config.target.kind = TargetKind::Directory;
+    std::fs::create_dir_all(folder.join("mirror")).unwrap();
     config.target.path = Some(folder.join("mirror"));
     let settings = config::Admin {
         browse,
@@ -132,7 +133,6 @@ async fn documents_are_refused_to_whoever_may_not_see_them() {
 #[tokio::test]
 async fn what_is_wrong_with_a_question_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("mirror")).unwrap();
     with_server(&admin(true, None, folder.path()), async |base| {
         let long = "x".repeat(20_000);
         let orders = "container=shop/orders";

@@ -47,6 +47,8 @@ mod restore_plan;
 mod restore_undo;
 mod rivals;
 mod runbook;
+mod secrets;
+mod telemetry;
 mod traffic;
 mod transactions;
 mod verify;

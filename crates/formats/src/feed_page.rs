@@ -60,8 +60,9 @@ pub enum ChangeError {
     /// Not UTF-8.
     #[error("the entry is not UTF-8")]
     Utf8(#[from] std::str::Utf8Error),
-    /// Not JSON, or a field has another type than the protocol gives it.
-    #[error("the entry is not valid: {0}")]
+    /// Not JSON, or a field has another type than the protocol gives it. What the parser says of it may hold content, and this text
+    /// gets into logs.
+    #[error("the entry is not valid ({:?} error in line {}, column {})", .0.classify(), .0.line(), .0.column())]
     Json(#[from] serde_json::Error),
     /// A field is missing or out of range.
     #[error("the entry lacks a usable `{0}`")]
@@ -303,6 +304,7 @@ mod tests {
         assert!(error(r#"{"current":{},"metadata":{"operationType":"merge"}}"#).contains("merge"));
         assert!(error(r#"{"current":{},"metadata":{"lsn":-1}}"#).contains("lsn"));
         assert!(error("[]").contains("not valid"));
+        assert!(!error(r#"{"current":{},"metadata":"planted"}"#).contains("planted"));
     }
 
     #[test]

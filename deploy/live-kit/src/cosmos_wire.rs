@@ -133,6 +133,8 @@ impl CosmosWire {
         let method = verb.parse().map_err(|_| Unsettled::Failed(format!("{verb} is no method")))?;
         let request = self.http.request(method, url).header("x-ms-version", VERSION).header("x-ms-date", &date);
         let request = request.header("authorization", self.signature(verb, path, &date));
+        let typed = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let request = if typed { request } else { request.header("content-type", "application/json") };
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let sent = request.body(body).send().await;
         let response = sent.map_err(|error| unanswered(&self.endpoint, error))?;

@@ -146,7 +146,7 @@ impl Place {
 }
 
 /// Tries until the service does not throttle any more; a belief's time bounds it. What was throttled was not done.
-async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+pub(crate) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {

@@ -227,7 +227,8 @@ mod tests {
         scene.observed.saw(observation(vec![seen]), Instant::now());
         let text = scene.metrics.render(&scene.progress).unwrap();
         let metric = |line: &str| {
-            let (name, kind) = line.strip_prefix("# TYPE cosmirror_")?.split_once(' ')?;
+            let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+            let name = name.strip_prefix("cosmirror_").unwrap_or(name);
             let suffix = match kind {
                 "counter" => "_total",
                 "info" => "_info",

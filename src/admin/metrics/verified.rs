@@ -56,15 +56,21 @@ impl Families {
         ranges.insert(range.clone(), (Instant::now(), counts));
     }
 
-    /// Writes what depends on time, and makes sure that every child exists.
-    pub(super) fn show(&self, labels: &Labels) {
+    /// All ranges together, and the age of the oldest comparison in seconds; none before the first.
+    pub(super) fn total(&self, labels: &Labels) -> Option<(Counts, f64)> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_all = last.get(labels)?.values();
         let (mut total, mut age) = (Counts::default(), 0.0_f64);
-        for (at, counts) in last.get(labels).into_iter().flat_map(BTreeMap::values) {
+        for (at, counts) in of_all {
             total += *counts;
             age = age.max(at.elapsed().as_secs_f64());
         }
-        drop(last);
+        Some((total, age))
+    }
+
+    /// Writes what depends on time, and makes sure that every child exists.
+    pub(super) fn show(&self, labels: &Labels) {
+        let (total, age) = self.total(labels).unwrap_or_default();
         drop(self.reconciliations.get_or_create(labels));
         self.age_seconds.get_or_create(labels).set(age);
         let Counts { equal, missing, stale, extra, different, pending, .. } = total;

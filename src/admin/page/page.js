@@ -170,12 +170,12 @@ class Card {
   }
 
   writeWindow(parts) {
-    if (this.window.children.length !== parts.length) this.window.replaceChildren(...parts.map(() => make('span', { className: 'moment' })));
+    if (this.window.children.length !== parts.length) this.window.replaceChildren(...parts.flatMap(() => [make('span', { className: 'moment' }), ' ']));
     parts.forEach((text, place) => write(this.window.children[place], text));
   }
 
   showRanges({ ranges, observed }) {
-    const told = observed ? several(ranges.length, 'range', 'ranges') : `${several(ranges.length, 'range', 'ranges')} followed by this process; another one observes them all`;
+    const told = observed ? several(ranges.length, 'range', 'ranges') : `${several(ranges.length, 'range', 'ranges')} followed by this process, which does not see the others`;
     write(this.caption, told);
     const shown = ranges.slice(0, 200);
     const rows = shown.map((range) => [

@@ -69,7 +69,10 @@ pub(crate) struct PlanArgs {
     pub(crate) changed_between: Option<Interval>,
     /// Documents of which this SQL condition holds at the point, such as "c.status = 'open' AND c.total > 10". Narrows any other
     /// selection; documents that did not exist then are left alone
-    #[arg(long = "where", value_name = "SQL", value_parser = condition, allow_hyphen_values = true, help_heading = SELECTION)]
+    #[arg(
+        long = "where", value_name = "SQL", value_parser = condition, allow_hyphen_values = true,
+        help_heading = SELECTION
+    )]
     pub(crate) condition: Option<Condition>,
     /// Every document
     #[arg(long, conflicts_with_all = ["id", "ids", "pk", "pk_json", "prefix", "version"], help_heading = SELECTION)]
@@ -217,7 +220,10 @@ pub(crate) struct ApplyOptions {
     #[arg(long, value_name = "N", help_heading = APPLYING)]
     pub(crate) request_units_per_second: Option<u32>,
     /// Documents at a time, at most; a container that is asked too much gets fewer
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512), help_heading = APPLYING)]
+    #[arg(
+        long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512),
+        help_heading = APPLYING
+    )]
     pub(crate) concurrency: u32,
     /// Stop when so many documents have failed; left out, go on with the others
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = APPLYING)]

@@ -245,6 +245,7 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
         requests: Requests::new(setup.requests, Metrics::new(names).flow()),
         request_units: Arc::new(RequestUnits::new(0)),
         admin: Admin::new(names, Access::closed()),
+        quiet_max: None,
         drain,
         tasks,
         clock,

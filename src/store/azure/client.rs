@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use azure_core::http::{ClientOptions, RetryOptions, Transport, Url};
+use async_trait::async_trait;
+use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport, Url};
 use azure_storage_blob::{
     BlobContainerClient, BlobContainerClientOptions, BlobServiceClient, BlobServiceClientOptions,
 };
 use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
 
 use super::shared_key::SharedKeyPolicy;
 use super::{AzureAuth, CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
+use crate::admin::RequestMetrics;
 use crate::config::{History, Target};
 use crate::failure::{Failure, Kind};
 
@@ -29,10 +32,12 @@ pub(super) fn endpoint(settings: &Target) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// The clients of the configured container and of the service that holds it, with one pool of connections.
+/// The clients of the configured container and of the service that holds it, with one pool of connections, which count their
+/// requests.
 pub(super) fn clients(
     settings: &Target,
     credentials: AzureAuth,
+    requests: RequestMetrics,
 ) -> Result<(BlobContainerClient, BlobServiceClient), Failure> {
     if settings.history == History::Snapshots {
         return Err(Failure::new(Kind::Misconfigured, "target.history = \"snapshots\" is not supported yet")
@@ -51,7 +56,7 @@ pub(super) fn clients(
     }
     let mut options = ClientOptions {
         retry: RetryOptions::none(),
-        transport: Some(Transport::new(Arc::new(http_client()?))),
+        transport: Some(Transport::new(Arc::new(CountingClient { client: http_client()?, requests }))),
         ..ClientOptions::default()
     };
     let mut token = None;
@@ -84,6 +89,37 @@ pub(super) fn clients(
     Ok((container, service))
 }
 
+/// Counts every request, by the status that its answer begins with.
+#[derive(Debug)]
+struct CountingClient {
+    client: reqwest::Client,
+    requests: RequestMetrics,
+}
+
+#[async_trait]
+impl HttpClient for CountingClient {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        // Who gives up waiting drops this here, and has had no answer.
+        let mut counted = Counted { requests: &self.requests, begun: Instant::now(), status: None };
+        let answer = self.client.execute_request(request).await;
+        counted.status = answer.as_ref().ok().map(|answer| answer.status().into());
+        answer
+    }
+}
+
+/// One request, which counts when it has ended.
+struct Counted<'a> {
+    requests: &'a RequestMetrics,
+    begun: Instant,
+    status: Option<u16>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.requests.count(self.status, self.begun.elapsed());
+    }
+}
+
 /// Blob Storage speaks HTTP/1.1 and sends no redirects; bytes are wanted as they are stored.
 fn http_client() -> Result<reqwest::Client, Failure> {
     reqwest::Client::builder()
@@ -113,7 +149,7 @@ mod tests {
     fn the_containers_url_keeps_the_endpoints_path_and_takes_the_token() {
         for endpoint in ["http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10000/devstoreaccount1/"] {
             let sas = AzureAuth::Sas("?sv=2025&sig=a%2Bb%3D".into());
-            let (client, service) = clients(&settings(endpoint), sas).unwrap();
+            let (client, service) = clients(&settings(endpoint), sas, RequestMetrics::unread()).unwrap();
             assert_eq!(service.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1?sv=2025&sig=a%2Bb%3D");
             assert_eq!(client.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/mirror?sv=2025&sig=a%2Bb%3D");
         }
@@ -126,7 +162,7 @@ mod tests {
         let nested = Target { container: "a/b".to_owned(), ..Target::default() };
         let faulty = ["", "mirror", "ftp://x/", "https://x/?sig=secret", "https://user:secret@x/"].map(settings);
         for settings in faulty.into_iter().chain([snapshots, nested]) {
-            let failure = clients(&settings, sas()).err().unwrap();
+            let failure = clients(&settings, sas(), RequestMetrics::unread()).err().unwrap();
             assert_eq!(failure.kind, Kind::Misconfigured, "{failure:?}");
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }

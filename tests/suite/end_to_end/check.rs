@@ -72,7 +72,7 @@ impl Checked {
     }
 }
 
-/// A world with a container and documents, in which only these two things could be better: polls are frequent, as tests want them, and so on.
+/// A world with a container and documents, in which nothing is to be found.
 async fn world() -> World {
     let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
     world.set("SOURCE__POLL_INTERVAL", "1s");
@@ -113,6 +113,7 @@ async fn before_the_first_write_everything_is_well_and_nothing_is_made() {
         .says("leases.container", "ok", "the daemon will create it")
         .says("target.container", "ok", "the daemon will create it")
         .says("target.versioning", "warn", "not checked: the container \"mirror\" does not exist yet")
+        .remedies("target.versioning", "start the daemon once")
         .says("container.mirror", "ok", "nothing of it yet")
         .says("container.exists", "ok", "partition key /pk; 1 range")
         .says("source.account", "ok", "consistency Session");

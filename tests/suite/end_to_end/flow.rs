@@ -61,7 +61,8 @@ async fn memory_stays_within_the_budget_while_the_target_is_slow_or_dead_and_not
         world.source("orders").batch(&format!("[\"p{batch}\"]"), &operations).await;
     }
     faults(&world, &[json!({ "service": "blob", "operation": "put", "delayMs": 300 })]).await;
-    let running = world.start(&["run"]);
+    // With -v every failure is told, also one that repeats itself.
+    let running = world.start(&["-v", "run"]);
     world.more_requests("blob", "put", 100).await;
     faults(&world, &[json!({ "service": "blob", "action": "hang" })]).await;
     failures(&running, 30).await;

@@ -79,6 +79,12 @@ async fn assert_told(world: &World, admin: &str) {
     assert_eq!(health.status(), 503);
     let text = health.text().await.unwrap();
     assert!(text.contains("shop/orders"), "{text}");
+    // Whoever waits for a service lives; starting it again would help nobody.
+    let alive = world.emulator.http.get(format!("http://{admin}/livez")).send().await.unwrap();
+    assert_eq!(alive.status(), 200, "{}", alive.text().await.unwrap());
+    assert!(shown["watchdog_age_seconds"] < 10.0);
+    assert!(shown["requests_total{service=\"target\",code=\"503\"}"] > 0.0);
+    assert!(shown["requests_total{service=\"target\",code=\"error\"}"] > 0.0);
 }
 
 /// Waits for the end of the work, however long it takes, as long as it goes on.

@@ -83,12 +83,12 @@ async fn documents_of_any_name_are_found_and_shown_as_the_commands_show_them() {
     world.set("ADMIN__BROWSE", "true");
     world.source("plain").make(&["/pk"]).await;
     let (documents, _) = hostile_names::documents();
-    for document in &documents {
-        for n in ["1.10", "2.00"] {
+    for n in ["1.10", "2.00"] {
+        for document in &documents {
             world.source("plain").put(&document.key, &document.text.replace("1.10", n)).await;
         }
+        world.catch_up().await;
     }
-    world.catch_up().await;
     let daemon = world.start(&["run"]);
     let admin = admins(&daemon, 1).await.remove(0);
     let container = format!("{DATABASE}/plain");

@@ -68,7 +68,8 @@ async fn daemons_under_load_stop_writing_while_versioning_is_off_and_go_on_by_th
     let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": RANGES });
     world.emulator.control("seed", &seed).await;
     world.catch_up().await;
-    let daemons = [world.start(&["run", "--instance", "one"]), world.start(&["run", "--instance", "two"])];
+    // With -v every failure is told, also one that repeats itself.
+    let daemons = [world.start(&["-v", "run", "--instance", "one"]), world.start(&["-v", "run", "--instance", "two"])];
     let admins = admins(&daemons[0], 2).await;
     for admin in &admins {
         eventually("both follow ranges", async || {

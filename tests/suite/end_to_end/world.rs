@@ -173,6 +173,8 @@ impl World {
         command.envs(self.environment.iter().cloned());
         // What a command writes beside itself stays here.
         command.current_dir(self.folder());
+        // Tests read a daemon's log as people do.
+        command.args(["--log-format", "text"]);
         command.arg("-c").arg(self.folder().join("cosmirror.toml")).args(arguments);
         command
     }

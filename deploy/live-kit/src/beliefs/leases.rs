@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::belief::{Seen, Unsettled, ensure, expect};
 use crate::kit::Kit;
-use crate::place::{POLL, Place, body, of};
+use crate::place::{POLL, Place, body, of, patiently};
 
 const WRITERS: u32 = 16;
 /// Time in which what one client wrote is seen by another.
@@ -25,7 +25,11 @@ pub(crate) async fn of_sixteen_replaces_of_a_lease_one_succeeds(kit: &Kit) -> Se
     let (place, id) = (&kit.leases, "race");
     let etag = place.create(id, id).await?;
     let key = of(id);
-    let replaces = (0..WRITERS).map(|n| place.documents.replace(&key, id, body(id, id, n).into(), &etag));
+    let (key, etag) = (&key, &etag);
+    let replaces = (0..WRITERS).map(|n| {
+        let body = bytes::Bytes::from(body(id, id, n));
+        patiently(move || place.documents.replace(key, id, body.clone(), etag))
+    });
     let answers = join_all(replaces).await;
     let won = answers.iter().filter(|answer| answer.is_ok()).count();
     let others = answers.iter().filter_map(|answer| answer.as_ref().err()).find(|f| f.kind != Kind::Conflict);

@@ -118,8 +118,9 @@ async fn of_kept(kit: &Kit, database: &str) -> Result<Failure, Unsettled> {
     ensure(mark["madeBy"] == PREFIX, || format!("{database} has no mark of this kit"))?;
     let position = expect(mark["position"].as_str(), "the kept position")?.to_owned();
     let answer = place.feed.read(&EpkRange::full(), AllVersionsAndDeletes, &Position::Token(position), 1).await;
-    // A read that succeeds says that the retention is not over. Only what was settled is removed.
-    let failure = expect(answer.err(), "a refusal (is the retention over?)")?;
+    // Only what was settled is removed.
+    let accepted = || Unsettled::Failed("the old position is still accepted: the retention is not over".to_owned());
+    let failure = answer.err().ok_or_else(accepted)?;
     if failure.kind == Kind::TokenExpired {
         remove_database(&kit.cosmos, database).await.map_err(Unsettled::Failed)?;
     }

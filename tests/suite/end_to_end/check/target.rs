@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::wire::account_sas;
 use super::super::world::{ALL_VERSIONS, Target, World};
-use super::{Checked, WRONG_KEY, mirrored, storage, world};
+use super::{Checked, WRONG_KEY, faults, mirrored, storage, world};
 
 #[tokio::test]
 async fn an_account_that_keeps_no_versions_fails() {
@@ -55,11 +55,30 @@ async fn a_wrong_key_of_the_target_fails_and_what_needs_it_is_not_checked() {
     let checked = Checked::of(&world).await;
     assert_eq!(checked.names("fail"), ["target.list", "target.write", "target.read"]);
     checked.says("target.write", "fail", "AuthenticationFailed (403)").remedies("target.write", "check the key");
-    for name in ["target.account", "target.soft-delete", "target.versioning", "target.delete-permission"] {
+    for name in ["target.account", "target.soft-delete", "target.versioning"] {
         checked.says(name, "warn", "");
     }
+    checked.says("target.delete-permission", "warn", "not checked: the credential is refused everything");
     checked.says("target.container", "warn", "not checked").says("target.reachable", "ok", "answers");
     checked.says("container.feed-mode", "ok", ALL_VERSIONS).says("container.mirror", "warn", "not checked");
+}
+
+#[tokio::test]
+async fn a_firewall_that_refuses_everything_is_no_proof_that_deletes_are_refused() {
+    let mut world = mirrored().await;
+    faults(&world, json!([{ "service": "blob", "operation": "*", "status": 403 }])).await;
+    let checked = Checked::of(&world).await;
+    assert_eq!(checked.names("fail"), ["target.list", "target.write", "target.read"]);
+    checked.says("target.delete-permission", "warn", "not checked").says("target.redundancy", "warn", "403");
+    let delete = |status: u16| json!([{ "service": "blob", "operation": "delete", "status": status }]);
+    faults(&world, delete(403)).await;
+    Checked::of(&world).await.says("target.delete-permission", "ok", "cannot delete");
+    faults(&world, delete(500)).await;
+    Checked::of(&world).await.says("target.delete-permission", "warn", "500");
+    world.set("TARGET__AUTH", "shared-key");
+    let checked = Checked::of(&world).await;
+    assert_eq!(checked.names("fail"), ["configuration.secrets", "target.settings"]);
+    checked.says("target.versioning", "warn", "not checked: target.settings failed");
 }
 
 #[tokio::test]
