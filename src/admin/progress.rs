@@ -9,13 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cosmirror_formats::EpkRange;
 use tokio::time::Instant;
 
 use super::Observed;
-use crate::discreet::discreet;
+use super::shown::shown;
 
+/// How long a count of dead letters and gaps is told: several times as long as the pause between two.
+const COUNT_AGE_MAX: Duration = Duration::from_mins(20);
 /// The component that is not ready until start-up has ended.
 const STARTUP: &str = "start-up";
 
@@ -43,6 +46,9 @@ struct State {
     service: Option<(i64, Instant)>,
     window: (Option<i64>, Option<i64>),
     deletes_known_until: Option<i64>,
+    whole: Whole,
+    /// When dead letters and gaps were counted last.
+    counted: Option<Instant>,
     /// Since when no range is followed here, for as long as none is.
     idle_since: Instant,
     followed_elsewhere: bool,
@@ -79,6 +85,15 @@ impl Saved {
     fn at(&self) -> Instant {
         *locked(&self.0)
     }
+}
+
+/// What the leases of all ranges say together, whoever follows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Up to which service time every range is mirrored, in seconds since 1970.
+    pub until: Option<i64>,
+    /// Whether every range has stored what was there before it was followed. A container that is followed from now on has no such copy.
+    pub is_backfilled: bool,
 }
 
 /// One range as it stands now.
@@ -138,10 +153,10 @@ impl Progress {
         !locked(&self.0.not_ready).contains_key(STARTUP)
     }
 
-    /// A component cannot do its work, for a reason that a person reads. The latest reason counts, without names of documents: whoever
-    /// reaches the port reads it.
-    pub fn not_ready(&self, component: &str, reason: impl Into<String>) {
-        locked(&self.0.not_ready).insert(component.to_owned(), discreet(&reason.into()));
+    /// A component cannot do its work, for a reason that a person reads. The latest reason counts. Whoever reaches the port reads it too, so
+    /// it is kept without ids and keys of documents.
+    pub fn not_ready(&self, component: &str, reason: impl AsRef<str>) {
+        locked(&self.0.not_ready).insert(component.to_owned(), shown(reason.as_ref()));
     }
 
     /// A component does its work again.
@@ -162,6 +177,8 @@ impl ContainerProgress {
             service: None,
             window: (None, None),
             deletes_known_until: None,
+            whole: Whole::default(),
+            counted: None,
             idle_since: since,
             followed_elsewhere: false,
         };
@@ -265,6 +282,38 @@ impl ContainerProgress {
         locked(&self.0).deletes_known_until
     }
 
+    /// What the leases of all ranges say.
+    pub fn set_whole(&self, whole: Whole) {
+        locked(&self.0).whole = whole;
+    }
+
+    /// What [`ContainerProgress::set_whole`] said last.
+    pub fn whole(&self) -> Whole {
+        locked(&self.0).whole
+    }
+
+    /// The metrics of dead letters and gaps say what the mirror holds at present.
+    pub fn counted(&self) {
+        locked(&self.0).counted = Some(Instant::now());
+    }
+
+    /// Whether [`ContainerProgress::counted`] was said lately.
+    pub fn is_counted(&self) -> bool {
+        locked(&self.0).counted.is_some_and(|at| at.elapsed() <= COUNT_AGE_MAX)
+    }
+
+    /// How far the slowest range of all is behind the service, in seconds, by what the leases of the others say. None where others follow
+    /// and that is not known.
+    pub fn lag_of_all_seconds(&self) -> Option<f64> {
+        let state = locked(&self.0);
+        let now = Instant::now();
+        let own = state.ranges.values().map(|range| state.behind(range.watermark, range.since, now)).reduce(f64::max);
+        let all =
+            state.whole.until.filter(|_| state.service.is_some()).map(|until| state.behind(Some(until), now, now));
+        let idle = (!state.followed_elsewhere).then(|| seconds_between(state.idle_since, now));
+        own.into_iter().chain(all).reduce(f64::max).or(idle)
+    }
+
     /// How far the slowest range is behind the service, in seconds.
     pub fn lag_seconds(&self) -> f64 {
         let state = locked(&self.0);
@@ -329,8 +378,6 @@ fn seconds_between(earlier: Instant, later: Instant) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::advance;
 
     use super::*;
@@ -388,6 +435,31 @@ mod tests {
         advance(Duration::from_secs(3)).await;
         container.followed_elsewhere(false);
         assert_eq!(container.lag_seconds(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_that_others_follow_is_as_far_behind_as_their_leases_say() {
+        let (_, container, range) = one();
+        container.followed_elsewhere(true);
+        assert_eq!((container.lag_seconds(), container.lag_of_all_seconds()), (0.0, None), "nothing is known yet");
+        container.service_time(1_000);
+        container.set_whole(Whole { until: Some(400), is_backfilled: true });
+        assert_eq!(container.lag_of_all_seconds(), Some(600.0));
+        advance(Duration::from_secs(5)).await;
+        assert_eq!(container.lag_of_all_seconds(), Some(605.0));
+        container.range_started(range.clone());
+        container.watermark(&range, 1_000);
+        assert_eq!((container.lag_seconds(), container.lag_of_all_seconds()), (5.0, Some(605.0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_count_is_told_until_it_is_old() {
+        let (_, container, _) = one();
+        assert!(!container.is_counted());
+        container.counted();
+        assert!(container.is_counted());
+        advance(COUNT_AGE_MAX + Duration::from_secs(1)).await;
+        assert!(!container.is_counted());
     }
 
     #[tokio::test(start_paused = true)]
