@@ -52,12 +52,12 @@ pub(crate) struct RangeView {
     pub(crate) feed_failure: Option<&'static str>,
 }
 
-/// What the mirror says of itself.
+/// What the mirror says of itself. What could not be read of it is none.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     pub(crate) window: Window,
-    pub(crate) gaps: usize,
-    pub(crate) dead_letters: usize,
+    pub(crate) gaps: Option<usize>,
+    pub(crate) dead_letters: Option<usize>,
 }
 
 impl ContainerView {
@@ -79,8 +79,8 @@ impl ContainerView {
             deletes_known_until: recorded.window.deletes_until.map(instant),
             lag_seconds: observed.filter(|_| whole).and_then(|seen| Some(seen.slowest()?.lag_seconds)),
             pending_changes: observed.and_then(Observation::pending),
-            gaps: Some(recorded.gaps),
-            dead_letters: Some(recorded.dead_letters),
+            gaps: recorded.gaps,
+            dead_letters: recorded.dead_letters,
             ranges: observed.iter().flat_map(|seen| &seen.ranges).map(RangeView::new).collect(),
             holes,
             note,
