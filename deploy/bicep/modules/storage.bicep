@@ -131,6 +131,8 @@ resource writer 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
       {
         actions: [
           'Microsoft.Storage/storageAccounts/blobServices/read'
+          // What check asks of the account: its kind and its redundancy.
+          'Microsoft.Storage/storageAccounts/blobServices/getInfo/action'
           'Microsoft.Storage/storageAccounts/blobServices/containers/read'
         ]
         notActions: []
