@@ -363,6 +363,8 @@ impl Reconcile<'_> {
         let mut looked = std::pin::pin!(looked);
         while let Some(looked) = looked.try_next().await? {
             self.progress.inc(1);
+            // Where nothing has to be asked for, everything is ready at once, and nobody else on this thread would have a turn.
+            tokio::task::consume_budget().await;
             match looked {
                 Looked::Equal => report.counts.add(State::Equal),
                 Looked::Absent => {}

@@ -17,6 +17,8 @@ use crate::spool::Spool;
 pub(crate) const RUN_DOCUMENTS_MAX: usize = 50_000;
 /// Runs of one tier that are merged into one of the next.
 const TIER_RUNS_MAX: usize = 16;
+/// Documents by which each merge goes on for each that is added.
+const MERGED_PER_DOCUMENT: usize = 4;
 
 /// What the source holds of one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,8 +45,22 @@ pub(crate) struct Seen {
 pub(crate) struct Runs {
     run: Vec<Seen>,
     run_max: usize,
-    tiers: Vec<Vec<Spool<Seen>>>,
+    tiers: Vec<Tier>,
     count: u64,
+}
+
+/// Runs of about one size.
+#[derive(Default)]
+struct Tier {
+    runs: Vec<Spool<Seen>>,
+    merging: Option<Merging>,
+}
+
+/// Runs on their way to become one of the next tier.
+struct Merging {
+    /// What was merged, which comes before all the rest.
+    done: Spool<Seen>,
+    rest: Merged,
 }
 
 impl Runs {
@@ -57,7 +73,10 @@ impl Runs {
         seen.nth = self.count;
         self.count += 1;
         self.run.push(seen);
-        if self.run.len() >= self.run_max { self.spill() } else { Ok(()) }
+        if self.run.len() >= self.run_max {
+            self.spill()?;
+        }
+        self.merge_some()
     }
 
     /// How many were added.
@@ -68,9 +87,19 @@ impl Runs {
     /// Every name once, in order.
     pub(crate) fn sorted(mut self) -> Result<Merged, Failure> {
         self.spill()?;
-        Merged::of(self.tiers.into_iter().flatten())
+        let mut runs: Vec<Run> = Vec::new();
+        for Tier { runs: whole, merging } in self.tiers {
+            for mut spool in whole {
+                runs.push(Box::new(spool.read()?));
+            }
+            if let Some(Merging { mut done, rest }) = merging {
+                runs.push(Box::new(done.read()?.chain(rest)));
+            }
+        }
+        Merged::of(runs)
     }
 
+    /// Sorts what is in memory and writes it down.
     fn spill(&mut self) -> Result<(), Failure> {
         if self.run.is_empty() {
             return Ok(());
@@ -80,18 +109,40 @@ impl Runs {
         for seen in self.run.drain(..) {
             spool.push(&seen)?;
         }
-        for tier in 0.. {
-            if tier == self.tiers.len() {
-                self.tiers.push(Vec::new());
+        self.add(0, spool)
+    }
+
+    /// Adds a run, and begins to merge its tier where there are enough of them.
+    fn add(&mut self, tier: usize, run: Spool<Seen>) -> Result<(), Failure> {
+        if tier == self.tiers.len() {
+            self.tiers.push(Tier::default());
+        }
+        let Tier { runs, merging } = &mut self.tiers[tier];
+        runs.push(run);
+        if runs.len() >= TIER_RUNS_MAX && merging.is_none() {
+            let sources = runs.drain(..).map(|mut spool| Ok(Box::new(spool.read()?) as Run));
+            let rest = Merged::of(sources.collect::<Result<_, Failure>>()?)?;
+            *merging = Some(Merging { done: Spool::new()?, rest });
+        }
+        Ok(())
+    }
+
+    /// Goes on with every merge by a few documents. A whole one at once would hold up whoever shares the thread for minutes; at more than
+    /// one document for each that is added, each ends before its tier is full again.
+    fn merge_some(&mut self) -> Result<(), Failure> {
+        for tier in 0..self.tiers.len() {
+            let Some(Merging { done, rest }) = &mut self.tiers[tier].merging else { continue };
+            let mut left = MERGED_PER_DOCUMENT;
+            while left > 0
+                && let Some(seen) = rest.next()
+            {
+                done.push(&seen?)?;
+                left -= 1;
             }
-            self.tiers[tier].push(spool);
-            if self.tiers[tier].len() < TIER_RUNS_MAX {
-                break;
-            }
-            let runs = std::mem::take(&mut self.tiers[tier]);
-            spool = Spool::new()?;
-            for seen in Merged::of(runs)? {
-                spool.push(&seen?)?;
+            if left > 0
+                && let Some(Merging { done, .. }) = self.tiers[tier].merging.take()
+            {
+                self.add(tier + 1, done)?;
             }
         }
         Ok(())
@@ -109,9 +160,7 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    fn of(spools: impl IntoIterator<Item = Spool<Seen>>) -> Result<Self, Failure> {
-        let runs = spools.into_iter().map(|mut spool| Ok(Box::new(spool.read()?) as Run));
-        let runs = runs.collect::<Result<Vec<Run>, Failure>>()?;
+    fn of(runs: Vec<Run>) -> Result<Self, Failure> {
         let heads = runs.iter().map(|_| None).collect();
         let mut merged = Self { runs, heads, order: BinaryHeap::new(), last: None };
         (0..merged.runs.len()).try_for_each(|run| merged.fetch(run))?;
@@ -143,5 +192,48 @@ impl Iterator for Merged {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn seen(name: String, etag: u64) -> Seen {
+        Seen {
+            name,
+            id: String::new(),
+            key: serde_json::Value::Null,
+            etag: etag.to_string(),
+            ts: None,
+            lsn: None,
+            sha256: None,
+            nth: 0,
+        }
+    }
+
+    /// A tier was once merged as a whole by the document that filled it, for minutes where it held millions.
+    #[test]
+    fn what_was_seen_last_of_each_name_comes_in_order_out_of_tiers_that_are_merged_bit_by_bit() {
+        let mut chance = fastrand::Rng::with_seed(7);
+        for count in [0, 1, 5, 32, 33, 500, 1_100, 9_000] {
+            let (mut runs, mut last) = (Runs::new(2), BTreeMap::new());
+            for etag in 0..count {
+                let name = format!("d{}", chance.u64(0..count));
+                last.insert(name.clone(), etag.to_string());
+                let before: u64 = runs.tiers.iter().filter_map(|tier| Some(tier.merging.as_ref()?.done.len())).sum();
+                runs.push(seen(name, etag)).unwrap();
+                let after: u64 = runs.tiers.iter().filter_map(|tier| Some(tier.merging.as_ref()?.done.len())).sum();
+                assert!(after.saturating_sub(before) <= (MERGED_PER_DOCUMENT * runs.tiers.len()) as u64);
+                assert!(
+                    runs.tiers.iter().all(|tier| tier.runs.len() <= TIER_RUNS_MAX),
+                    "a merge ends before the next is due"
+                );
+            }
+            let sorted = runs.sorted().unwrap().map(|seen| seen.map(|seen| (seen.name, seen.etag)));
+            assert_eq!(sorted.collect::<Result<Vec<_>, _>>().unwrap(), last.into_iter().collect::<Vec<_>>());
+        }
     }
 }

@@ -212,8 +212,12 @@ impl<F: Future> Future for Watching<F> {
 }
 
 impl<F> Drop for Watching<F> {
+    /// A loop that ends, or is no longer wanted, is watched no more. One that panicked never left its poll: nobody goes round in its place, so it stays
+    /// and is told as stuck.
     fn drop(&mut self) {
-        self.watchdog.loops().watched.remove(&self.number);
+        if self.bell.watched.polled.load(Ordering::Relaxed) == 0 {
+            self.watchdog.loops().watched.remove(&self.number);
+        }
     }
 }
 

@@ -161,8 +161,12 @@ async fn write(place: &Place, held: &mut Held, make: &impl Fn(&JobRecord) -> Job
                     held.record = record;
                     etag
                 }
-                // The end of the job was told, and the answer was lost.
-                Some((record, _)) if record.id == held.record.id && record.state == make(&held.record).state => {
+                // The end of the job was told, and the answer was lost. A job that another process works on has that one's mark.
+                Some((record, _))
+                    if record.id == held.record.id
+                        && record.process.is_none()
+                        && record.state == make(&held.record).state =>
+                {
                     held.record = record;
                     return Ok(Sign::Written);
                 }

@@ -73,6 +73,11 @@ fn letter(raw: &Bytes, reason: String, lsn: u64, page: &str, terms: &Terms) -> L
 }
 
 impl Letter {
+    /// What its name ends with.
+    pub fn hash(&self) -> &str {
+        &self.sha256
+    }
+
     /// Why it is one.
     pub fn reason(&self) -> &str {
         &self.record.reason

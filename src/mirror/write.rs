@@ -392,7 +392,7 @@ impl Writer {
                 Ok(_) => {
                     crash_point!("letter-put");
                     self.metrics.dead_letters.inc();
-                    tracing::error!(range = %terms.range, reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
+                    tracing::error!(range = %terms.range, letter = letter.hash(), reason = letter.reason(), "a change could not be stored and is kept as a dead letter");
                     return Ok(());
                 }
                 Err(failure) if failure.kind == Kind::Conflict => return Ok(()),

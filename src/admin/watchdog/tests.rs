@@ -50,6 +50,17 @@ fn a_loop_that_does_not_come_back_from_a_step_is_stuck_until_it_does() {
     assert!(watchdog.stuck().is_empty() && watchdog.age_seconds() == 0.0, "what has ended is not watched");
 }
 
+/// It was once forgotten, as if it had ended as it should.
+#[tokio::test]
+async fn a_loop_that_died_of_a_bug_is_missed() {
+    let watchdog = Watchdog::with_limit(Duration::from_millis(20));
+    let work = watchdog.watch("shop/orders job", None, async { panic!("a bug") });
+    let died = tokio_util::task::TaskTracker::new().spawn(work).await.unwrap_err();
+    assert!(died.is_panic());
+    let found = stuck(&watchdog);
+    assert!(found.len() == 1 && found[0].starts_with("shop/orders job: "), "{found:?}");
+}
+
 #[test]
 fn loops_of_a_starved_runtime_are_stuck_with_the_one_that_starves_it() {
     let watchdog = Watchdog::with_limit(Duration::from_millis(20));

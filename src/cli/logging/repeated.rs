@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// Different troubles that are remembered.
 const KEYS_MAX: usize = 1_024;
 /// Fields whose text tells one thing from another even where only digits differ.
-const NAMES: [&str; 3] = ["range", "lease", "container"];
+const NAMES: [&str; 6] = ["range", "lease", "container", "name", "stuck", "letter"];
 
 /// What was told, and when.
 #[derive(Debug, Default)]

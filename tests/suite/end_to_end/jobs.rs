@@ -309,6 +309,35 @@ async fn a_job_outlives_its_process_at_the_same_replica_and_at_another() {
     assert_eq!(other.terminate().await, Some(0));
 }
 
+/// It once took the other's marks for its own, and worked on beside it.
+#[tokio::test]
+async fn a_process_that_was_paused_gives_way_to_the_one_that_took_its_job() {
+    let world = world(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    put(&world, "orders", 20, 1).await;
+    world.catch_up().await;
+    let (one, other) = (daemon(&world, "one").await, daemon(&world, "other").await);
+    slow(&world, 15_000).await;
+    let id = one.1.begin("verify", "orders", json!({})).await;
+    let job = one.1.until(&id, "it runs", |job| job["state"] == "running").await;
+    let ((paused, asleep), (awake, second)) = if job["owner"] == "one" { (one, other) } else { (other, one) };
+    paused.signal("STOP").await;
+    second.until(&id, "it is taken over", |job| job["attempts"] == 2).await;
+    paused.signal("CONT").await;
+    eventually("it gives way", async || {
+        let metrics = asleep.http.get(format!("{}/metrics", asleep.base)).send().await.unwrap().text().await.unwrap();
+        let runs = format!("cosmirror_jobs_running{{database=\"{DATABASE}\",container=\"orders\"}} 0");
+        metrics.lines().any(|line| line == runs).then_some(())
+    })
+    .await;
+    assert_eq!(second.get(&format!("/jobs/{id}")).await.1["state"], "running", "it gave way before the end");
+    no_faults(&world).await;
+    let job = second.ended(&id).await;
+    assert_eq!((&job["state"], counts(&job)), (&json!("succeeded"), [20, 0, 0, 0, 0, 0, 0]), "{job}");
+    for daemon in [paused, awake] {
+        assert_eq!(daemon.terminate().await, Some(0));
+    }
+}
+
 #[tokio::test]
 async fn a_process_that_ends_leaves_its_job_to_the_next_at_once_and_a_cancelled_one_stays_cancelled() {
     let world = world(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
