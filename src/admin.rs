@@ -43,6 +43,7 @@ mod patient;
 mod progress;
 mod recent;
 mod samples;
+mod shown;
 mod status;
 pub mod summary;
 mod watchdog;
@@ -55,7 +56,7 @@ pub use metrics::{
     StoredMetrics,
 };
 pub use observed::Observed;
-pub use progress::{ContainerProgress, Progress, RangeProgress, Saved};
+pub use progress::{ContainerProgress, Progress, RangeProgress, Saved, Whole};
 pub use recent::Recent;
 pub use samples::Samples;
 pub use watchdog::Watchdog;
@@ -121,12 +122,16 @@ impl Admin {
         Self { about: Arc::new(about), ..self }
     }
 
-    /// How far a container is behind: its slowest range, as this process's loops or its observer know it, whichever is more.
-    fn lag_seconds(&self, database: &str, container: &str) -> f64 {
+    /// How far a container is behind: its slowest range, as this process's loops or its observer know it, whichever is more; without an
+    /// observer here, as the leases say. None where that is not known: what others do is not well because this process does nothing.
+    fn lag_seconds(&self, database: &str, container: &str) -> Option<f64> {
         let progress = self.progress.container(database, container);
-        let own = progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();
         let observed = self.progress.observed(database, container).snapshot();
-        progress.lag_seconds().max(observed.slowest_seconds(&own))
+        if !observed.has_seen() {
+            return progress.lag_of_all_seconds();
+        }
+        let own = progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();
+        Some(progress.lag_seconds().max(observed.slowest_seconds(&own)))
     }
 }
 

@@ -34,6 +34,7 @@ use crate::time::HostClock;
 mod background;
 mod board;
 mod container;
+mod counting;
 mod jobs;
 mod observing;
 mod range;

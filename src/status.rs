@@ -25,8 +25,8 @@ pub(crate) struct ContainerView {
     pub(crate) deletes_known_until: Option<String>,
     pub(crate) lag_seconds: Option<i64>,
     pub(crate) pending_changes: Option<u64>,
-    pub(crate) gaps: usize,
-    pub(crate) dead_letters: usize,
+    pub(crate) gaps: Option<usize>,
+    pub(crate) dead_letters: Option<usize>,
     pub(crate) ranges: Vec<RangeView>,
     /// Parts of the key space that no lease covers.
     pub(crate) holes: Vec<EpkRange>,
@@ -52,12 +52,12 @@ pub(crate) struct RangeView {
     pub(crate) feed_failure: Option<&'static str>,
 }
 
-/// What the mirror says of itself.
+/// What the mirror says of itself. What could not be read of it is none.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     pub(crate) window: Window,
-    pub(crate) gaps: usize,
-    pub(crate) dead_letters: usize,
+    pub(crate) gaps: Option<usize>,
+    pub(crate) dead_letters: Option<usize>,
 }
 
 impl ContainerView {

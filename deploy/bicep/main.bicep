@@ -29,6 +29,7 @@ param cosmosAccountName string
 param cosmosResourceGroup string = resourceGroup().name
 
 @description('What is followed.')
+@minLength(1)
 param containers containerType[]
 
 @description('The database of the lease container, in the same account. It exists; the container is made.')
@@ -53,19 +54,26 @@ param replicasMax int = 2
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS', 'Standard_RAGRS', 'Standard_RAGZRS'])
 param storageSku string = 'Standard_ZRS'
 
-@description('For how many days a deleted blob, version or container can be brought back.')
+@description('For how many days a deleted blob, version or container can be brought back. The mirror does not list what is deleted: undelete it first.')
 @minValue(7)
 @maxValue(365)
 param softDeleteDays int = 30
 
-@description('Protects every version from deletion and change, by anybody, for so many days; 0 is off. Cannot be switched off again for the container, and storage is paid for until then.')
+@description('Protects every version from deletion and change, by anybody, for so many days from its creation; 0 is off. That is no window of history: a version that rested for longer than that is not protected on the day on which it is replaced, and needed. A container cannot be switched over later, neither on nor off, so decide before the first deployment; storage is paid for until then.')
 @minValue(0)
 @maxValue(146000)
 param immutableDays int = 0
 
-@description('WARNING: deletes history. Versions older than so many days are removed by the storage account, and instants before that can no longer be restored; 0 keeps every version for ever.')
+@description('Moves replaced versions to the cool tier so many days after their creation: cheaper to keep, dearer to read, at hand at once; 0 is off. Nothing here deletes versions: the account counts their age from creation, so it would delete the last good version of a document that had rested for longer, right after it was overwritten.')
 @minValue(0)
-param deleteVersionsAfterDays int = 0
+param coolVersionsAfterDays int = 0
+
+@description('A URL that each replica calls while all is well, so that its receiver tells when that stops. Empty: none, and a mirror that stands still is told by nobody.')
+@secure()
+param heartbeatUrl string = ''
+
+@description('Lets other apps of the environment reach the admin port: metrics, health and the page, of one replica or another. Otherwise nobody does but the probes.')
+param reachable bool = false
 
 @description('Locks the storage account against deletion.')
 param lockStorage bool = true
@@ -99,7 +107,7 @@ module storage 'modules/storage.bicep' = {
     sku: storageSku
     softDeleteDays: softDeleteDays
     immutableDays: immutableDays
-    deleteVersionsAfterDays: deleteVersionsAfterDays
+    coolVersionsAfterDays: coolVersionsAfterDays
     lock: lockStorage
     writerPrincipalId: identity.properties.principalId
     restorePrincipalId: restorePrincipalId
@@ -139,6 +147,8 @@ module app 'modules/app.bicep' = {
     feedRetention: feedRetention
     replicasMin: replicasMin
     replicasMax: replicasMax
+    heartbeatUrl: heartbeatUrl
+    reachable: reachable
   }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Both are off unless configured. Jobs always need the token. Looking at documents needs it where one is configured or the listener
 //! can be reached from other machines; on loopback without a token only requests to a name of this machine are answered, because a
-//! web page whose name resolves to a loopback address could otherwise read documents through a browser (DNS rebinding). Only the
+//! web page whose name resolves to a loopback address could otherwise read documents through a browser (DNS rebinding), and none that a
+//! proxy says it passed on. Only the
 //! token's SHA-256 is kept, and hashes are compared, so that the time of an answer tells nothing about the token.
 
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +39,8 @@ pub enum Refusal {
     Token,
     /// The request names another machine.
     Host,
+    /// The request came through a proxy, and nothing says who sent it.
+    Forwarded,
 }
 
 impl Access {
@@ -102,8 +105,9 @@ impl Access {
         }
         match self.token_sha256 {
             Some(hash) => with_token(headers, hash),
-            None if names_this_machine(headers) => Ok(()),
-            None => Err(Refusal::Host),
+            None if !names_this_machine(headers) => Err(Refusal::Host),
+            None if is_forwarded(headers) => Err(Refusal::Forwarded),
+            None => Ok(()),
         }
     }
 
@@ -142,6 +146,13 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a proxy says that it passed the request on: then the loopback address is the proxy's and not the sender's. A proxy need not say
+/// so, which is why `docs/page.md` asks for a token behind any.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    let marks = |name: &str| name.starts_with("x-forwarded") || ["forwarded", "via", "x-real-ip"].contains(&name);
+    headers.keys().any(|name| marks(name.as_str()))
+}
+
 impl Refusal {
     fn told(self) -> (StatusCode, &'static str, &'static str, &'static str) {
         match self {
@@ -168,6 +179,12 @@ impl Refusal {
                 "host",
                 "the request was sent to another name than this machine's",
                 "ask for it at localhost or 127.0.0.1, or set a token",
+            ),
+            Self::Forwarded => (
+                StatusCode::FORBIDDEN,
+                "forwarded",
+                "a proxy passed the request on, so it may come from anywhere",
+                "set a token in admin.token_env or admin.token_file; or ask without the proxy",
             ),
         }
     }
@@ -275,5 +292,18 @@ mod tests {
             assert_eq!(access.may_browse(&headers(header::HOST, host)), Err(Refusal::Host), "{host}");
         }
         assert_eq!(access.may_browse(&HeaderMap::new()), Err(Refusal::Host));
+    }
+
+    #[test]
+    fn what_a_proxy_passed_on_is_refused_without_a_token() {
+        let closed = access("127.0.0.1:1", true, false, None).unwrap();
+        let guarded = access("127.0.0.1:1", true, false, Some(TOKEN)).unwrap();
+        for name in ["forwarded", "via", "x-real-ip", "x-forwarded-for", "X-Forwarded-Host", "x-forwarded-proto"] {
+            let mut headers = headers(header::HOST, "127.0.0.1:9464");
+            headers.insert(header::HeaderName::try_from(name).unwrap(), "203.0.113.9".parse().unwrap());
+            assert_eq!(closed.may_browse(&headers), Err(Refusal::Forwarded), "{name}");
+            headers.insert(header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap());
+            assert_eq!(guarded.may_browse(&headers), Ok(()), "{name}");
+        }
     }
 }

@@ -140,7 +140,7 @@ async fn answered<T: DeserializeOwned>(
         Ok(Ok(bytes)) => sent(bytes, place),
         Ok(Err(error)) => refused(status(error.exit), error.exit.name(), &error.message, &error.remedy),
         Err(_) => {
-            let message = format!("the target did not answer within {} s", TIME_MAX.as_secs());
+            let message = format!("the answer was not complete within {} s", TIME_MAX.as_secs());
             refused(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",

@@ -307,10 +307,11 @@ impl Metrics {
         &self.0.jobs
     }
 
-    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first.
-    pub fn verified(&self, database: &str, container: &str) -> Option<(Counts, f64)> {
+    /// The last comparison of each range together, and the age of the oldest in seconds; none before the first. `followed` are the ranges that are followed
+    /// here.
+    pub fn verified(&self, database: &str, container: &str, followed: &[EpkRange]) -> Option<(Counts, f64)> {
         let labels = Labels { database: database.to_owned(), container: container.to_owned() };
-        self.0.verified.total(&labels)
+        self.0.verified.total(&labels, followed)
     }
 
     /// One range was compared with its source.
@@ -359,6 +360,9 @@ impl Metrics {
             let metrics = self.container(&database, &container);
             let observed = progress.observed(&database, &container).snapshot();
             let progress = container_progress;
+            let followed: Vec<EpkRange> = progress.ranges().into_iter().map(|own| own.range).collect();
+            let labels = Labels { database: database.clone(), container: container.clone() };
+            self.0.verified.write(&labels, &followed, progress.reconciliation_age_seconds());
             let (from, until) = progress.window();
             let own: BTreeMap<EpkRange, i64> =
                 progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();
@@ -367,9 +371,8 @@ impl Metrics {
             metrics.lag_seconds.set(progress.lag_seconds().max(observed.slowest_seconds(&own)));
             metrics.restorable_from.set(from.unwrap_or(0));
             metrics.restorable_until.set(until.unwrap_or(0));
-            if let Some(age) = progress.token_age_seconds() {
-                metrics.feed_token_age_seconds.set(age);
-            }
+            // A range that went to another owner takes its age along.
+            metrics.feed_token_age_seconds.set(progress.token_age_seconds().unwrap_or(0.0));
             metrics.checkpoint_age_seconds.set(progress.checkpoint_age_seconds());
         }
         let mut exposition = String::new();
@@ -461,10 +464,12 @@ mod tests {
         container.set_window(Some(500), Some(990));
         metrics.container("shop", "orders").changes_read.inc_by(3);
         metrics.container("shop", "orders").write_failed(Kind::Refused);
+        container.reconciled_until(&EpkRange::full(), 900);
         tokio::time::advance(Duration::from_secs(30)).await;
         let text = metrics.render(&progress).unwrap();
         for line in [
             format!("cosmirror_lag_seconds{ORDERS} 40.0"),
+            format!("cosmirror_verify_age_seconds{ORDERS} 130.0"),
             format!("cosmirror_feed_token_age_seconds{ORDERS} 32.0"),
             format!("cosmirror_restorable_from_timestamp_seconds{ORDERS} 500"),
             format!("cosmirror_restorable_until_timestamp_seconds{ORDERS} 990"),
@@ -472,6 +477,13 @@ mod tests {
             "cosmirror_write_failures_total{database=\"shop\",container=\"orders\",kind=\"refused\"} 1".to_owned(),
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+
+        container.range_stopped(&EpkRange::full());
+        let text = metrics.render(&progress).unwrap();
+        for name in ["feed_token_age_seconds", "verify_age_seconds"] {
+            let line = format!("cosmirror_{name}{ORDERS} 0.0");
+            assert!(text.lines().any(|found| found == line), "another owner tells it now: {line}\n{text}");
         }
     }
 }

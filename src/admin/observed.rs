@@ -82,6 +82,11 @@ impl Snapshot {
         self.observation.as_deref().filter(|_| self.active)
     }
 
+    /// Whether this process observed the container, and nobody else is known to have done so since.
+    pub(super) fn has_seen(&self) -> bool {
+        self.observation.is_some()
+    }
+
     /// How far a range is behind by now. `own` holds what this process knows of the ranges it follows itself: a lease tells of a
     /// watermark only when it is renewed.
     pub(super) fn lag_seconds(

@@ -63,6 +63,10 @@ mod tests {
             }
             let others =
                 text.split("http").skip(1).filter(|after| after.starts_with("://") || after.starts_with("s://"));
+            // Behind a proxy the page may stand beneath a path.
+            for rooted in ["=\"/", "fetch('/", "fetch(`/", "ask('/", "ask(`/", "from '/"] {
+                assert!(!text.contains(rooted), "{path} asks at the root: {rooted}");
+            }
             // The name of SVG's elements is a name, not an address that is asked.
             let others: Vec<_> = others.filter(|after| !after.starts_with("://www.w3.org/2000/svg")).collect();
             assert!(others.is_empty(), "{path} names another origin: {others:?}");

@@ -10,11 +10,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cosmirror_formats::EpkRange;
 use tokio::time::Instant;
 
 use super::Observed;
-use crate::discreet::discreet;
+use super::shown::shown;
+
+mod container;
+
+pub use container::{ContainerProgress, RangeProgress, Saved, Whole};
 
 /// The component that is not ready until start-up has ended.
 const STARTUP: &str = "start-up";
@@ -32,69 +35,10 @@ struct Shared {
     not_ready: Mutex<BTreeMap<String, String>>,
 }
 
-/// The progress of one container. Clones share one state.
-#[derive(Debug, Clone)]
-pub struct ContainerProgress(Arc<Mutex<State>>);
-
-#[derive(Debug)]
-struct State {
-    ranges: BTreeMap<EpkRange, RangeState>,
-    /// The service's time in seconds, and when it was learnt.
-    service: Option<(i64, Instant)>,
-    window: (Option<i64>, Option<i64>),
-    deletes_known_until: Option<i64>,
-    /// Since when no range is followed here, for as long as none is.
-    idle_since: Instant,
-    followed_elsewhere: bool,
-}
-
-#[derive(Debug)]
-struct RangeState {
-    since: Instant,
-    watermark: Option<i64>,
-    token_time: Option<i64>,
-    saved: Option<Saved>,
-    /// When changes were last stored, or nothing more was there to read.
-    stepped: Option<Instant>,
-}
-
-/// When a range's position was last saved. Clones share one state.
-#[derive(Debug, Clone)]
-pub struct Saved(Arc<Mutex<Instant>>);
-
-impl Default for Saved {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-}
-
-impl Saved {
-    /// It was saved just now.
-    pub fn now(&self) {
-        *locked(&self.0) = Instant::now();
-    }
-
-    fn at(&self) -> Instant {
-        *locked(&self.0)
-    }
-}
-
-/// One range as it stands now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RangeProgress {
-    /// The interval of keys.
-    pub range: EpkRange,
-    /// Up to which service time it is mirrored, in seconds since 1970.
-    pub watermark: Option<i64>,
-    /// How far that is behind the service, in seconds.
-    pub lag_seconds: f64,
-}
-
 /// A panic while the lock was held leaves whole values: each change is one assignment.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
 impl Progress {
     /// For these (database, container) pairs. Not ready until [`Progress::started`].
     pub fn new<D: Into<String>, C: Into<String>>(containers: impl IntoIterator<Item = (D, C)>) -> Self {
@@ -136,10 +80,10 @@ impl Progress {
         !locked(&self.0.not_ready).contains_key(STARTUP)
     }
 
-    /// A component cannot do its work, for a reason that a person reads. The latest reason counts, without names of documents: whoever
-    /// reaches the port reads it.
-    pub fn not_ready(&self, component: &str, reason: impl Into<String>) {
-        locked(&self.0.not_ready).insert(component.to_owned(), discreet(&reason.into()));
+    /// A component cannot do its work, for a reason that a person reads. The latest reason counts. Whoever reaches the port reads it too, so
+    /// it is kept without ids and keys of documents.
+    pub fn not_ready(&self, component: &str, reason: impl AsRef<str>) {
+        locked(&self.0.not_ready).insert(component.to_owned(), shown(reason.as_ref()));
     }
 
     /// A component does its work again.
@@ -153,167 +97,14 @@ impl Progress {
     }
 }
 
-impl ContainerProgress {
-    fn new(since: Instant) -> Self {
-        let state = State {
-            ranges: BTreeMap::new(),
-            service: None,
-            window: (None, None),
-            deletes_known_until: None,
-            idle_since: since,
-            followed_elsewhere: false,
-        };
-        Self(Arc::new(Mutex::new(state)))
-    }
-
-    /// This process now follows the range.
-    pub fn range_started(&self, range: EpkRange) {
-        let begun = RangeState { since: Instant::now(), watermark: None, token_time: None, saved: None, stepped: None };
-        locked(&self.0).ranges.entry(range).or_insert(begun);
-    }
-
-    /// Where it is told when the range's position was last saved.
-    pub fn saves(&self, range: &EpkRange, saved: Saved) {
-        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
-            range.saved = Some(saved);
-        }
-    }
-
-    /// Changes of the range were stored, or nothing more was there to read.
-    pub fn stepped(&self, range: &EpkRange) {
-        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
-            range.stepped = Some(Instant::now());
-        }
-    }
-
-    /// Whether every range of the container is known to go on: those that are followed here have all made a step since then. None where
-    /// none is followed here, because other processes follow them.
-    pub fn has_progressed_since(&self, then: Instant) -> Option<bool> {
-        let state = locked(&self.0);
-        if state.ranges.is_empty() {
-            return if state.followed_elsewhere { None } else { Some(false) };
-        }
-        Some(state.ranges.values().all(|range| range.stepped.is_some_and(|at| at >= then)))
-    }
-
-    /// The range is another owner's now, or no longer exists. One that was given up after an error is not stopped: nobody follows
-    /// it, and its lag must grow.
-    pub fn range_stopped(&self, range: &EpkRange) {
-        let mut state = locked(&self.0);
-        if state.ranges.remove(range).is_some() && state.ranges.is_empty() {
-            state.idle_since = Instant::now();
-        }
-    }
-
-    /// Whether other processes follow every range that this one does not. While this is so and no range is followed here, the
-    /// container is not behind as far as this process can tell; the others' metrics say.
-    pub fn followed_elsewhere(&self, all: bool) {
-        let mut state = locked(&self.0);
-        if state.followed_elsewhere && !all {
-            state.idle_since = Instant::now();
-        }
-        state.followed_elsewhere = all;
-    }
-
-    /// The range is completely mirrored up to this service time, in seconds since 1970. Moves forward only.
-    pub fn watermark(&self, range: &EpkRange, seconds: i64) {
-        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
-            range.watermark = range.watermark.max(Some(seconds));
-        }
-    }
-
-    /// The service gave the position that the range now stands at (and would continue from) at this service time.
-    pub fn token_time(&self, range: &EpkRange, seconds: i64) {
-        if let Some(range) = locked(&self.0).ranges.get_mut(range) {
-            range.token_time = Some(seconds);
-        }
-    }
-
-    /// The service said that it is this late, in seconds since 1970.
-    pub fn service_time(&self, seconds: i64) {
-        locked(&self.0).service = Some((seconds, Instant::now()));
-    }
-
-    /// The window in which every instant can be restored, in seconds since 1970.
-    pub fn set_window(&self, from: Option<i64>, until: Option<i64>) {
-        locked(&self.0).window = (from, until);
-    }
-
-    /// What [`ContainerProgress::set_window`] said last.
-    pub fn window(&self) -> (Option<i64>, Option<i64>) {
-        locked(&self.0).window
-    }
-
-    /// Up to which instant every delete is known, in seconds since 1970.
-    pub fn set_deletes_known_until(&self, until: Option<i64>) {
-        locked(&self.0).deletes_known_until = until;
-    }
-
-    /// What [`ContainerProgress::set_deletes_known_until`] said last.
-    pub fn deletes_known_until(&self) -> Option<i64> {
-        locked(&self.0).deletes_known_until
-    }
-
-    /// How far the slowest range is behind the service, in seconds.
-    pub fn lag_seconds(&self) -> f64 {
-        let state = locked(&self.0);
-        let now = Instant::now();
-        if state.ranges.is_empty() {
-            return if state.followed_elsewhere { 0.0 } else { seconds_between(state.idle_since, now) };
-        }
-        state.ranges.values().map(|range| state.behind(range.watermark, range.since, now)).fold(0.0, f64::max)
-    }
-
-    /// The age of the oldest position, in seconds: what a retention window is compared with. None while no range reported one.
-    pub fn token_age_seconds(&self) -> Option<f64> {
-        let state = locked(&self.0);
-        let now = Instant::now();
-        let known = state.ranges.values().filter(|range| range.token_time.is_some());
-        known.map(|range| state.behind(range.token_time, range.since, now)).reduce(f64::max)
-    }
-
-    /// The age of the oldest saved position among the ranges that are followed here, in seconds.
-    pub fn checkpoint_age_seconds(&self) -> f64 {
-        let (state, now) = (locked(&self.0), Instant::now());
-        let saved = state.ranges.values().map(|range| range.saved.as_ref().map_or(range.since, Saved::at));
-        saved.map(|at| seconds_between(at, now)).fold(0.0, f64::max)
-    }
-
-    /// The ranges this process follows.
-    pub fn ranges(&self) -> Vec<RangeProgress> {
-        let state = locked(&self.0);
-        let now = Instant::now();
-        let shown = |(range, at): (&EpkRange, &RangeState)| RangeProgress {
-            range: range.clone(),
-            watermark: at.watermark,
-            lag_seconds: state.behind(at.watermark, at.since, now),
-        };
-        state.ranges.iter().map(shown).collect()
-    }
-}
-
-impl State {
-    /// How long before the service's present time an instant of it was; where either is not known, the time since `since`.
-    fn behind(&self, instant: Option<i64>, since: Instant, now: Instant) -> f64 {
-        let (Some(instant), Some((service, learnt))) = (instant, self.service) else {
-            return seconds_between(since, now);
-        };
-        #[expect(clippy::cast_precision_loss, reason = "differences of seconds are far below 2^52")]
-        let known = service.saturating_sub(instant) as f64;
-        (known + seconds_between(learnt, now)).max(0.0)
-    }
-}
-
-fn seconds_between(earlier: Instant, later: Instant) -> f64 {
-    later.saturating_duration_since(earlier).as_secs_f64()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use cosmirror_formats::EpkRange;
     use tokio::time::advance;
 
+    use super::container::COUNT_AGE_MAX;
     use super::*;
 
     fn one() -> (Progress, ContainerProgress, EpkRange) {
@@ -369,6 +160,31 @@ mod tests {
         advance(Duration::from_secs(3)).await;
         container.followed_elsewhere(false);
         assert_eq!(container.lag_seconds(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_that_others_follow_is_as_far_behind_as_their_leases_say() {
+        let (_, container, range) = one();
+        container.followed_elsewhere(true);
+        assert_eq!((container.lag_seconds(), container.lag_of_all_seconds()), (0.0, None), "nothing is known yet");
+        container.service_time(1_000);
+        container.set_whole(Whole { until: Some(400), is_backfilled: true });
+        assert_eq!(container.lag_of_all_seconds(), Some(600.0));
+        advance(Duration::from_secs(5)).await;
+        assert_eq!(container.lag_of_all_seconds(), Some(605.0));
+        container.range_started(range.clone());
+        container.watermark(&range, 1_000);
+        assert_eq!((container.lag_seconds(), container.lag_of_all_seconds()), (5.0, Some(605.0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_count_is_told_until_it_is_old() {
+        let (_, container, _) = one();
+        assert!(!container.is_counted());
+        container.counted();
+        assert!(container.is_counted());
+        advance(COUNT_AGE_MAX + Duration::from_secs(1)).await;
+        assert!(!container.is_counted());
     }
 
     #[tokio::test(start_paused = true)]

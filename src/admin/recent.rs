@@ -2,7 +2,7 @@
 //!
 //! A layer beside the logs hears every warning and error of this program's own crates, whatever the logs are set to. Repeated ones are
 //! counted. Memory is bounded: [`PROBLEMS_MAX`] different ones, each of bounded length. `/status` is open to whoever reaches the port, so
-//! ids of documents, which names of blobs and messages may hold, are left out here; the logs name them with `-v`.
+//! ids and keys of documents, which messages may hold, are left out here ([`shown`]); the logs name them with `-v`.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use super::shown::shown;
+
 /// Different problems that are kept; the one that happened longest ago goes first.
 const PROBLEMS_MAX: usize = 50;
-/// Characters kept of each text.
-const CHARS_MAX: usize = 600;
 /// Fields that say what a problem is about and hold no ids of documents.
 const SUBJECTS: [&str; 4] = ["container", "range", "lease", "reason"];
 
@@ -128,41 +128,11 @@ impl Problem {
     }
 }
 
-/// A text without ids of documents, and of bounded length.
-fn shown(text: &str) -> String {
-    let text = without(text, "/documents/", |c| !(c.is_ascii_alphanumeric() || "-_.~/%".contains(c)));
-    let mut text = without(&text, "document \"", |c| c == '"');
-    if let Some((end, _)) = text.char_indices().nth(CHARS_MAX) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
-/// A text in which what follows each `start` up to an `end` is left out. An escaped quote ends it too early, so more is left out then.
-fn without(text: &str, start: &str, end: impl Fn(char) -> bool) -> String {
-    let mut parts = text.split(start);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(start);
-        out.push('…');
-        let mut escaped = false;
-        let ends = |c: char| {
-            let is_end = end(c) && !escaped;
-            escaped = c == '\\' && !escaped;
-            is_end
-        };
-        if let Some(at) = part.find(ends) {
-            out.push_str(&part[at..]);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
+    use super::super::shown::CHARS_MAX;
     use super::*;
     use crate::failure::{Failure, Kind};
 

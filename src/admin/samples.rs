@@ -32,7 +32,7 @@ type Rings = BTreeMap<Name, VecDeque<Sample>>;
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     at: Instant,
-    lag_seconds: f64,
+    lag_seconds: Option<f64>,
     changes: u64,
     versions: u64,
     request_units: f64,
@@ -51,8 +51,9 @@ pub(super) struct Throughput {
 pub(super) struct Series {
     database: String,
     container: String,
-    /// Age in seconds, lag in seconds, changes read per second, versions written per second, request units per second; oldest first.
-    points: Vec<[f64; 5]>,
+    /// Age in seconds, lag in seconds (null where it is not known), changes read per second, versions written per second, request units per
+    /// second; oldest first.
+    points: Vec<[Option<f64>; 5]>,
 }
 
 impl Samples {
@@ -95,13 +96,13 @@ impl Samples {
             let point = |(before, sample): (&Sample, &Sample)| {
                 let rate = sample.since(before);
                 let values = [
-                    age(sample).as_secs_f64(),
+                    Some(age(sample).as_secs_f64()),
                     sample.lag_seconds,
-                    rate.changes_per_second,
-                    rate.versions_per_second,
-                    rate.request_units_per_second,
+                    Some(rate.changes_per_second),
+                    Some(rate.versions_per_second),
+                    Some(rate.request_units_per_second),
                 ];
-                values.map(|value| (value * 100.0).round() / 100.0)
+                values.map(|value| value.map(|value| (value * 100.0).round() / 100.0))
             };
             Series { database: database.clone(), container: container.clone(), points: pairs.map(point).collect() }
         };
@@ -157,8 +158,8 @@ mod tests {
         assert_eq!(admin.samples.locked()[&("shop".to_owned(), "orders".to_owned())].len(), SAMPLES_MAX);
         let series = admin.samples.series(Duration::from_hours(2));
         assert_eq!(series[0].points.len(), SAMPLES_MAX - 1);
-        assert!(series[0].points.iter().all(|point| point[3] == 2.0), "{series:?}");
-        assert_eq!(series[0].points.last().unwrap()[0], 5.0);
+        assert!(series[0].points.iter().all(|point| point[3] == Some(2.0)), "{series:?}");
+        assert_eq!(series[0].points.last().unwrap()[0], Some(5.0));
         assert_eq!(admin.samples.series(Duration::from_secs(11))[0].points.len(), 2);
         let name = ("shop".to_owned(), "orders".to_owned());
         assert_eq!(admin.samples.throughput(&admin, &name).versions_per_second, 2.0);

@@ -1,7 +1,8 @@
 //! `/status`: what the process knows of every container, in the contract's form, without asking any service.
 //!
 //! The container's observer tells of every range, whoever follows it; another process tells of the ranges that it follows itself, and says
-//! so (`observed`). What is not known is null.
+//! so (`observed`). Lag is the whole container's in both: the observer measures it, another process takes it from the leases. What is not
+//! known is null.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use serde_json::json;
 use super::observed::Snapshot;
 use super::recent::Problem;
 use super::samples::{INTERVAL, Throughput};
-use super::{Admin, ContainerMetrics, RangeProgress};
+use super::{Admin, RangeProgress};
 use crate::config::{FeedMode, parse_duration};
 use crate::history::instant;
 use crate::observer::{Observation, RangeObservation};
@@ -56,6 +57,10 @@ struct Container {
     throughput: Throughput,
     changes_read: u64,
     versions_written: u64,
+    /// Where following began, as it is configured.
+    start: String,
+    /// Whether what was there before has been stored, as all leases say.
+    backfilled: bool,
 }
 
 /// What comparisons with the source found.
@@ -96,7 +101,7 @@ async fn samples(State(admin): State<Admin>, Query(Within { within }): Query<Wit
     match parse_duration(within.as_deref().unwrap_or("1h")) {
         Ok(within) => {
             let series = admin.samples.series(within);
-            Json(json!({ "interval_seconds": INTERVAL.as_secs(), "containers": series })).into_response()
+            Json(json!({ "instance": admin.about.instance, "interval_seconds": INTERVAL.as_secs(), "containers": series })).into_response()
         }
         Err(message) => (StatusCode::BAD_REQUEST, format!("within: {message}\n")).into_response(),
     }
@@ -108,6 +113,7 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
     let progress = admin.progress.container(database, container);
     let snapshot = admin.progress.observed(database, container).snapshot();
     let own = progress.ranges();
+    let followed: Vec<EpkRange> = own.iter().map(|own| own.range.clone()).collect();
     let seen = snapshot.observation();
     let ranges: Vec<RangeView> = match seen {
         Some(seen) => observed_ranges(seen, &snapshot, &own),
@@ -116,42 +122,41 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
     let holes = seen.map(|seen| seen.holes.clone()).unwrap_or_default();
     let (from, until) = progress.window();
     let is_whole = holes.is_empty();
-    let note = seen
-        .is_none()
-        .then_some("this process does not observe the container, so ranges holds only those that it follows itself");
-    let configured = admin.about.config.containers.iter();
-    let mode = configured.filter(|c| (&c.database, &c.container) == (database, container)).map(|c| c.feed).next();
+    let note = seen.is_none().then_some(
+        "this process does not observe the container: lag is what leases say, ranges are those that it follows itself",
+    );
+    let mut configured = admin.about.config.containers.iter();
+    let configured = configured.find(|c| (&c.database, &c.container) == (database, container));
+    let recorded = |count: i64| progress.is_counted().then(|| usize::try_from(count).unwrap_or_default());
     Container {
         observed: seen.is_some(),
         failures: ranges.iter().filter_map(|range| range.failures).max(),
         verified: admin
             .metrics
-            .verified(database, container)
+            .verified(database, container, &followed)
             .map(|(counts, age)| Verified { age_seconds: whole(age), counts }),
         leases_owned: metrics.leases_owned.get(),
         throughput: admin.samples.throughput(admin, name),
         changes_read: metrics.changes_read.get(),
         versions_written: metrics.versions_written.get(),
+        start: configured.map(|c| c.start.clone()).unwrap_or_default().into(),
+        backfilled: progress.whole().is_backfilled,
         view: ContainerView {
             database: database.clone(),
             container: container.clone(),
-            feed: mode.unwrap_or(FeedMode::AllVersionsAndDeletes).as_str(),
+            feed: configured.map_or(FeedMode::AllVersionsAndDeletes, |c| c.feed).as_str(),
             restorable_from: from.filter(|_| is_whole).map(instant),
             restorable_until: until.map(instant),
             deletes_known_until: progress.deletes_known_until().map(instant),
-            lag_seconds: is_whole.then(|| whole(admin.lag_seconds(database, container))),
+            lag_seconds: admin.lag_seconds(database, container).filter(|_| is_whole).map(whole),
             pending_changes: seen.and_then(Observation::pending),
-            gaps: count(&metrics, |metrics| metrics.gaps.get()),
-            dead_letters: count(&metrics, |metrics| metrics.dead_letters.get()),
+            gaps: recorded(metrics.gaps.get()),
+            dead_letters: recorded(metrics.dead_letters.get()),
             ranges,
             holes,
             note: note.map(str::to_owned),
         },
     }
-}
-
-fn count(metrics: &ContainerMetrics, of: impl Fn(&ContainerMetrics) -> i64) -> usize {
-    usize::try_from(of(metrics)).unwrap_or_default()
 }
 
 fn observed_ranges(seen: &Observation, snapshot: &Snapshot, own: &[RangeProgress]) -> Vec<RangeView> {

@@ -8,7 +8,7 @@ use cosmirror_formats::EpkRange;
 use cosmirror_formats::records::{FORMAT, RangeState, Window};
 use tokio::sync::watch;
 
-use crate::admin::ContainerProgress;
+use crate::admin::{ContainerProgress, Whole};
 use crate::config::FeedMode;
 use crate::mirror::Observer;
 use crate::mirror::checkpoint::RangeProgress;
@@ -91,6 +91,13 @@ impl Board {
         let states: Vec<RangeState> = ranges.values().map(|r| &r.state).chain(elsewhere).cloned().collect();
         drop((ranges, told));
         let window = Window::of(&states, FeedMode::LatestVersion.as_str());
+        let until = states
+            .iter()
+            .map(|state| state.watermark)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().min());
+        let is_backfilled = !states.is_empty() && states.iter().all(|state| state.backfilled.is_some());
+        self.progress.set_whole(Whole { until, is_backfilled });
         self.progress.set_window(window.from, window.until);
         self.progress.set_deletes_known_until(window.deletes_until);
         self.window.send_if_modified(|current| {

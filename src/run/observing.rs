@@ -1,4 +1,4 @@
-//! The observers of the process's containers, beside the loops that they watch.
+//! The observers of the process's containers and what counts their records, beside the loops that they watch.
 
 use std::sync::Arc;
 
@@ -6,18 +6,21 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::container::Container;
+use super::counting::Counter;
 use crate::observer::watch::Watcher;
 
-/// Starts an observer for each container, as a task of its own. A run that ends when it has caught up has none: nobody reads its
+/// Starts an observer and a counter for each container, as tasks of their own. A run that ends when it has caught up has none: nobody reads its
 /// metrics.
 pub(super) fn start(containers: &[Container], tracker: &TaskTracker) -> Vec<JoinHandle<()>> {
     containers
         .iter()
         .filter(|container| !container.shared().once)
-        .map(|container| {
+        .flat_map(|container| {
             let shared = container.shared();
             let name = format!("{} observer", container.name());
-            tracker.spawn(shared.admin.watchdog.watch(name, shared.quiet_max, watcher(container).watch()))
+            let observer = shared.admin.watchdog.watch(name, shared.quiet_max, watcher(container).watch());
+            // Nothing waits for what is counted, and a count has its own limit, so no watchdog does.
+            [tracker.spawn(observer), tracker.spawn(Counter::of(container).count())]
         })
         .collect()
 }

@@ -94,6 +94,7 @@ impl Reconciler {
                 if !scheduled {
                     self.wait_for_gap().await;
                 }
+                self.tell_waiting(&what);
                 let pause = match self.turn(&what).await {
                     Ok(pause) => pause,
                     Err(failure) => {
@@ -144,6 +145,18 @@ impl Reconciler {
         // It is due again at once where the range is not mirrored that far yet.
         let due = self.due(what, &self.progress.borrow(), margin);
         Ok(if due.is_some_and(|due| due <= now) { jittered(LOOK_INTERVAL) } else { LOOK_INTERVAL_MIN })
+    }
+
+    /// Since when the range waits for a reconciliation, for whoever watches: one that never succeeds shows by that alone.
+    fn tell_waiting(&self, what: &Reconciling) {
+        if self.container.settings().feed != FeedMode::LatestVersion || what.interval.is_zero() {
+            return;
+        }
+        let progress = self.progress.borrow();
+        // What was never backfilled is never reconciled.
+        if let Some(backfilled) = progress.backfilled {
+            self.container.progress().reconciled_until(&self.range, progress.reconciled.unwrap_or(backfilled));
+        }
     }
 
     /// When the range is to be reconciled; none where it is not.
@@ -206,6 +219,7 @@ impl Reconciler {
             stale = counts.stale, pending = counts.pending, repaired = counts.repaired, "the range is reconciled");
         crash_point!("range-reconciled");
         self.progress.send_modify(|progress| progress.reconciled = progress.reconciled.max(report.complete_until));
+        self.tell_waiting(what);
         Ok(report.complete_until)
     }
 

@@ -155,6 +155,8 @@ impl Supervisor {
             (self.followed.keys().collect(), self.resting.keys().collect());
         self.source.look(&container).await?;
         let service_time = container.feed().service_time().await?;
+        // Who follows nothing here still tells how far behind the leases are.
+        container.progress().service_time(service_time);
         let leases = container.leases();
         let round = self.acquirer.round(&leases, &shared.fleet, &owned, &resting, service_time).await?;
         // Bounds stand in the leases, except in those that old processors wrote.

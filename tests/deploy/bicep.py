@@ -20,7 +20,7 @@ KEYWORDS = {"param", "var", "resource", "module", "output", "type", "targetScope
 TYPES = {"string", "int", "bool", "array", "object"}
 FUNCTIONS = set(
     "resourceGroup subscriptionResourceId guid uniqueString take toLower replace empty concat flatten map range length json listKeys"
-    " description minLength maxLength minValue maxValue allowed batchSize".split()
+    " description minLength maxLength minValue maxValue allowed batchSize secure".split()
 )
 NO_DELETION = ("delete", "Delete", "*", "superUser", "Owner")
 
@@ -37,7 +37,7 @@ def main() -> int:
             faults += [f"{path.relative_to(BICEP)}: {fault}" for fault in faults_of(path)]
         except Fault as fault:
             faults.append(f"{path.relative_to(BICEP)}: {fault}")
-    faults += faults_of_roles() + faults_of_app()
+    faults += faults_of_roles() + faults_of_order() + faults_of_history() + faults_of_app()
     for fault in faults:
         print(f"bicep: {fault}")
     print(f"bicep: {len(files)} files, {len(faults)} faults; not compiled")
@@ -171,6 +171,31 @@ def faults_of_roles() -> list:
     return faults
 
 
+def faults_of_order() -> list:
+    """An account changes its roles one at a time, so of any two changes one waits for the other, with a restorer and without."""
+    text = (BICEP / "modules/cosmos.bicep").read_text()
+    changes = re.findall(r"^((?:@\w+\([^\n]*\)\n)?)resource (\w+) '[^']*/sqlRole\w+@[^']*' = ([^\n]*)\n(.*?)^\}\]?$", text, re.MULTILINE | re.DOTALL)
+    bodies = {name: body for _, name, _, body in changes}
+    faults = [f"the assignments {name} are made at the same time" for before, name, head, _ in changes if head.startswith("[") and before != "@batchSize(1)\n"]
+    optional = {name for _, name, head, _ in changes if "if (" in head}
+    for there in (set(bodies), set(bodies) - optional):
+        behind = {name: {other for other in there - {name} if re.search(rf"\b{other}\b", bodies[name])} for name in there}
+        for _ in there:
+            behind = {name: found.union(*(behind[other] for other in found)) for name, found in behind.items()}
+        faults += [f"{one} and {other} may be made at the same time" for one in there for other in there if one < other and other not in behind[one] and one not in behind[other]]
+    return faults if len(changes) == 10 else [*faults, f"{len(changes)} changes of roles were found"]
+
+
+def faults_of_history() -> list:
+    """No rule deletes versions, and rules are deployed also when they are switched off."""
+    storage = (BICEP / "modules/storage.bicep").read_text()
+    rules = re.search(r"^resource \w+ '[^']*/managementPolicies@[^']*' = ([^\n]*)\n(.*?)^\}$", storage, re.MULTILINE | re.DOTALL)
+    if not rules:
+        return ["the account's rules are not deployed"]
+    faults = ["the account's rules stay when they are switched off"] if rules[1] != "{" else []
+    return faults + [f"a rule deletes: {line.strip()}" for line in rules[2].splitlines() if re.match(r"\s*'?delete", line)]
+
+
 def faults_of_app() -> list:
     app = (BICEP / "modules/app.bicep").read_text()
     known, section = set(), ""
@@ -180,7 +205,10 @@ def faults_of_app() -> list:
         setting = re.match(r"(?:# )?(\w+) = ", line)
         if setting:
             known.add(f"{section}.{setting[1]}".upper())
-    faults, variables = [], re.findall(r"name: 'COSMIRROR__([\w${}]+)'", app)
+    heartbeat = re.search(r'^heartbeat_url_env = "(\w+)"', (ROOT / "config/cosmirror.toml").read_text(), re.MULTILINE)[1]
+    watched = f"name: '{heartbeat}'" in app and "external: true" not in app
+    faults = [] if watched else ["nobody hears of the app, or everybody reaches it"]
+    variables = re.findall(r"name: 'COSMIRROR__([\w${}]+)'", app)
     for variable in variables:
         setting = re.sub(r"^CONTAINERS__\$\{i\}__", "CONTAINERS__", variable).replace("__", ".", 1)
         if setting not in known:

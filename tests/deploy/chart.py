@@ -36,30 +36,37 @@ def main() -> int:
     faults = faults_of_values()
     manifests = 0
     sets = sorted((HELM / "values").glob("*.yaml"))
-    for values in sets:
-        rendered = subprocess.run([renderer, CHART, "mirror", "backup", values], capture_output=True, text=True)
+    for values, version in ((values, version) for values in sets for version in VERSIONS):
+        rendered = rendered_by(renderer, version, values)
         if rendered.returncode != 0:
             faults.append(f"{values.name} is not rendered: {rendered.stderr}")
             continue
         # Lines of spaces within the configuration are nothing that anybody means.
         text = re.sub(r"[ \t]+$", "", rendered.stdout, flags=re.MULTILINE)
         expected = HELM / "expected" / values.name
-        if update:
-            expected.write_text(text)
-        faults += differences(expected, text)
+        if version is None:
+            if update:
+                expected.write_text(text)
+            faults += differences(expected, text)
         bodies = text.partition("---\n# Source: NOTES.txt\n")[0]
-        found, seen = faults_of_manifests(values.name, list(yaml.safe_load_all(bodies)))
+        found, seen = faults_of_manifests(values.name, list(yaml.safe_load_all(bodies)), [version])
         faults, manifests = faults + found, manifests + seen
     strangers = {path.name for path in (HELM / "expected").glob("*")} - {path.name for path in sets}
     faults += [f"expected/{name} belongs to no values" for name in sorted(strangers)]
     faults += faults_of_refusals(renderer)
     for example in sorted((HELM / "examples").glob("*.yaml")):
-        found, seen = faults_of_manifests(example.name, list(yaml.safe_load_all(example.read_text())))
+        found, seen = faults_of_manifests(example.name, list(yaml.safe_load_all(example.read_text())), VERSIONS)
         faults, manifests = faults + found, manifests + seen
     for fault in faults:
         print(f"chart: {fault}")
     print(f"chart: {len(sets)} sets of values, {manifests} manifests, {len(faults)} faults")
     return 1 if faults or not sets or not manifests else 0
+
+
+def rendered_by(renderer: str, version: str | None, *values: Path) -> subprocess.CompletedProcess:
+    major, minor = (version or kubernetes_validate.latest_version()).split(".")[:2]
+    kubernetes = f"{major}.{minor}.0"
+    return subprocess.run([renderer, CHART, "mirror", "backup", kubernetes, *values], capture_output=True, text=True)
 
 
 def differences(expected: Path, text: str) -> list:
@@ -88,7 +95,10 @@ def faults_of_values() -> list:
     for path in [CHART / "values.yaml", *sorted((HELM / "values").glob("*.yaml"))]:
         values = merged(defaults, yaml.safe_load(path.read_text()))
         faults += [f"{path.name}: {error.json_path}: {error.message}" for error in validator.iter_errors(values)]
+    several = [{"database": "shop", "container": name} for name in ("orders", "customers")]
     misspelt = [{"replica": 2}, {"image": {"repo": "x"}}, {"keda": {"enabled": True}}, {"terminationGracePeriodSeconds": 5}]
+    # Its scaler would measure the leases of both against each of them.
+    misspelt.append({"keda": {"enabled": True, "leases": {"database": "shop"}, "containers": several}})
     faults += [f"the schema takes {wrong}" for wrong in misspelt if validator.is_valid(merged(defaults, wrong))]
     used = set()
     for template in sorted((CHART / "templates").iterdir()):
@@ -116,12 +126,16 @@ def faults_of_values() -> list:
 
 def faults_of_refusals(renderer: str) -> list:
     """What must be given is asked for by name."""
-    done = subprocess.run([renderer, CHART, "mirror", "backup"], capture_output=True, text=True)
+    done = rendered_by(renderer, None)
     asked = done.returncode != 0 and "config: give the text" in done.stderr
-    return [] if asked else [f"a chart without values is rendered: {done.stderr}"]
+    faults = [] if asked else [f"a chart without values is rendered: {done.stderr}"]
+    done = rendered_by(renderer, None, HELM / "values/scaled.yaml", HELM / "values/several-containers.yaml")
+    if done.returncode == 0 or "keda.containers: this scaler" not in done.stderr:
+        faults.append(f"several containers are scaled by the leases of one: {done.stderr}")
+    return faults
 
 
-def faults_of_manifests(origin: str, manifests: list) -> tuple:
+def faults_of_manifests(origin: str, manifests: list, versions: list) -> tuple:
     faults = []
     for manifest in manifests:
         kind = manifest["kind"]
@@ -131,13 +145,16 @@ def faults_of_manifests(origin: str, manifests: list) -> tuple:
         elif kind == "ScaledObject":
             faults += faults_of_scaled_object(where, manifest)
         else:
-            for version in VERSIONS:
+            for version in versions:
                 try:
                     kubernetes_validate.validate(manifest, version or kubernetes_validate.latest_version(), strict=True)
                 except kubernetes_validate.ValidationError as error:
                     faults.append(f"{where}: {error.message}")
         if kind == "Deployment":
             faults += faults_of_pod(where, manifest["spec"]["template"])
+            faults += faults_of_strategy(where, manifest["spec"])
+        if kind == "PodDisruptionBudget" and versions == [None] and manifest["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            faults.append(f"{where} keeps pods that are not ready from being evicted")
         if kind == "ConfigMap":
             tomllib.loads(manifest["data"]["cosmirror.toml"])
     return faults, len(manifests)
@@ -159,15 +176,25 @@ def faults_of_scaled_object(where: str, manifest: dict) -> list:
         faults.append(f"{where} has another shape")
     # As `docs/operations.md` has it, which tests/suite/end_to_end/keda.rs reads leases by.
     manual = (ROOT / "docs/operations.md").read_text()
+    # The scaler finds leases by the processor and the account alone, so two triggers would take each other's.
+    if [trigger["type"] for trigger in spec["triggers"]] not in (["azure-cosmosdb"], ["prometheus"]):
+        faults.append(f"{where} has other triggers than one that is known")
     for trigger in spec["triggers"]:
-        if trigger["type"] != "azure-cosmosdb":
-            faults.append(f"{where} has a trigger of another type")
         for name, value in trigger["metadata"].items():
             if not isinstance(value, str):
                 faults.append(f"{where}: {name} is no text")
             if f"\n      {name}: " not in manual:
                 faults.append(f"{where}: the manual does not tell of {name}")
     return faults
+
+
+def faults_of_strategy(where: str, spec: dict) -> list:
+    """A single replica's disk may be one that two pods on two machines cannot have."""
+    claims = [volume for volume in spec["template"]["spec"]["volumes"] if "persistentVolumeClaim" in volume]
+    is_alone = spec.get("replicas") == 1
+    if claims and is_alone and spec["strategy"]["type"] != "Recreate":
+        return [f"{where} starts a new pod before the old one has given its disk free"]
+    return []
 
 
 def faults_of_pod(where: str, template: dict) -> list:

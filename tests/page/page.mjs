@@ -266,6 +266,83 @@ try {
     assert.ok(asked.every((url) => !url.includes("token-of-the-test")));
   });
 
+  await check("a token that is forgotten while a search is under way shows nothing", async () => {
+    const guarded = await open(browser);
+    await guarded.waitForSelector("#token-form:not([hidden])");
+    await guarded.fill("#token", TOKEN);
+    await guarded.keyboard.press("Enter");
+    await guarded.waitForSelector("#results tbody tr");
+    let release;
+    const held = new Promise((done) => { release = done; });
+    let asking = false;
+    await guarded.route("**/browse/search*", async (route) => {
+      asking = true;
+      await held;
+      await route.continue().catch(() => {});
+    });
+    await guarded.click("#search-form button[type=submit]");
+    await eventually("it is asked", async () => asking);
+    assert.equal(await guarded.locator("#results tbody tr").count(), 0, "what the search before found is gone");
+    await guarded.click("#forget");
+    release();
+    await pause(1_000);
+    assert.equal(await guarded.locator("#results tbody tr").count(), 0);
+    assert.match(await text(guarded, "#browse-message"), /forgotten/);
+    await guarded.context().close();
+  });
+
+  // What the page makes of a status that is changed on its way.
+  const changed = async (change) => {
+    const seen = await open(browser);
+    await seen.route("**/status", async (route) => {
+      const status = await (await route.fetch()).json();
+      await route.fulfill({ json: change(status) ?? status });
+    });
+    await seen.reload();
+    return seen;
+  };
+
+  await check("what is not promised is not called well", async () => {
+    const cases = [
+      [(c) => Object.assign(c, { feed: "latest-version", deletes_known_until: null }), "waiting", /deletes are not known yet/],
+      [(c) => Object.assign(c, { feed: "latest-version", deletes_known_until: "2026-01-02T03:04:05Z" }), "good", /until 2026-01-02 03:04:05/],
+      [(c) => Object.assign(c, { start: "now", restorable_from: null, restorable_until: null, backfilled: false }), "good", /single versions can/],
+      [(c) => Object.assign(c, { restorable_from: null, restorable_until: null, backfilled: true }), "warn", /no instant that can be restored at the moment/],
+      [(c) => Object.assign(c, { restorable_from: null, restorable_until: null, backfilled: false }), "waiting", /first copy/],
+      [(c) => Object.assign(c, { observed: false, lag_seconds: 3, gaps: null, dead_letters: null }), "good", /as far as this replica sees/],
+      [(c) => Object.assign(c, { observed: false, lag_seconds: 700 }), "bad", /11 min 40 s behind/],
+    ];
+    for (const [change, state, words] of cases) {
+      const seen = await changed((status) => { change(status.containers[0]); });
+      await seen.waitForSelector(`#verdict[data-state=${state}] li`);
+      assert.match(await seen.locator("#verdict").innerText(), words);
+      await seen.context().close();
+    }
+  });
+
+  await check("answers of several replicas are told, and one of them is shown", async () => {
+    let count = 0;
+    const seen = await changed((status) => { count += 1; if (count % 2 === 0) status.instance = "another"; });
+    await seen.waitForSelector("#replicas:not([hidden])");
+    assert.match(await text(seen, "#replicas"), /what mirror-7f9c sees; others: another/);
+    await seen.evaluate(() => { document.querySelector("[data-container]").dataset.mark = "kept"; });
+    await pause(5_000);
+    assert.equal(await seen.locator("[data-mark=kept]").count(), 1);
+    await seen.context().close();
+  });
+
+  await check("without samples the status is still told, and why the daemon does not answer", async () => {
+    const seen = await open(browser);
+    await seen.route("**/samples*", (route) => route.fulfill({ status: 500, body: "" }));
+    await seen.reload();
+    await eventually("all is well", async () => /^All is well/.test(await text(seen, "#verdict-title")));
+    await pause(3_000);
+    assert.match(await text(seen, "#verdict-title"), /^All is well/);
+    await seen.route("**/status", (route) => route.fulfill({ status: 502, body: "" }));
+    await eventually("the reason shows", async () => /status answered 502/.test(await seen.locator("#verdict").innerText()));
+    await seen.context().close();
+  });
+
   await check("no request leaves the origin, no policy is violated, nothing throws", async () => {
     const others = asked.filter((url) => !url.startsWith(`${world.origin}/`) && !url.startsWith("data:"));
     assert.deepEqual([others, violations, complaints], [[], [], []]);

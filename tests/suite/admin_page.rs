@@ -1,8 +1,12 @@
 //! The page, `/status` and the looking at documents over HTTP: what is refused, bounded and said with every answer.
 
-use cosmirror::admin::{Access, Admin};
+use std::time::Duration;
+
+use cosmirror::admin::{Access, Admin, Whole};
 use cosmirror::config::{self, Config, Container, FeedMode, Start, TargetKind};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::admin_server::with_server;
 
@@ -79,7 +83,9 @@ async fn a_status_without_anything_known_says_so() {
         let container = &status["containers"][0];
         assert_eq!((&container["database"], &container["feed"]), (&"shop".into(), &"latest-version".into()));
         assert_eq!((&container["restorable_from"], &container["pending_changes"]), (&Value::Null, &Value::Null));
-        assert_eq!((&container["observed"], &container["gaps"]), (&false.into(), &0.into()));
+        assert_eq!((&container["observed"], &container["backfilled"]), (&false.into(), &false.into()));
+        assert_eq!((&container["gaps"], &container["dead_letters"]), (&Value::Null, &Value::Null), "nobody counted");
+        assert_eq!(container["start"], "beginning");
         assert!(container["lag_seconds"].is_i64() && container["ranges"].as_array().unwrap().is_empty(), "{container}");
         assert_eq!((&status["instance"], &status["ready"]), (&"pod-1".into(), &false.into()));
         assert_eq!(status["reasons"][0], "start-up: not complete");
@@ -160,25 +166,98 @@ async fn what_is_wrong_with_a_question_is_said() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_holds_up_nobody() {
-    use tokio::io::AsyncWriteExt as _;
+async fn reasons_hold_no_id_of_a_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = admin(false, None, folder.path());
+    admin.progress.started();
+    let failures = [
+        r#"storing blob "shop/orders/documents/planted/planted.json": AuthorizationFailure (403)"#,
+        r#"could not read document "planted" of partition ["planted@example.org"] in shop/orders: 403"#,
+        "error sending request for url (https://a.example/dbs/shop/colls/orders/docs/planted)",
+    ];
+    for (at, failure) in failures.into_iter().enumerate() {
+        admin.progress.not_ready(&format!("shop/orders {at}"), failure);
+    }
+    with_server(&admin, async |base| {
+        for path in ["readyz", "healthz", "status"] {
+            let answer = client().get(format!("{base}/{path}")).send().await.unwrap().text().await.unwrap();
+            assert!(answer.contains("AuthorizationFailure (403)") && !answer.contains("planted"), "{path}: {answer}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_follows_nothing_tells_how_far_behind_the_others_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = admin(false, None, folder.path());
+    let container = admin.progress.container("shop", "orders");
+    container.followed_elsewhere(true);
+    with_server(&admin, async |base| {
+        let (_, status) = json(client().get(format!("{base}/status"))).await;
+        assert_eq!(status["containers"][0]["lag_seconds"], Value::Null);
+        container.service_time(10_000);
+        container.set_whole(Whole { until: Some(9_000), is_backfilled: true });
+        container.counted();
+        admin.metrics.container("shop", "orders").dead_letters.set(2);
+        let (_, status) = json(client().get(format!("{base}/status"))).await;
+        let shown = &status["containers"][0];
+        assert!(shown["lag_seconds"].as_i64().is_some_and(|lag| lag >= 1_000), "{shown}");
+        assert_eq!((&shown["dead_letters"], &shown["observed"]), (&2.into(), &false.into()));
+    })
+    .await;
+}
+
+/// How many bytes came until the connection was cut.
+async fn until_cut(connection: &mut TcpStream) -> usize {
+    let (mut count, mut bytes) = (0, vec![0; 64 << 10]);
+    while let Ok(read @ 1..) = connection.read(&mut bytes).await {
+        count += read;
+    }
+    count
+}
+
+#[tokio::test]
+async fn the_server_cuts_off_who_asks_byte_by_byte() {
     let folder = tempfile::tempdir().unwrap();
     with_server(&admin(false, None, folder.path()), async |base| {
-        let address = base.strip_prefix("http://").unwrap().to_owned();
-        let mut held = Vec::new();
-        for _ in 0..50 {
-            let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
-            // Answers of megabytes, of which none is read.
-            let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(400);
-            connection.write_all(request.as_bytes()).await.unwrap();
-            held.push(connection);
+        let mut connection = TcpStream::connect(base.strip_prefix("http://").unwrap()).await.unwrap();
+        connection.write_all(b"GET /livez HTTP/1.1\r\nx: ").await.unwrap();
+        tokio::time::pause();
+        let ((mut reading, mut writing), mut answer) = (connection.split(), [0; 1]);
+        let begun = tokio::time::Instant::now();
+        let trickle = async {
+            while writing.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        };
+        tokio::select! {
+            () = trickle => {}
+            _ = reading.read(&mut answer) => {}
         }
-        for path in ["livez", "status", "metrics"] {
-            let answer =
-                client().get(format!("{base}/{path}")).timeout(std::time::Duration::from_secs(60)).send().await;
-            assert_eq!(answer.unwrap().status(), 200, "{path}");
-        }
-        drop(held);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        tokio::time::resume();
+        let answer = client().get(format!("{base}/livez")).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_server_cuts_off_who_reads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    with_server(&admin(false, None, folder.path()), async |base| {
+        let mut connection = TcpStream::connect(base.strip_prefix("http://").unwrap()).await.unwrap();
+        // Answers of more bytes than any connection holds on its way.
+        let count = 4_000;
+        let page = client().get(format!("{base}/page.js")).send().await.unwrap().bytes().await.unwrap().len();
+        let request = "GET /page.js HTTP/1.1\r\nhost: x\r\n\r\n".repeat(count);
+        connection.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(150)).await;
+        tokio::time::resume();
+        let read = until_cut(&mut connection).await;
+        assert!(read < page * count, "all of {read} bytes were still to be had");
     })
     .await;
 }

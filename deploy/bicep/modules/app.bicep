@@ -1,4 +1,5 @@
-// The daemon, as a container app without ingress: probes and metrics are reached within the environment only.
+// The daemon, as a container app. Without ingress nobody reaches it, not even from its environment: only the platform's probes do. So it tells by the
+// heartbeat that it works; an ingress within the environment opens metrics and page, of whichever replica the platform chooses.
 
 param location string
 param name string
@@ -16,6 +17,9 @@ param leaseContainer string
 param feedRetention string
 param replicasMin int
 param replicasMax int
+@secure()
+param heartbeatUrl string
+param reachable bool
 
 var pullRole = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '7f951dda-4ed3-4680-a7ca-43fe172d538d')
 
@@ -89,6 +93,13 @@ var followed = flatten(map(range(0, length(containers)), i => [
   }
 ]))
 
+var heartbeat = empty(heartbeatUrl) ? [] : [
+  {
+    name: 'COSMIRROR_HEARTBEAT_URL'
+    secretRef: 'heartbeat-url'
+  }
+]
+
 resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' existing = if (!empty(registryName)) {
   name: empty(registryName) ? 'none' : registryName
 }
@@ -144,6 +155,17 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
     environmentId: environment.id
     configuration: {
       activeRevisionsMode: 'Single'
+      secrets: empty(heartbeatUrl) ? [] : [
+        {
+          name: 'heartbeat-url'
+          value: heartbeatUrl
+        }
+      ]
+      ingress: reachable ? {
+        external: false
+        targetPort: 9464
+        transport: 'http'
+      } : null
       registries: empty(registryName) ? [] : [
         {
           server: '${registryName}.azurecr.io'
@@ -161,7 +183,7 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
           args: [
             'run'
           ]
-          env: concat(settings, followed)
+          env: concat(settings, followed, heartbeat)
           resources: {
             cpu: json('0.25')
             memory: '0.5Gi'

@@ -1,4 +1,7 @@
 // The source: roles within the Cosmos account, each for what it is needed for, and the lease container.
+//
+// One after the other, definitions and assignments alike: an account refuses with 412 what would change its roles while another change is under way. So each
+// depends on the one before it; where nobody restores, what is left out is skipped, and so the first assignment depends on the last definition of both cases.
 
 param accountName string
 param containers array
@@ -50,6 +53,9 @@ resource metadataReader 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinition
       }
     ]
   }
+  dependsOn: [
+    leases
+  ]
 }
 
 resource sourceReader 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2024-05-15' = {
@@ -72,6 +78,9 @@ resource sourceReader 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@
       }
     ]
   }
+  dependsOn: [
+    metadataReader
+  ]
 }
 
 resource leaseKeeper 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2024-05-15' = {
@@ -98,6 +107,9 @@ resource leaseKeeper 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2
       }
     ]
   }
+  dependsOn: [
+    sourceReader
+  ]
 }
 
 resource readsMetadata 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-05-15' = {
@@ -108,6 +120,10 @@ resource readsMetadata 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments
     principalId: principalId
     scope: account.id
   }
+  dependsOn: [
+    leaseKeeper
+    restorer
+  ]
 }
 
 @batchSize(1)
@@ -119,6 +135,9 @@ resource readsSources 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@
     principalId: principalId
     scope: '${account.id}/dbs/${followed.database}/colls/${followed.container}'
   }
+  dependsOn: [
+    readsMetadata
+  ]
 }]
 
 resource keepsLeases 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-05-15' = {
@@ -130,7 +149,7 @@ resource keepsLeases 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2
     scope: '${account.id}/dbs/${leaseDatabase}/colls/${leaseContainer}'
   }
   dependsOn: [
-    leases
+    readsSources
   ]
 }
 
@@ -155,6 +174,9 @@ resource restorer 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2024
       }
     ]
   }
+  dependsOn: [
+    leaseKeeper
+  ]
 }
 
 @batchSize(1)
@@ -166,6 +188,9 @@ resource restoresSources 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignmen
     principalId: restorePrincipalId
     scope: '${account.id}/dbs/${followed.database}/colls/${followed.container}'
   }
+  dependsOn: [
+    keepsLeases
+  ]
 }]
 
 resource restorerReadsMetadata 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-05-15' = if (!empty(restorePrincipalId)) {
@@ -176,6 +201,9 @@ resource restorerReadsMetadata 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAss
     principalId: restorePrincipalId
     scope: account.id
   }
+  dependsOn: [
+    restoresSources
+  ]
 }
 
 resource restorerReadsLeases 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-05-15' = if (!empty(restorePrincipalId)) {
@@ -187,7 +215,7 @@ resource restorerReadsLeases 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssig
     scope: '${account.id}/dbs/${leaseDatabase}/colls/${leaseContainer}'
   }
   dependsOn: [
-    leases
+    restorerReadsMetadata
   ]
 }
 

@@ -5,7 +5,7 @@ param name string
 param sku string
 param softDeleteDays int
 param immutableDays int
-param deleteVersionsAfterDays int
+param coolVersionsAfterDays int
 param lock bool
 param writerPrincipalId string
 param restorePrincipalId string
@@ -69,8 +69,9 @@ resource immutability 'Microsoft.Storage/storageAccounts/blobServices/containers
   }
 }
 
-// Deletes history. The newest version of a document is never touched: only what was replaced.
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = if (deleteVersionsAfterDays > 0) {
+// The account's only rules. It is always deployed, switched off where it is not wanted: what a deployment leaves out stays as it was. It deletes nothing: days
+// count from a version's creation and not from its replacement, so the oldest versions may be the ones that a restore needs tomorrow.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
   parent: account
   name: 'default'
   dependsOn: [
@@ -80,8 +81,8 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
     policy: {
       rules: [
         {
-          name: 'delete-old-versions'
-          enabled: true
+          name: 'cool-old-versions'
+          enabled: coolVersionsAfterDays > 0
           type: 'Lifecycle'
           definition: {
             filters: {
@@ -94,8 +95,9 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
             }
             actions: {
               version: {
-                delete: {
-                  daysAfterCreationGreaterThan: deleteVersionsAfterDays
+                tierToCool: {
+                  // A rule that is off needs a number as well.
+                  daysAfterCreationGreaterThan: coolVersionsAfterDays > 0 ? coolVersionsAfterDays : 36500
                 }
               }
             }
@@ -129,6 +131,8 @@ resource writer 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
       {
         actions: [
           'Microsoft.Storage/storageAccounts/blobServices/read'
+          // What check asks of the account: its kind and its redundancy.
+          'Microsoft.Storage/storageAccounts/blobServices/getInfo/action'
           'Microsoft.Storage/storageAccounts/blobServices/containers/read'
         ]
         notActions: []

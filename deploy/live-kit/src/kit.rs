@@ -4,7 +4,7 @@
 //! A database that an earlier run kept (`COSMIRROR_LIVE_KEPT`) is used only with that run's mark in it. The blob container is removed with all
 //! that it holds, which the account may forbid, and what is left is told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cosmirror::config::{FeedMode, Target};
 use cosmirror::cosmos::Account;
@@ -37,6 +37,8 @@ pub(crate) struct Kit {
     pub(crate) blob: BlobWire,
     pub(crate) target: Target,
     pub(crate) store: Arc<AzureStore>,
+    /// What beliefs could not remove.
+    left: Mutex<Vec<String>>,
 }
 
 impl Kit {
@@ -62,7 +64,8 @@ impl Kit {
         };
         match made.await {
             Ok((account, main, leases)) => {
-                Ok(Self { settings, cosmos, account, database, main, leases, blob, target, store })
+                let left = Mutex::default();
+                Ok(Self { settings, cosmos, account, database, main, leases, blob, target, store, left })
             }
             Err(failure) => {
                 let left =
@@ -84,9 +87,14 @@ impl Kit {
         format!("the database and the blob container {}", self.database)
     }
 
+    /// Something could not be removed, and is told at the end.
+    pub(crate) fn leave(&self, what: String) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
     /// Removes what was made; what could not be removed.
     pub(crate) async fn remove(&self) -> Vec<String> {
-        let mut left = Vec::new();
+        let mut left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         match self.settings.keep {
             true => left.push(match self.leave_mark().await {
                 Ok(()) => format!("the database, on request: later set {}={}", crate::settings::KEPT, self.database),

@@ -3,6 +3,8 @@
 //! Names of blobs begin with the partition key, so a known key narrows the listing to the ids themselves; without it all names of the
 //! container are looked through, a bounded number for each answer, and the continuation goes on from there.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +12,8 @@ use cosmirror_formats::blob_name::encode_component;
 use cosmirror_formats::{PartitionKey, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{Mirror, bounded, json_bytes, partition_key};
 use crate::failure::{CommandError, Exit};
@@ -18,6 +22,9 @@ use crate::store::{Head, Listing};
 
 /// Names looked through for one answer.
 const NAMES_MAX: usize = 20_000;
+/// How long names are looked through for one answer. What was found by then is told, and the next answer goes on behind it. It leaves
+/// time for one more page of names.
+const LOOK_MAX: Duration = Duration::from_secs(4);
 /// Documents in an answer.
 const DOCUMENTS_MAX: usize = 200;
 const DOCUMENTS_DEFAULT: usize = 50;
@@ -36,6 +43,19 @@ pub(super) struct Asked {
     next: Option<String>,
 }
 
+impl Asked {
+    /// What tells this search from others.
+    fn mark(&self) -> String {
+        let parts = [self.container.as_str(), &self.id, self.pk.as_deref().unwrap_or_default()];
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        URL_SAFE_NO_PAD.encode(&hash.finalize()[..12])
+    }
+}
+
 /// Where the next answer begins.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Place {
@@ -43,6 +63,8 @@ struct Place {
     page: Option<String>,
     /// Names of that page that were told already.
     skip: usize,
+    /// Which search it belongs to.
+    search: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -74,10 +96,10 @@ pub(super) async fn found(mirror: &Mirror<'_>, asked: &Asked) -> Result<Bytes, C
     }
     let mut found = Found::default();
     let place = match &asked.next {
-        Some(next) => Place::read(next)?,
+        Some(next) => Place::read(next, asked.mark())?,
         None => {
             exactly(mirror, key.as_ref(), id, &mut found).await?;
-            Place::default()
+            Place { search: asked.mark(), ..Place::default() }
         }
     };
     look_through(mirror, key.as_ref(), id, limit, place, &mut found).await?;
@@ -113,6 +135,7 @@ async fn look_through(
     };
     // The one that was looked up by its own name was told first.
     let told = found.documents.first().map(|first| first.id.clone());
+    let begun = Instant::now();
     loop {
         let page = persist(|| mirror.store.list(&prefix, Listing::Current, place.page.clone())).await?;
         for (at, head) in page.heads.iter().enumerate().skip(place.skip) {
@@ -130,10 +153,11 @@ async fn look_through(
             }
         }
         place = match page.next {
-            Some(next) => Place { page: Some(next), skip: 0 },
+            Some(next) => Place { page: Some(next), skip: 0, ..place },
             None => return Ok(()),
         };
-        if found.looked_through >= NAMES_MAX || found.documents.len() >= limit {
+        let is_enough = found.looked_through >= NAMES_MAX || begun.elapsed() >= LOOK_MAX;
+        if is_enough || found.documents.len() >= limit {
             found.next = Some(place.written()?);
             return Ok(());
         }
@@ -167,11 +191,13 @@ impl Place {
         Ok(URL_SAFE_NO_PAD.encode(json_bytes(self)?))
     }
 
-    fn read(text: &str) -> Result<Self, CommandError> {
+    /// A place that this server gave for the search with this mark. Behind the place of another search names would be missing.
+    fn read(text: &str, mark: String) -> Result<Self, CommandError> {
+        let wrong = |why: &str| CommandError::new(Exit::Usage, why, "begin anew without it");
         let bytes = (text.len() <= NEXT_MAX).then(|| URL_SAFE_NO_PAD.decode(text).ok()).flatten();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
-            CommandError::new(Exit::Usage, "next is not one that this server gave", "begin anew without it")
-        })
+        let place: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let place = place.ok_or_else(|| wrong("next is not one that this server gave"))?;
+        if place.search == mark { Ok(place) } else { Err(wrong("next belongs to another search")) }
     }
 }
 
@@ -180,6 +206,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config;
+    use crate::failure::{Failure, Kind};
+    use crate::store::{Page, Put, Stored, VersionStore};
     use cosmirror_formats::MirrorPaths;
 
     proptest! {
@@ -194,12 +223,80 @@ mod tests {
         }
     }
 
+    fn asked(id: &str, pk: Option<&str>) -> Asked {
+        let pk = pk.map(str::to_owned);
+        Asked { container: "db/c".to_owned(), id: id.to_owned(), pk, limit: None, next: None }
+    }
+
     #[test]
     fn a_continuation_comes_back_as_it_was_and_others_are_refused() {
-        let place = Place { page: Some("a/b".to_owned()), skip: 7 };
-        assert_eq!(Place::read(&place.written().unwrap()).unwrap(), place);
+        let search = asked("a", Some("[\"p\"]"));
+        let place = Place { page: Some("a/b".to_owned()), skip: 7, search: search.mark() };
+        let next = place.written().unwrap();
+        assert_eq!(Place::read(&next, search.mark()).unwrap(), place);
         for wrong in ["", "%%%", "e30x", &"A".repeat(NEXT_MAX + 1)] {
-            assert_eq!(Place::read(wrong).unwrap_err().exit, Exit::Usage, "{wrong}");
+            assert_eq!(Place::read(wrong, search.mark()).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+        let mut elsewhere = asked("a", Some("[\"p\"]"));
+        elsewhere.container = "db/d".to_owned();
+        for other in [asked("b", Some("[\"p\"]")), asked("a", None), asked("", Some("a[\"p\"]")), elsewhere] {
+            let error = Place::read(&next, other.mark()).unwrap_err();
+            assert_eq!((error.exit, error.message.as_str()), (Exit::Usage, "next belongs to another search"));
+        }
+    }
+
+    /// A store of names without end, each page of which takes its time.
+    struct Slow;
+
+    #[async_trait::async_trait]
+    impl VersionStore for Slow {
+        async fn prepare(&self, _: bool) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn put(&self, _: Put) -> Result<Stored, Failure> {
+            Err(Failure::new(Kind::Refused, "nothing is written"))
+        }
+
+        async fn head(&self, _: &str) -> Result<Option<Head>, Failure> {
+            Ok(None)
+        }
+
+        async fn get(&self, _: &str, _: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {
+            Ok(None)
+        }
+
+        async fn list(&self, _: &str, _: Listing, next: Option<String>) -> Result<Page, Failure> {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let page = next.map_or(0, |next| next.parse::<u32>().unwrap_or_default());
+            Ok(Page { heads: Vec::new(), next: Some((page + 1).to_string()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_store_is_looked_through_in_several_answers() {
+        let config = crate::config::Config::default();
+        let container = crate::config::Container {
+            database: "db".to_owned(),
+            container: "c".to_owned(),
+            feed: crate::config::FeedMode::LatestVersion,
+            start: config::Start::Beginning,
+            versions_per_minute_max: 0,
+        };
+        let mirror = Mirror {
+            store: std::sync::Arc::new(Slow),
+            paths: MirrorPaths::new(&config.target.prefix, "db", "c"),
+            container: &container,
+        };
+        let mut search = asked("", None);
+        for pages in [2, 4] {
+            let begun = Instant::now();
+            let answer = found(&mirror, &search).await.unwrap();
+            assert!(begun.elapsed() < super::super::TIME_MAX, "{:?}", begun.elapsed());
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            let next = answer["next"].as_str().unwrap();
+            assert_eq!(Place::read(next, search.mark()).unwrap().page, Some(pages.to_string()));
+            search.next = Some(next.to_owned());
         }
     }
 }

@@ -45,6 +45,7 @@ export class Browse {
   constructor() {
     this.next = null;
     this.asked = 0;
+    this.leaving = new AbortController();
     at('token-form').addEventListener('submit', (event) => this.open(event));
     at('search-form').addEventListener('submit', (event) => this.search(event));
     at('more').addEventListener('click', () => this.list(this.next));
@@ -76,8 +77,13 @@ export class Browse {
     if (!at('search-form').hidden) at('search-id').focus();
   }
 
+  // Whoever forgets the token sees no documents any more, those of a question under way included.
   forget(message) {
     sessionStorage.removeItem(TOKEN);
+    this.asked += 1;
+    this.leaving.abort();
+    this.leaving = new AbortController();
+    this.next = null;
     at('results').replaceChildren();
     at('document').replaceChildren();
     at('more').hidden = true;
@@ -95,7 +101,7 @@ export class Browse {
     const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== '');
     const token = sessionStorage.getItem(TOKEN);
     const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
-    const answer = await fetch(`/browse/${path}?${new URLSearchParams(given)}`, { headers, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    const answer = await fetch(`browse/${path}?${new URLSearchParams(given)}`, { headers, cache: 'no-store', signal: AbortSignal.any([this.leaving.signal, AbortSignal.timeout(ANSWER_MS_MAX)]) });
     const body = await answer.json();
     if (!answer.ok) throw new Refused(answer.status, body.error);
     return body;
@@ -124,13 +130,17 @@ export class Browse {
     return this.attempt(async (isCurrent) => {
       this.message('Searching…');
       if (next === null) {
+        // What stands there belongs to the search before, and so does the place to go on from.
+        this.next = null;
+        at('more').hidden = true;
+        at('results').replaceChildren();
+        at('document').replaceChildren();
         this.query = { container: at('search-container').value, id: at('search-id').value, pk: keyOf(at('search-pk').value) };
       }
       const found = await this.ask('search', { ...this.query, next });
       if (!isCurrent()) return;
       this.message('');
       if (next === null) {
-        at('document').replaceChildren();
         this.rows = make('tbody');
         const heads = headRow(['Id', 'Partition key', 'Last change', 'At', 'Bytes']);
         at('results').replaceChildren(make('table', {}, make('thead', {}, heads), this.rows));

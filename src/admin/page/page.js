@@ -1,4 +1,4 @@
-// Asks /status every two seconds and shows it. Everything that came over the wire is written as text, never as markup.
+// Asks for the status every two seconds and shows it. Everything that came over the wire is written as text, never as markup.
 
 import { Chart, plain } from './chart.js';
 import { Browse } from './browse.js';
@@ -7,6 +7,8 @@ import { at, make, write } from './dom.js';
 const POLL_MS = 2_000;
 const ANSWER_MS_MAX = 6_000;
 const SAMPLES_MS = 5_000;
+// How long the replica that is shown may not answer before another one is shown.
+const REPLICA_MS_MAX = 12_000;
 const HOUR_MS = 3_600_000;
 // From when on a container is called behind, in seconds. A quiet container is behind by the poll interval and the margin at least.
 const LAG_WARN = 120;
@@ -47,21 +49,38 @@ function faults(container) {
   return found;
 }
 
+// Until when every instant can be restored, deletes included; and in words why there is no such instant, with whether that will pass.
+function promise(container) {
+  const { restorable_from: from, restorable_until: until, deletes_known_until: deletes, start, backfilled, feed } = container;
+  if (from === null) {
+    if (start !== 'beginning') return { why: `it is followed ${start === 'now' ? 'from when it was first followed' : `from ${moment(start)}`} on without a first copy, so no instant can be restored as a whole; single versions can`, state: 'good' };
+    if (!backfilled) return { why: 'the first copy of what was there before is being made; nothing can be restored yet', state: 'waiting' };
+    return { why: 'there is no instant that can be restored at the moment; single versions can', state: 'warn' };
+  }
+  if (feed !== 'latest-version') return { until };
+  if (deletes === null) return { why: 'deletes are not known yet: a reconciliation finds them; until then what is gone counts as uncertain', state: 'waiting' };
+  return { until: deletes < until ? deletes : until };
+}
+
 function verdict(status) {
   const wrong = status.containers.flatMap(faults);
   const lines = wrong.map(([, text]) => text);
   const count = several(status.containers.length, 'container', 'containers');
   if (!status.ready) return { state: 'bad', title: 'Not ready', lines: [...status.reasons, ...lines] };
   if (wrong.some(([state]) => state === 'bad')) return { state: 'bad', title: 'Something needs you', lines };
-  if (wrong.length > 0) return { state: 'warn', title: 'Worth a look', lines };
-  const young = status.containers.filter((container) => container.restorable_from === null);
-  if (young.length > 0) {
-    const waiting = young.map((container) => `${named(container)}: the first copy of what was there before is being made; nothing can be restored yet`);
-    return { state: 'waiting', title: 'Mirroring, and not complete yet', lines: waiting };
+  const promises = status.containers.map((container) => [container, promise(container)]);
+  const told = promises.filter(([, { why }]) => why).map(([container, { why }]) => `${named(container)}: ${why}`);
+  const states = promises.map(([, { state }]) => state);
+  if (wrong.length > 0 || states.includes('warn')) return { state: 'warn', title: 'Worth a look', lines: [...lines, ...told] };
+  if (states.includes('waiting')) return { state: 'waiting', title: 'Mirroring, and not complete yet', lines: told };
+  const until = promises.map(([, { until: instant }]) => instant).filter(Boolean).sort()[0];
+  const restorable = until ? [`Documents can be restored as of any instant until ${moment(until)}.`] : [];
+  const partly = status.containers.filter((container) => !container.observed);
+  if (partly.length > 0) {
+    const note = `${status.instance} does not observe ${partly.length < 4 ? partly.map(named).join(', ') : count}: it knows lag, gaps and dead letters from leases and mirror; failures and waiting changes the observing replica tells.`;
+    return { state: 'good', title: `All is well as far as this replica sees: ${count} mirrored`, lines: [...restorable, ...told, note] };
   }
-  const until = status.containers.map((container) => container.restorable_until).filter(Boolean).sort()[0];
-  const restorable = until ? [`Documents can be restored as of any instant until ${clock(until)}.`] : [];
-  return { state: 'good', title: `All is well: ${count} mirrored`, lines: restorable };
+  return { state: 'good', title: `All is well: ${count} mirrored`, lines: [...restorable, ...told] };
 }
 
 function showVerdict({ state, title, lines }) {
@@ -119,9 +138,11 @@ class Card {
 
   show(container) {
     const states = faults(container).map(([state]) => state);
-    const state = states.includes('bad') ? 'bad' : states.length > 0 ? 'warn' : container.restorable_from === null ? '' : 'good';
-    this.badge.dataset.state = state;
-    write(this.badge, { bad: 'needs you', warn: 'worth a look', good: 'well' }[state] ?? 'first copy under way');
+    const promised = promise(container).state ?? 'good';
+    const state = states.includes('bad') ? 'bad' : states.length > 0 ? 'warn' : promised;
+    const waits = container.restorable_from === null ? 'first copy under way' : 'deletes not known yet';
+    this.badge.dataset.state = state === 'waiting' || (state === 'good' && !container.observed) ? '' : state;
+    write(this.badge, { bad: 'needs you', warn: 'worth a look', good: container.observed ? 'well' : 'well as far as seen here' }[state] ?? waits);
     this.showWindow(container);
     const unknown = '?';
     const lag = container.lag_seconds;
@@ -129,19 +150,22 @@ class Card {
     this.fact('Waiting changes', container.pending_changes?.toLocaleString('en') ?? unknown, '');
     this.fact('Versions per second', plain(container.throughput.versions_per_second), '');
     this.fact('Versions written', container.versions_written.toLocaleString('en'), '');
-    this.fact('Gaps', String(container.gaps), '', container.gaps > 0 ? 'bad' : '');
-    this.fact('Dead letters', String(container.dead_letters), '', container.dead_letters > 0 ? 'warn' : '');
+    this.fact('Gaps', String(container.gaps ?? unknown), '', container.gaps > 0 ? 'bad' : '');
+    this.fact('Dead letters', String(container.dead_letters ?? unknown), '', container.dead_letters > 0 ? 'warn' : '');
     this.showRanges(container);
   }
 
-  showWindow({ restorable_from: from, restorable_until: until, deletes_known_until: deletes, feed }) {
+  showWindow(container) {
+    const { restorable_from: from, restorable_until: until, deletes_known_until: deletes, feed } = container;
     if (from && until) {
       this.writeWindow([`from ${moment(from)}`, `until ${moment(until)}`]);
       const span = `${duration(seconds(until) - seconds(from))} of history`;
-      write(this.span, feed === 'latest-version' && deletes ? `${span}; deletes known until ${moment(deletes)}` : span);
+      const known = deletes ? `deletes known until ${moment(deletes)}` : 'deletes are not known yet';
+      write(this.span, feed === 'latest-version' ? `${span}; ${known}` : span);
     } else {
-      this.writeWindow(['not yet']);
-      write(this.span, until ? `what is followed is complete until ${moment(until)}` : '');
+      const { why, state } = promise(container);
+      this.writeWindow([state === 'waiting' ? 'not yet' : 'single versions']);
+      write(this.span, why ?? '');
     }
   }
 
@@ -178,7 +202,7 @@ class Card {
       if (when > (this.points.at(-1)?.[0] ?? 0) + SAMPLES_MS / 2) this.points.push([when, lag, versions]);
     }
     this.points = this.points.filter(([when]) => now - when <= HOUR_MS);
-    this.lag.show(this.points.map(([when, lag]) => [when, lag]), now);
+    this.lag.show(this.points.filter(([, lag]) => lag !== null).map(([when, lag]) => [when, lag]), now);
     this.throughput.show(this.points.map(([when, , versions]) => [when, versions]), now);
   }
 }
@@ -203,7 +227,8 @@ class Page {
   constructor() {
     this.cards = new Map();
     this.answered = null;
-    this.started = null;
+    this.instance = null;
+    this.others = new Set();
     this.sampled = 0;
     this.timer = null;
     this.browse = new Browse();
@@ -221,24 +246,43 @@ class Page {
 
   async poll() {
     try {
-      const status = await ask('/status');
-      this.answered = Date.now();
+      const status = await ask('status');
       this.lost = null;
-      await this.show(status);
+      if (this.isShown(status)) {
+        this.answered = Date.now();
+        this.show(status);
+      }
     } catch (error) {
       this.lost ??= Date.now();
       this.reason = error.name === 'TimeoutError' ? 'it does not answer in time' : error.message;
     }
+    // Charts may be late; whether all is well is known by now.
+    if (!this.lost) await this.samples().catch(() => {});
     this.schedule(POLL_MS);
   }
 
-  async show(status) {
-    if (this.started !== status.started + status.instance) {
-      this.started = status.started + status.instance;
-      this.sampled = 0;
-      this.cards.clear();
-      at('containers').replaceChildren();
+  // Behind a balancer each answer may be another replica's. One replica is shown, until it has not answered for a while.
+  isShown({ instance }) {
+    const isOther = this.instance !== null && instance !== this.instance;
+    if (isOther && Date.now() - this.answered < REPLICA_MS_MAX) {
+      this.others.add(instance);
+      return false;
     }
+    if (isOther) this.others.delete(instance);
+    this.instance = instance;
+    return true;
+  }
+
+  show(status) {
+    const process = status.started + status.instance;
+    if (this.process !== process) {
+      this.process = process;
+      this.sampled = 0;
+      for (const card of this.cards.values()) card.points = [];
+    }
+    const others = [...this.others].sort();
+    at('replicas').hidden = others.length === 0;
+    write(at('replicas'), `Answers come from several replicas. Shown is what ${status.instance} sees; others: ${others.join(', ')}.`);
     write(at('instance'), status.instance);
     write(at('version'), `version ${status.version}`);
     write(at('uptime'), `up since ${moment(status.started)}`);
@@ -261,14 +305,14 @@ class Page {
     }
     showProblems(status.problems);
     this.browse.allowed(status.browsing, [...names]);
-    await this.samples();
   }
 
   async samples() {
     const since = Date.now() - this.sampled;
     if (since < SAMPLES_MS) return;
     const within = Math.min(3_600, Math.ceil(since / 1000) + 10);
-    const { containers } = await ask(`/samples?within=${within}s`);
+    const { instance, containers } = await ask(`samples?within=${within}s`);
+    if (instance !== this.instance) return;
     this.sampled = Date.now();
     for (const series of containers) this.cards.get(named(series))?.addPoints(series.points);
   }
@@ -284,7 +328,7 @@ class Page {
       live.dataset.state = 'lost';
       write(at('live-text'), age === null ? 'no answer' : `no answer for ${duration(age)}`);
       const shown = age === null ? [] : ['What is shown below is from before.'];
-      showVerdict({ state: 'bad', title: 'The daemon does not answer', lines: [...shown, 'Asking again every two seconds.'] });
+      showVerdict({ state: 'bad', title: 'The daemon does not answer', lines: [`${this.reason}.`, ...shown, 'Asking again every two seconds.'] });
     } else if (age !== null) {
       live.dataset.state = age > 10 ? 'lost' : 'live';
       write(at('live-text'), age < 4 ? 'live' : `${duration(age)} old`);

@@ -1,16 +1,22 @@
 //! Reading one container's status: its leases and its feed, then what its mirror says of itself.
 
-use cosmirror_formats::MirrorPaths;
+use std::time::Duration;
 
-use crate::config::{Config, Container};
+use cosmirror_formats::MirrorPaths;
+use cosmirror_formats::records::{RangeState, Window};
+
+use crate::config::{Config, Container, FeedMode};
 use crate::cosmos::Account;
 use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed as _;
 use crate::history::{Coverage, unresolved_dead_letters};
 use crate::leases::live::{Live, range_state};
-use crate::observer::{Observation, Subject};
+use crate::observer::{RangeObservation, Subject};
 use crate::run::open_store;
 use crate::status::{ContainerView, Recorded};
+
+/// How long the target may take for its records.
+const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads it.
 pub(super) async fn container(
@@ -24,41 +30,47 @@ pub(super) async fn container(
             "no leases yet: the container {}/{} is missing; `cosmirror run` makes it",
             leases.database, leases.container
         );
-        let recorded = recorded(config, container, None).await?;
-        return Ok(ContainerView::new(container, None, &recorded, Some(note)));
+        let (recorded, silence) = recorded(config, container, Vec::new()).await?;
+        return Ok(ContainerView::new(container, None, &recorded, Some(silence.unwrap_or(note))));
     };
     let subject =
         Subject { leases: &live.leases, feed: &live.feed, mode: container.feed, expiration: config.leases.expiration };
     let observation = subject.observe().await?;
-    let recorded = recorded(config, container, Some((&live, &observation))).await?;
-    let note = observation.ranges.is_empty().then(|| "no leases yet: `cosmirror run` makes them".to_owned());
-    Ok(ContainerView::new(container, Some(&observation), &recorded, note))
+    let state = |range: &RangeObservation| {
+        range_state(&live.feed.container().rid, container.feed, &range.range, range.progress.clone())
+    };
+    let (recorded, silence) = recorded(config, container, observation.counting().map(state).collect()).await?;
+    let leaseless = observation.ranges.is_empty().then(|| "no leases yet: `cosmirror run` makes them".to_owned());
+    Ok(ContainerView::new(container, Some(&observation), &recorded, silence.or(leaseless)))
 }
 
-/// What the mirror's records say, with the newer states that the leases tell of. Nothing where there is no target yet.
+/// What the mirror's records say, with the newer states that the leases tell of; nothing where there is no target yet. A target that does
+/// not answer hides neither the leases nor the feed: then the window is theirs, and the second part says why there is no more.
 async fn recorded(
     config: &Config,
     container: &Container,
-    seen: Option<(&Live, &Observation)>,
-) -> Result<Recorded, Failure> {
+    newer: Vec<RangeState>,
+) -> Result<(Recorded, Option<String>), Failure> {
     let store = open_store(&config.target)?;
     let paths = MirrorPaths::new(&config.target.prefix, &container.database, &container.container);
-    let newer = seen.map(|(live, observation)| {
-        let state = |range: &crate::observer::RangeObservation| {
-            range_state(&live.feed.container().rid, container.feed, &range.range, range.progress.clone())
-        };
-        observation.counting().map(state).collect::<Vec<_>>()
-    });
     let read = async {
-        let coverage = Coverage::read(store.as_ref(), &paths, &newer.unwrap_or_default()).await?;
+        let coverage = Coverage::read(store.as_ref(), &paths, &newer).await?;
         Ok(Recorded {
             window: coverage.window,
-            gaps: coverage.gaps_that_matter().count(),
-            dead_letters: unresolved_dead_letters(store.as_ref(), &paths).await?,
+            gaps: Some(coverage.gaps_that_matter().count()),
+            dead_letters: Some(unresolved_dead_letters(store.as_ref(), &paths).await?),
         })
     };
-    match read.await {
-        Err(Failure { kind: Kind::NotFound, .. }) => Ok(Recorded::default()),
-        read => read,
-    }
+    let why = match tokio::time::timeout(TARGET_TIMEOUT, read).await {
+        Ok(Ok(recorded)) => return Ok((recorded, None)),
+        Ok(Err(Failure { kind: Kind::NotFound, .. })) => {
+            return Ok((Recorded { gaps: Some(0), dead_letters: Some(0), ..Recorded::default() }, None));
+        }
+        Ok(Err(failure)) if failure.kind == Kind::Transient => failure.message,
+        Ok(Err(failure)) => return Err(failure),
+        Err(_) => format!("it did not answer within {} s", TARGET_TIMEOUT.as_secs()),
+    };
+    let window = Window::of(&newer, FeedMode::LatestVersion.as_str());
+    let note = format!("gaps and dead letters are not known, because the target was not read: {why}");
+    Ok((Recorded { window, gaps: None, dead_letters: None }, Some(note)))
 }

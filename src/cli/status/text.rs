@@ -35,8 +35,8 @@ fn container_lines(container: &ContainerView) -> Vec<String> {
         format!("  deletes known    {deletes}"),
         format!("  lag              {lag}"),
         format!("  pending changes  {}", or_unknown(container.pending_changes.as_ref())),
-        format!("  gaps             {}", container.gaps),
-        format!("  dead letters     {}", container.dead_letters),
+        format!("  gaps             {}", or_unknown(container.gaps.as_ref())),
+        format!("  dead letters     {}", or_unknown(container.dead_letters.as_ref())),
     ];
     if let Some(note) = &container.note {
         lines.push(format!("  {note}"));

@@ -1,6 +1,6 @@
 // Renders the templates of a chart as Helm does: with Go's own text/template, the functions of sprig, and the handful that Helm adds.
 //
-// usage: render CHART RELEASE NAMESPACE VALUES…
+// usage: render CHART RELEASE NAMESPACE KUBERNETES VALUES…
 //
 // Prints every manifest in the order of the templates' names, NOTES.txt last. What is not Helm: no hooks, no subcharts, no `lookup`, no
 // reading of files, and the schema of the values is checked elsewhere.
@@ -23,17 +23,17 @@ import (
 type values = map[string]interface{}
 
 func main() {
-	if len(os.Args) < 4 {
-		fmt.Fprintln(os.Stderr, "usage: render CHART RELEASE NAMESPACE VALUES…")
+	if len(os.Args) < 5 {
+		fmt.Fprintln(os.Stderr, "usage: render CHART RELEASE NAMESPACE KUBERNETES VALUES…")
 		os.Exit(2)
 	}
-	if err := render(os.Args[1], os.Args[2], os.Args[3], os.Args[4:]); err != nil {
+	if err := render(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func render(chart, release, namespace string, files []string) error {
+func render(chart, release, namespace, kubernetes string, files []string) error {
 	about, err := read(filepath.Join(chart, "Chart.yaml"))
 	if err != nil {
 		return err
@@ -55,7 +55,8 @@ func render(chart, release, namespace string, files []string) error {
 		"Chart": values{
 			"Name": about["name"], "Version": about["version"], "AppVersion": about["appVersion"],
 		},
-		"Release": values{"Name": release, "Namespace": namespace, "Service": "Helm", "IsInstall": true, "Revision": 1},
+		"Capabilities": values{"KubeVersion": values{"Version": "v" + kubernetes}},
+		"Release":      values{"Name": release, "Namespace": namespace, "Service": "Helm", "IsInstall": true, "Revision": 1},
 	}
 	return execute(filepath.Join(chart, "templates"), data)
 }

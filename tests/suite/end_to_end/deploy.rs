@@ -16,7 +16,7 @@ use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World, cosmirror};
 const ASKING: [&str; 2] = ["deploy/prometheus/alerts.yaml", "deploy/grafana/cosmirror.json"];
 const PREFIXES: [&str; 2] = ["cosmirror_", "process_"];
 /// Variables of the Bicep template, and what they may be. The template's parameters have these names.
-const PARAMETERS: [(&str, &str); 8] = [
+const PARAMETERS: [(&str, &str); 9] = [
     ("identityClientId", "11111111-1111-1111-1111-111111111111"),
     ("sourceEndpoint", "https://account.documents.azure.com:443/"),
     ("feedRetention", "30d"),
@@ -25,6 +25,7 @@ const PARAMETERS: [(&str, &str); 8] = [
     ("targetEndpoint", "https://storage.blob.core.windows.net/"),
     ("targetContainer", "mirror"),
     ("containers[i]", "shop"),
+    ("heartbeatUrl", "https://heartbeat.example/abc"),
 ];
 
 fn repository(path: &str) -> PathBuf {
@@ -172,7 +173,8 @@ fn variables_of_app() -> Vec<(String, String)> {
     let mut variables = Vec::new();
     for pair in lines.windows(2) {
         let name = pair[0].strip_prefix("name: '").and_then(|rest| rest.strip_suffix('\''));
-        let value = pair[1].strip_prefix("value: ");
+        // The one secret is the heartbeat's URL.
+        let value = pair[1].strip_prefix("value: ").or(pair[1].starts_with("secretRef: ").then_some("heartbeatUrl"));
         let (Some(name), Some(value)) = (name, value) else { continue };
         let value = match value.strip_prefix('\'') {
             Some(text) => text.trim_end_matches('\'').to_owned(),
@@ -196,6 +198,7 @@ async fn the_container_app_of_the_bicep_template_sets_what_the_program_takes() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("managed-identity") && shown.contains("\"shop\""), "{shown}");
+    assert!(shown.contains("admin.heartbeat_url") && !shown.contains("heartbeat.example"), "{shown}");
 }
 
 /// The first line of the request with which a command asks the platform for a token.

@@ -127,3 +127,24 @@ async fn what_the_mirror_does_not_hold_ends_with_10_and_what_it_does_not_cover_w
     let history = world.history("orders").await;
     assert_eq!(history.len(), 1, "a refused restore wrote to the source");
 }
+
+/// It once showed nothing until the target had answered, request by request.
+#[tokio::test]
+async fn status_tells_of_leases_and_feed_although_the_target_hangs_or_fails() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").put(r#"["p"]"#, r#"{"id":"a","pk":"p"}"#).await;
+    world.catch_up().await;
+    let well = world.json(&["status"]).await["containers"][0].clone();
+    assert_eq!((&well["gaps"], &well["dead_letters"], &well["note"]), (&json!(0), &json!(0), &json!(null)));
+    for fault in [json!({ "action": "hang" }), json!({ "status": 503 })] {
+        let mut rule = fault.clone();
+        rule["service"] = "blob".into();
+        world.emulator.control("faults", &json!({ "rules": [rule] })).await;
+        let told = world.json(&["status", "--max-lag", "1d"]).await["containers"][0].clone();
+        assert_eq!((&told["gaps"], &told["dead_letters"]), (&json!(null), &json!(null)), "{told}");
+        assert!(told["note"].as_str().unwrap().contains("the target was not read"), "{told}");
+        assert_eq!((&told["restorable_from"], told["pending_changes"].as_i64()), (&well["restorable_from"], Some(0)));
+        let text = String::from_utf8(world.succeed(&["status"]).await).unwrap();
+        assert!(text.contains("\n  gaps             ?\n") && text.contains("the target was not read"), "{text}");
+    }
+}

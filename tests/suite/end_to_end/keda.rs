@@ -256,6 +256,28 @@ async fn kedas_scaler_tells_how_far_the_mirror_of_all_versions_is_behind() {
     the_scaler_finds_what_is_in_arrears(ALL_VERSIONS).await;
 }
 
+/// Why the manual and the chart allow the scaler for one container alone.
+#[tokio::test]
+async fn kedas_scaler_takes_the_leases_of_all_containers_for_those_of_each() {
+    let world = World::new(&[(CONTAINER, LATEST_VERSION), ("customers", LATEST_VERSION)], Target::Blobs).await;
+    for (container, count) in [(CONTAINER, 600), ("customers", 20)] {
+        let seed =
+            json!({ "database": DATABASE, "container": container, "count": count, "keys": KEYS, "partitions": 2 });
+        world.emulator.control("seed", &seed).await;
+    }
+    world.catch_up().await;
+    let scaler = Reader { world: &world };
+    let leases = scaler.leases().await;
+    let tokens: BTreeSet<&str> = leases.iter().map(|lease| lease.token.as_str()).collect();
+    assert_eq!((leases.len(), tokens.len()), (4, 2), "each range's id is told by a lease of either container");
+    let mut lags = Vec::new();
+    for lease in &leases {
+        lags.push(scaler.feed(lease, &lease.token, None, 1).await.lag());
+    }
+    lags.sort_unstable();
+    assert!(lags[..2] == [0, 0] && lags[2] > 100, "nothing is in arrears, and it tells of {lags:?}");
+}
+
 #[tokio::test]
 async fn leases_that_are_no_whole_range_are_estimated_by_their_bounds_and_fail_kedas_scaler() {
     let world = mirrored(LATEST_VERSION).await;

@@ -78,6 +78,44 @@ async fn the_daemon_tells_the_status_that_the_command_tells() {
 }
 
 #[tokio::test]
+async fn a_replica_without_ranges_does_not_call_well_what_another_suffers() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let seed = json!({ "database": DATABASE, "container": "orders", "count": 5, "partitions": 1 });
+    world.emulator.control("seed", &seed).await;
+    let (one, other) = (world.start(&["run", "--instance", "one"]), world.start(&["run", "--instance", "other"]));
+    let admins = [admins(&one, 1).await.remove(0), admins(&other, 1).await.remove(0)];
+    let both = async |holds: &dyn Fn(&Value) -> bool| {
+        for admin in &admins {
+            let (_, status) = get(&world, admin, "status", &[]).await;
+            if !holds(&status["containers"][0]) {
+                return None;
+            }
+        }
+        Some(())
+    };
+    let lag = |container: &Value| container["lag_seconds"].as_i64();
+    eventually("both tell of the mirrored container", async || {
+        both(&|container| {
+            lag(container).is_some_and(|lag| lag < 10)
+                && container["restorable_from"].is_string()
+                && container["dead_letters"] == 0
+        })
+        .await
+    })
+    .await;
+    let rule = json!({ "service": "blob", "operation": "put", "status": 503 });
+    world.emulator.control("faults", &json!({ "rules": [rule] })).await;
+    world.source("orders").put(r#"["p"]"#, r#"{"id":"waits","pk":"p"}"#).await;
+    eventually("both tell that it is behind", async || {
+        both(&|container| lag(container).is_some_and(|lag| lag >= 12)).await
+    })
+    .await;
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    assert_eq!(other.terminate().await, Some(0));
+    assert_eq!(one.terminate().await, Some(0));
+}
+
+#[tokio::test]
 async fn documents_of_any_name_are_found_and_shown_as_the_commands_show_them() {
     let mut world = World::new(&[("plain", ALL_VERSIONS)], Target::Blobs).await;
     world.set("ADMIN__BROWSE", "true");

@@ -67,6 +67,13 @@ fn rows() -> BTreeMap<String, [String; 2]> {
     rows.collect()
 }
 
+/// It gave up by being dropped, and the container that costs by the hour stayed until the end of all.
+#[test]
+fn waiting_for_a_split_ends_before_its_belief_is_dropped() {
+    let belief = all().find(|belief| belief.function == "a_position_holds_on_the_parts_of_a_split").unwrap();
+    assert!(topology::SPLIT_MINUTES_MAX + 5 <= belief.minutes_max);
+}
+
 #[test]
 fn the_table_of_what_was_settled_has_a_row_for_each_belief() {
     let names: BTreeSet<_> = all().map(Belief::name).collect();

@@ -1,15 +1,18 @@
 //! Splits, and containers that were made again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use cosmirror::config::FeedMode::{self, AllVersionsAndDeletes, LatestVersion};
 use cosmirror::failure::Kind;
 use cosmirror::feed::{ChangeFeed as _, PhysicalRange, Position};
 use cosmirror_formats::EpkRange;
+use futures::FutureExt as _;
 use serde_json::json;
+use tokio::time::error::Elapsed;
 
-use crate::belief::{Seen, Unsettled, ensure, expect, skipped};
+use crate::belief::{Seen, Unsettled, ensure, expect, last_panic, skipped};
 use crate::kit::Kit;
 use crate::place::{PAGE, Place, delivered};
 use crate::settings::SPLIT;
@@ -17,6 +20,10 @@ use crate::settings::SPLIT;
 /// One range gives at most 10,000 RU/s, so this takes at least two.
 const THROUGHPUT: u32 = 11_000;
 const SPLIT_POLL: Duration = Duration::from_secs(5);
+/// Less than the belief's own time: when that is over nothing of it runs any more, and the container must be removed.
+pub(super) const SPLIT_MINUTES_MAX: u64 = 170;
+/// Tries to remove it.
+const REMOVALS_MAX: u32 = 3;
 const KEYS: u32 = 40;
 /// Effective partition keys of hash version 2 lie between 00… and 3F….
 const MIDDLE: &str = "20000000000000000000000000000000";
@@ -67,12 +74,37 @@ pub(crate) async fn a_position_holds_on_the_parts_of_a_split(kit: &Kit) -> Seen 
         return skipped("raises a container to 11,000 RU/s for up to some hours, which costs money", SPLIT);
     }
     let place = kit.container("split", &["/pk"]).await?;
-    let looked = look(kit, &place).await;
-    // It costs by the hour.
-    let removed = kit.cosmos.send("DELETE", &place.path(&[]), &[], String::new()).await?;
-    let seen = looked?;
-    removed.expect(&[204], "removing the container that was split")?;
-    Ok(seen)
+    removed_afterwards(kit, &place, Duration::from_secs(SPLIT_MINUTES_MAX * 60), look(kit, &place)).await
+}
+
+/// Waits for so long at most, and removes the container however that ends, because it costs by the hour.
+pub(super) async fn removed_afterwards(
+    kit: &Kit,
+    place: &Place,
+    wait: Duration,
+    look: impl Future<Output = Seen>,
+) -> Seen {
+    let looked = tokio::time::timeout(wait, AssertUnwindSafe(look).catch_unwind()).await;
+    let mut why = String::new();
+    for _ in 0..REMOVALS_MAX {
+        why = match kit.cosmos.send("DELETE", &place.path(&[]), &[], String::new()).await {
+            Ok(answer) if matches!(answer.status, 204 | 404) => return settled(looked, wait),
+            Ok(answer) => answer.refusal("removing it"),
+            Err(Unsettled::Failed(how) | Unsettled::Skipped { reason: how, .. }) => how,
+        };
+        tokio::time::sleep(SPLIT_POLL).await;
+    }
+    let names = place.names.join("/");
+    kit.leave(format!("the container {names}, which costs by the hour, unless the database was removed: {why}"));
+    settled(looked, wait)
+}
+
+fn settled(looked: Result<std::thread::Result<Seen>, Elapsed>, wait: Duration) -> Seen {
+    match looked {
+        Ok(Ok(seen)) => seen,
+        Ok(Err(_)) => Err(Unsettled::Failed(last_panic())),
+        Err(_) => Err(Unsettled::Failed(format!("not settled within {} minutes", wait.as_secs() / 60))),
+    }
 }
 
 async fn look(kit: &Kit, place: &Place) -> Seen {
