@@ -274,7 +274,8 @@ impl Cli {
         if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
             return Err(CommandError::new(Exit::Usage, "-o json-patch is for diff only", "use -o json"));
         }
-        logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
+        // Dropped at the end, when all has been said.
+        let _beside = logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
         let config = if self.command.reads_configuration() {
             config::load(self.config.as_deref(), &self.set)?
         } else {

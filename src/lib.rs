@@ -58,3 +58,4 @@ mod spool;
 mod status;
 pub mod store;
 pub mod time;
+mod traces;

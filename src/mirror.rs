@@ -20,6 +20,7 @@ use cosmirror_formats::EpkRange;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 pub mod cache;
 pub mod checkpoint;
@@ -39,6 +40,7 @@ pub mod write;
 use crate::config::{FeedMode, Start};
 use crate::crash::crash_point;
 use crate::feed::Position;
+use crate::traces;
 use checkpoint::{RangeProgress, lsn_of};
 use flow::{Flow, upper_bound};
 use guard::Guard;
@@ -60,6 +62,8 @@ pub struct Pace {
 
 /// Follows one range.
 pub struct Follower {
+    /// The container, as traces name it.
+    pub container: String,
     /// The range.
     pub range: EpkRange,
     /// Which feed.
@@ -120,8 +124,8 @@ impl Follower {
             let mut read = false;
             for stream in flow.turn() {
                 match self.read_page(&mut flow, stream).await? {
-                    Ok(Some(page)) => {
-                        self.enter(&mut flow, stream, page).await?;
+                    Ok(Some((page, span))) => {
+                        self.enter(&mut flow, stream, page, &span).await?;
                         read = true;
                     }
                     Ok(None) => {}
@@ -164,7 +168,7 @@ impl Follower {
     }
 
     /// The next page of a stream, where it is time and there is room. The outer error is one of the writes beside it.
-    async fn read_page(&self, flow: &mut Flow, stream: Stream) -> Result<Result<Option<Read>, Halt>, Halt> {
+    async fn read_page(&self, flow: &mut Flow, stream: Stream) -> Result<Result<Option<(Read, Span)>, Halt>, Halt> {
         let Some(position) = flow.to_read(stream) else { return Ok(Ok(None)) };
         let share = if flow.window.is_stored() {
             None
@@ -173,9 +177,10 @@ impl Follower {
             Some(share)
         };
         let mode = self.mode_of(stream);
+        let span = traces::page(&self.container, &self.range, stream);
         let read = self.reader.read(&self.range, mode, &position, share, &self.guard, &self.drain);
-        match self.during(flow, read).await? {
-            Ok(read) => Ok(Ok(Some(read))),
+        match self.during(flow, read.instrument(span.clone())).await? {
+            Ok(read) => Ok(Ok(Some((read, span)))),
             Err(Halt::Fenced) => Err(Halt::Fenced),
             Err(halt) => Ok(Err(halt)),
         }
@@ -189,8 +194,9 @@ impl Follower {
     }
 
     /// Begins to write a page, and decides when its stream is read again.
-    async fn enter(&self, flow: &mut Flow, stream: Stream, read: Read) -> Result<(), Halt> {
+    async fn enter(&self, flow: &mut Flow, stream: Stream, read: Read, span: &Span) -> Result<(), Halt> {
         let Read { page, asked_at, share } = read;
+        traces::holds(span, &page);
         if page.not_modified {
             // A replica that lags behind the point where following began must not end the backfill.
             let ends = stream == Stream::Followed || lsn_of(&page.token).is_some_and(|lsn| lsn >= flow.backfill_until);
@@ -213,13 +219,15 @@ impl Follower {
             }
         }
         self.reader.count(&page);
-        let plan = plan::plan(&page.entries, &context);
+        let plan = traces::plan(span).in_scope(|| plan::plan(&page.entries, &context));
         if !plan.unreadable.is_empty() {
             self.open_gap(flow).await?;
         }
         let mark = flow.changed(stream, &page, plan.newest_ts, self.mode, &self.pace);
         flow.read_on(stream, &page.token);
+        let writing = traces::write(span, plan.documents.len());
         flow.window.enter(stream, page.token, mark, plan, share);
+        flow.window.trace(writing);
         Ok(())
     }
 
@@ -298,7 +306,9 @@ impl Follower {
         let progress = self.progress.borrow().clone();
         if self.state_file.is_due(&progress, flow.busy) {
             // The lease holds the same; a target that does not take it now gets it with the next page.
-            match flow.window.beside(self.state_file.write(&progress)).await? {
+            let span = traces::state(&self.container, &self.range);
+            let written = flow.window.beside(self.state_file.write(&progress).instrument(span.clone())).await?;
+            match traces::failed(&span, written) {
                 Ok(()) => flow.busy = false,
                 Err(failure) => {
                     tracing::warn!(range = %self.range, error = %failure, "the range's state was not written");

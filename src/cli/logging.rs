@@ -23,6 +23,8 @@ use crate::admin::Recent;
 use crate::failure::{CommandError, Exit};
 
 mod careful;
+#[cfg(feature = "otel")]
+mod otel;
 mod repeated;
 
 use careful::Careful;
@@ -52,8 +54,15 @@ pub(super) enum Speaker {
     Daemon,
 }
 
-/// Starts logging for the process.
-pub(super) fn start(wanted: LogFormat, verbose: u8, quiet: bool, speaker: Speaker) -> Result<(), CommandError> {
+/// What goes on beside logging, until it is dropped.
+#[cfg(feature = "otel")]
+pub(super) type Beside = Option<otel::Exporting>;
+/// Nothing goes on beside logging.
+#[cfg(not(feature = "otel"))]
+pub(super) type Beside = Option<std::convert::Infallible>;
+
+/// Starts logging for the process, and what listens to its spans.
+pub(super) fn start(wanted: LogFormat, verbose: u8, quiet: bool, speaker: Speaker) -> Result<Beside, CommandError> {
     let is_terminal = std::io::stderr().is_terminal();
     let asked_for = std::env::var(VARIABLE).ok().filter(|directives| !directives.is_empty());
     let is_careful = speaker == Speaker::Daemon && verbose == 0 && asked_for.is_none();
@@ -71,8 +80,19 @@ pub(super) fn start(wanted: LogFormat, verbose: u8, quiet: bool, speaker: Speake
     // The page shows problems whatever the logs are set to.
     let problems = Recent::of_process().layer().with_filter(LevelFilter::WARN);
     let logs = tracing_subscriber::registry().with(lines.with_filter(filter)).with(problems);
+    #[cfg(feature = "otel")]
+    let exporting = otel::Exporting::begin();
+    #[cfg(feature = "otel")]
+    let logs = logs.with(exporting.as_ref().ok().and_then(Option::as_ref).map(otel::Exporting::layer));
     let started = logs.try_init();
-    started.map_err(|error| CommandError::new(Exit::Failure, format!("cannot start logging: {error}"), ""))
+    started.map_err(|error| CommandError::new(Exit::Failure, format!("cannot start logging: {error}"), ""))?;
+    #[cfg(feature = "otel")]
+    return Ok(exporting.unwrap_or_else(|error| {
+        tracing::warn!(error, "traces are not exported to OpenTelemetry");
+        None
+    }));
+    #[cfg(not(feature = "otel"))]
+    Ok(None)
 }
 
 fn is_json(wanted: LogFormat, is_terminal: bool, speaker: Speaker) -> bool {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cosmirror_formats::job::{JobError, JobRecord};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::ledger::{Changed, Step};
 use super::place::Place;
@@ -16,6 +17,7 @@ use super::tracker::Tracker;
 use super::work;
 use crate::failure::{Failure, Kind};
 use crate::retry::{Backoff, jittered};
+use crate::traces;
 
 /// Pause between two marks at most.
 const MARK_INTERVAL: Duration = Duration::from_secs(10);
@@ -105,16 +107,18 @@ async fn work_on(place: &Place, mut held: Held, drain: &CancellationToken) {
     running(Some((id.clone(), cancel.clone())));
     place.parts.metrics.jobs().running(&place.parts.database, &place.parts.container, true);
     let work = held.record.work.clone();
+    let span = traces::job(&place.name(), kind, attempt);
     let outcome = tokio::select! {
         biased;
         () = drain.cancelled() => Some(Outcome::Released),
         () = cancel.cancelled() => Some(Outcome::Cancelled),
         outcome = sign(place, &mut held, &tracker) => outcome,
-        done = work::run(&place.parts, &tracker, &work) => Some(match done {
+        done = work::run(&place.parts, &tracker, &work).instrument(span.clone()) => Some(match traces::failed(&span, done) {
             Ok(()) => Outcome::Succeeded,
             Err(failure) => Outcome::Failed(error(&failure)),
         }),
     };
+    drop(span);
     running(None);
     place.parts.metrics.jobs().running(&place.parts.database, &place.parts.container, false);
     match outcome {

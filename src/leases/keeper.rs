@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use super::acquire::Owned;
 use super::owner::Owner;
@@ -25,6 +26,7 @@ use crate::failure::{Action, Failure, Kind};
 use crate::mirror::checkpoint::{RangeProgress, pulse_to_lease};
 use crate::mirror::guard::Guard;
 use crate::retry::{Backoff, jittered};
+use crate::traces;
 
 /// How long a moved checkpoint may wait to be saved; what a crash can repeat.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -110,7 +112,9 @@ impl Keeper {
             }
             let state = progress.borrow_and_update().clone();
             crash_point!("lease-to-renew");
-            match self.write(&state, true).await {
+            let span = if self.has_moved(&state) { traces::checkpoint(&self.standing.lease.id) } else { Span::none() };
+            let written = self.write(&state, true).instrument(span.clone()).await;
+            match traces::failed(&span, written) {
                 Ok(true) => {
                     crash_point!("lease-renewed");
                     backoff = Backoff::default();

@@ -12,6 +12,7 @@ use cosmirror_formats::EpkRange;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::checkpoint::lsn_of;
 use super::guard::Guard;
@@ -23,6 +24,7 @@ use crate::feed::{ChangeFeed, FeedPage, Position};
 use crate::pace::RequestUnits;
 use crate::pace::bytes::{Budget, Share};
 use crate::retry::Backoff;
+use crate::traces;
 
 /// While waiting for a budget, a sign of life is given this often.
 const WAITING_SIGN: Duration = Duration::from_secs(5);
@@ -93,7 +95,9 @@ impl Reader {
         loop {
             let attempt = async {
                 let share = self.share(share.take(), guard).await;
-                self.read_once(range, mode, position, share).await
+                let span = traces::read();
+                let read = self.read_once(range, mode, position, share).instrument(span.clone()).await;
+                traces::failed(&span, read).inspect(|read| traces::holds(&span, &read.page))
             };
             let result = tokio::select! {
                 biased;

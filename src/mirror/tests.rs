@@ -126,6 +126,7 @@ impl Scene {
         let limit = Duration::from_secs(12);
         let progress = self.progress.borrow().clone();
         Follower {
+            container: "db/c".to_owned(),
             mode: MODE,
             reader: Reader::new(
                 Arc::clone(&self.feed) as _,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use tracing::Span;
 
 use super::checkpoint::Durable;
 use super::plan::{DocumentPlan, PagePlan, Unreadable};
@@ -70,6 +71,8 @@ struct Page {
     left: usize,
     /// Given back when the last of them is stored.
     share: Option<Share>,
+    /// Ends when the last of them is stored.
+    span: Span,
 }
 
 struct Job {
@@ -150,8 +153,15 @@ impl Window {
         }
         let mark = self.forget_earlier_catching_up(stream, mark);
         let share = Some(share).filter(|_| left > 0);
-        self.pages.push_back(Page { number, stream, token, mark, left, share });
+        self.pages.push_back(Page { number, stream, token, mark, left, share, span: Span::none() });
         self.begin();
+    }
+
+    /// Ends `span` when the page that was entered last is stored.
+    pub fn trace(&mut self, span: Span) {
+        if let Some(page) = self.pages.back_mut().filter(|page| page.left > 0) {
+            page.span = span;
+        }
     }
 
     /// Waits until a document is stored; whether a page is stored thereby. Without a page that is being written it waits for ever.
@@ -237,6 +247,7 @@ impl Window {
         page.left -= 1;
         if page.left == 0 {
             page.share = None;
+            page.span = Span::none();
         }
         Ok(page.left == 0)
     }

@@ -12,6 +12,7 @@ use cosmirror_formats::restore_plan::{Part, UndoEnd};
 use futures::stream::{self, StreamExt as _};
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::apply::{Done, Outcome, Workshop};
 use super::file::{RestoreFile, Tasks};
@@ -25,6 +26,7 @@ use super::work::{Target, Task};
 use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::spool::Spool;
+use crate::traces;
 
 /// How a file is applied.
 pub struct Application<'a> {
@@ -57,7 +59,9 @@ impl Application<'_> {
         if file.changes() == 0 {
             return report;
         }
-        if let Err(failure) = self.begin(file, &mut report).await {
+        let span = traces::restore(file.changes());
+        let done = self.begin(file, &mut report).instrument(span.clone()).await;
+        if let Err(failure) = traces::failed(&span, done) {
             report.fatal.get_or_insert(failure);
         }
         report
@@ -89,13 +93,13 @@ impl Application<'_> {
         };
         let workshop = Workshop { targets: &self.targets, journal: &journal, pace: self.pace, mark, earlier };
         let worked = match file.tasks() {
-            Ok(tasks) => run.work(&self, &workshop, tasks).await,
+            Ok(tasks) => run.work(&self, &workshop, tasks).instrument(traces::restore_write()).await,
             Err(failure) => Err(failure),
         };
         drop(workshop);
         // What was changed after it was restored is found again whenever it is verified.
         let conflicts = run.report.conflicts;
-        let ended = run.end(&self).await;
+        let ended = run.end(&self).instrument(traces::restore_verify()).await;
         let finished = run.all && ended.is_ok() && worked.is_ok();
         let closed = journal.end(UndoEnd { finished, done: run.report.applied.total(), conflicts }).await;
         worked.and(ended).and(closed)

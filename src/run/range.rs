@@ -172,6 +172,7 @@ impl Following<'_> {
         let reconciles = container.reconciling().is_some_and(|reconciling| reconciling.at_once);
         let board = container.board();
         Follower {
+            container: container.name(),
             range: self.range.clone(),
             mode,
             reader: Reader::new(

@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 use indicatif::ProgressBar;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::board::Board;
 use super::container::Container;
@@ -28,6 +29,7 @@ use crate::mirror::gap;
 use crate::mirror::guard::Guard;
 use crate::reconcile::{CLOCK_SECONDS, Mode, Reconcile, Repair, Request, Sample, Scope, Source};
 use crate::retry::jittered;
+use crate::traces;
 
 /// Longest pause between two looks at whether it is time, and pause after a reconciliation that failed.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
@@ -202,7 +204,10 @@ impl Reconciler {
             on_phase: &|_| {},
         };
         // Boxed, because it is large and most of the time not under way.
-        let report = reconcile.run().boxed().await?;
+        let span = traces::reconcile(&self.container.name(), &self.range);
+        let report = traces::failed(&span, reconcile.run().instrument(span.clone()).boxed().await)?;
+        traces::found(&span, &report.counts);
+        drop(span);
         for difference in &report.differences {
             let (id, reason, repaired) = (&difference.id, &difference.reason, difference.repaired);
             tracing::debug!(range = %self.range, id, reason, repaired, "source and mirror differed");

@@ -3,7 +3,8 @@
 
 A package passes when its SPDX expression can be satisfied with the licences under [licenses] allow. A name with several
 versions passes when all but one of them are listed under [bans] skip; an entry there that matches nothing is a fault too.
-The fuzz package has a lock file of its own: its licences are checked, its duplicates are not, because nothing of it is shipped.
+Of what only the fuzz package, which has a lock file of its own, and the feature "otel" bring, licences are checked and duplicates
+are not, because nothing of it is shipped.
 """
 
 import collections
@@ -15,19 +16,21 @@ import tomllib
 
 WORD = re.compile(r"\(|\)|[^\s()]+")
 PRODUCT, FUZZ = "Cargo.toml", "crates/formats/fuzz/Cargo.toml"
+OPTIONAL = "otel"
 
 
 def main() -> int:
     with open("deny.toml", "rb") as file:
         policy = tomllib.load(file)
-    shipped, fuzzing = {}, {}
+    shipped, optional, fuzzing = {}, {}, {}
     for target in policy["graph"]["targets"]:
         shipped |= dependencies(PRODUCT, target)
+        optional |= dependencies(PRODUCT, target, OPTIONAL)
         fuzzing |= dependencies(FUZZ, target)
-    if not shipped or not fuzzing:
+    if not shipped or not fuzzing or not optional.keys() - shipped.keys():
         print("licences: no dependency was found; the check has looked at nothing")
         return 1
-    packages = shipped | fuzzing
+    packages = shipped | optional | fuzzing
     allowed = set(policy["licenses"]["allow"])
     exceptions = {entry["crate"]: set(entry["allow"]) for entry in policy["licenses"]["exceptions"]}
     names = {package["name"] for package in packages.values()}
@@ -37,13 +40,16 @@ def main() -> int:
     faults += duplicate_faults(shipped.values(), [entry["crate"] for entry in policy["bans"]["skip"]])
     for fault in sorted(faults):
         print(f"licences: {fault}")
-    print(f"licences: {len(packages)} dependencies, {len(fuzzing.keys() - shipped.keys())} of them for fuzzing only, {len(faults)} faults")
+    print(f"licences: {len(packages)} dependencies, "
+          f"{len(fuzzing.keys() - shipped.keys())} of them for fuzzing only, "
+          f"{len(optional.keys() - shipped.keys())} for the feature {OPTIONAL} only, {len(faults)} faults")
     return 1 if faults else 0
 
 
-def dependencies(manifest: str, target: str) -> dict:
+def dependencies(manifest: str, target: str, *features: str) -> dict:
     """The packages that a build for the target takes from registries, by id."""
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", target, "--manifest-path", manifest]
+    command += ["--features", *features] if features else []
     metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     used = {node["id"] for node in metadata["resolve"]["nodes"]}
     # Without a source, a package lies in this checkout.
