@@ -132,6 +132,7 @@ async fn what_the_mirror_does_not_hold_ends_with_10_and_what_it_does_not_cover_w
 #[tokio::test]
 async fn status_tells_of_leases_and_feed_although_the_target_hangs_or_fails() {
     let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
     world.source("orders").put(r#"["p"]"#, r#"{"id":"a","pk":"p"}"#).await;
     world.catch_up().await;
     let well = world.json(&["status"]).await["containers"][0].clone();
