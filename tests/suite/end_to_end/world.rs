@@ -173,8 +173,10 @@ impl World {
         command.envs(self.environment.iter().cloned());
         // What a command writes beside itself stays here.
         command.current_dir(self.folder());
-        // Tests read a daemon's log as people do.
-        command.args(["--log-format", "text"]);
+        // Tests read a daemon's log as people do, unless they say otherwise.
+        if !arguments.contains(&"--log-format") {
+            command.args(["--log-format", "text"]);
+        }
         command.arg("-c").arg(self.folder().join("cosmirror.toml")).args(arguments);
         command
     }
