@@ -30,8 +30,6 @@ trap 'rm -rf "$context"' EXIT
 
 target=$(rustc -vV | sed -n 's/^host: //p')
 started=$(date +%s)
-# What is proven here does not depend on how well it is optimised, and deploy/Dockerfile optimises as a release.
-export CARGO_PROFILE_IMAGE_OPT_LEVEL="${CARGO_PROFILE_IMAGE_OPT_LEVEL:-1}"
 (cd "$here/../.." && RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --profile image --locked --quiet --no-default-features --target "$target")
 echo "the static program was built in $(($(date +%s) - started)) s"
