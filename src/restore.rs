@@ -138,7 +138,7 @@ impl Restore<'_> {
         if let Selection::Listed(list) = &self.request.selection {
             let candidates = stream::iter(list.documents()?)
                 .map_ok(move |named| async move { catalog::one(self.mirror, &named.key(), &named.id).await })
-                .try_buffer_unordered(DOCUMENTS_AT_ONCE);
+                .try_buffered(DOCUMENTS_AT_ONCE);
             return Ok(candidates.map_ok(alone).boxed());
         }
         let candidates = catalog::candidates(self.mirror, &self.request.selection);

@@ -29,15 +29,14 @@ const BY_TIME_TO_LIVE: &str = "--uncertain before takes it as it stood, --uncert
 
 const NEITHER: &str = "neither the mirror nor the container has such a document; check its id and partition key";
 
-/// Puts what is to be done about the documents into the plan.
+/// Puts what is to be done about the documents into the plan, in the order in which they come: plans of one state are the same.
 pub(super) async fn plan(
     restore: &Restore<'_>,
     pairs: BoxStream<'_, Result<Pair, Failure>>,
     plan: &mut PlanWriter,
 ) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    let planned =
-        pairs.map_ok(|pair| async move { planned(restore, pair).await }).try_buffer_unordered(DOCUMENTS_AT_ONCE);
+    let planned = pairs.map_ok(|pair| async move { planned(restore, pair).await }).try_buffered(DOCUMENTS_AT_ONCE);
     let mut planned = std::pin::pin!(planned);
     while let Some(planned) = planned.try_next().await? {
         tally.add(planned, plan)?;

@@ -22,6 +22,8 @@ use crate::store::VersionStore;
 const PAUSE: Duration = Duration::from_mins(5);
 /// Pause while something waits: who replays it wants to see that.
 const PAUSE_WAITING: Duration = Duration::from_mins(1);
+/// Pause before what failed is counted again.
+const PAUSE_FAILED: Duration = Duration::from_secs(15);
 /// How long a count may take.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -52,9 +54,10 @@ impl Counter {
     pub(super) async fn count(self) {
         let again = async {
             loop {
-                self.once().await;
+                let counted = self.once().await;
                 let waits = self.metrics.dead_letters.get() != 0 || self.metrics.gaps.get() != 0;
-                tokio::time::sleep(if waits { PAUSE_WAITING } else { PAUSE }).await;
+                let pause = if waits { PAUSE_WAITING } else { PAUSE };
+                tokio::time::sleep(if counted { pause } else { PAUSE_FAILED }).await;
             }
         };
         tokio::select! {
@@ -63,7 +66,8 @@ impl Counter {
         }
     }
 
-    async fn once(&self) {
+    /// Counts; whether it could.
+    async fn once(&self) -> bool {
         let gauges = [&self.metrics.dead_letters, &self.metrics.gaps];
         let before = gauges.map(Gauge::get);
         let found = async {
@@ -79,12 +83,14 @@ impl Counter {
                     gauge.set(i64::try_from(found).unwrap_or(i64::MAX).saturating_add(meanwhile));
                 }
                 self.progress.counted();
+                return true;
             }
             Ok(Err(failure)) => {
-                tracing::info!(error = %failure, "dead letters and gaps were not counted; trying again")
+                tracing::info!(error = %failure, "dead letters and gaps were not counted; trying again");
             }
             Err(_) => tracing::info!("dead letters and gaps were not counted in time; trying again"),
         }
+        false
     }
 }
 
