@@ -250,7 +250,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert_eq!(lag(), (101.0, false), "by now another replica may observe");
             scene.feed.down.store(false, std::sync::atomic::Ordering::Relaxed);
-            tokio::time::sleep(config::Leases::default().acquire_interval).await;
+            tokio::time::sleep(config::Leases::default().acquire_interval + Duration::from_secs(1)).await;
             assert!(lag().0 < 30.0 && lag().1);
             drain.cancel();
         };

@@ -150,7 +150,7 @@ mod tests {
         metrics.dead_letters.set(3);
         (0..100).for_each(|_| store.fail_next(crate::failure::Kind::Unauthorized));
         let story = async {
-            tokio::time::sleep(PAUSE_WAITING * 50).await;
+            tokio::time::sleep(PAUSE_FAILED * 50).await;
             assert_eq!((metrics.dead_letters.get(), progress.is_counted()), (3, false));
             drain.cancel();
         };
