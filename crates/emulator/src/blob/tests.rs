@@ -353,6 +353,6 @@ fn settings_have_defaults_and_no_unknown_fields() {
     assert!(serde_json::from_str::<StorageSettings>(r#"{"retention":1}"#).is_err());
     assert_eq!(
         serde_json::to_string(&StorageSettings::default()).unwrap(),
-        r#"{"versioning":true,"softDeleteDays":7,"hierarchicalNamespace":false,"versionLevelImmutability":true}"#
+        r#"{"versioning":true,"softDeleteDays":7,"hierarchicalNamespace":false,"versionLevelImmutability":true,"immutability":"none","deleteAllowed":true,"sku":"Standard_LRS"}"#
     );
 }
