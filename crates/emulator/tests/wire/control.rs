@@ -110,6 +110,9 @@ async fn a_storage_setting_changes_alone() {
             "softDeleteDays": 3,
             "hierarchicalNamespace": false,
             "versionLevelImmutability": true,
+            "immutability": "none",
+            "deleteAllowed": true,
+            "sku": "Standard_LRS",
         })
     };
     assert_eq!(set.json(), settings(true));
