@@ -1,5 +1,7 @@
 //! Azure Blob Storage as version store: every object is a block blob, every version one of the account's blob versions.
 //!
+//! Puts and looks at heads go [`direct`]ly, all else through the SDK.
+//!
 //! Each operation is one request (an empty blob's content takes two): the SDK's retries are off, because the mirror's own
 //! loop retries and must see each answer at once. Every request ends within [`REQUEST_TIMEOUT`], a put within
 //! [`PUT_TIMEOUT`].
@@ -15,7 +17,7 @@
 //! Keys, tokens and SAS never reach an error or a log line from here: messages name the blob, the status and the
 //! service's error code, never the URL.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZero;
 use std::time::Duration;
@@ -29,15 +31,18 @@ use azure_storage_blob::{BlobClient, BlobContainerClient, BlobServiceClient};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 
+use self::direct::Direct;
 use self::errors::{Attempt, Operation};
 use super::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::admin::{Protection, RequestMetrics};
 use crate::config::Target;
 use crate::failure::Failure;
 
+mod answer;
 mod audit;
 mod auth;
 mod client;
+mod direct;
 mod errors;
 mod heads;
 mod prepare;
@@ -50,6 +55,8 @@ pub use versioning::VersioningReport;
 
 /// Time to find and greet the service. Storage answers in milliseconds; a firewall that drops packets never does.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After so long without traffic a connection is probed: a firewall that forgot it would swallow the next request.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// Time in which at least one byte must arrive.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a whole request; a full page of a listing is several megabytes.
@@ -70,6 +77,8 @@ const CONTENT_TYPE: &str = "application/json";
 pub struct AzureStore {
     container: BlobContainerClient,
     service: BlobServiceClient,
+    /// Puts and looks at heads for less; none where those go through the SDK as well.
+    direct: Option<Direct>,
     container_name: String,
     prefix: String,
     page_items_max: u16,
@@ -99,10 +108,11 @@ impl AzureStore {
     ///
     /// As of [`AzureStore::new`].
     pub fn counting(settings: &Target, credentials: AzureAuth, requests: RequestMetrics) -> Result<Self, Failure> {
-        let (container, service) = client::clients(settings, credentials, requests)?;
+        let client::Clients { container, service, direct } = client::clients(settings, credentials, requests)?;
         Ok(Self {
             container,
             service,
+            direct,
             container_name: settings.container.clone(),
             prefix: settings.prefix.trim_matches('/').to_owned(),
             page_items_max: PAGE_ITEMS_MAX,
@@ -121,6 +131,13 @@ impl AzureStore {
     #[must_use]
     pub fn with_probe_interval(mut self, interval: Duration) -> Self {
         self.versioning.set_interval(interval);
+        self
+    }
+
+    /// The same, of which every request goes through the SDK.
+    #[must_use]
+    pub fn by_the_sdk_alone(mut self) -> Self {
+        self.direct = None;
         self
     }
 
@@ -197,20 +214,14 @@ impl VersionStore for AzureStore {
     async fn put(&self, put: Put) -> Result<Stored, Failure> {
         let attempt = self.attempt(Operation::Put, &put.name);
         heads::check_name(&attempt)?;
-        let (if_match, if_none_match) = match &put.condition {
-            Condition::Absent => (None, Some("*".into())),
-            Condition::Matches(etag) => (Some(etag.as_str().into()), None),
-        };
-        let options = BlockBlobClientUploadOptions {
-            metadata: Some(heads::checked_metadata(&attempt, put.metadata)?),
-            if_match,
-            if_none_match,
-            ..BlockBlobClientUploadOptions::default()
-        };
+        let metadata = heads::checked_metadata(&attempt, put.metadata)?;
         if self.versioning.is_in_doubt(&put.condition) {
             self.prove_for(&put.condition).await?;
         }
-        let (etag, version) = self.upload(attempt, put.body, options).await?;
+        let (etag, version) = match &self.direct {
+            Some(direct) => direct.put(&attempt, put.body, &metadata, &put.condition).await?,
+            None => self.upload(attempt, put.body, upload_options(metadata, &put.condition)).await?,
+        };
         let Some(version) = version else {
             let failure = prepare::versioning_is_off(&self.container_name);
             self.versioning.lost(&etag, &failure);
@@ -223,15 +234,18 @@ impl VersionStore for AzureStore {
     async fn head(&self, name: &str) -> Result<Option<Head>, Failure> {
         let attempt = self.attempt(Operation::Read, name);
         heads::check_name(&attempt)?;
-        match self.blob(name).get_properties(None).await {
-            Ok(answer) => {
-                let head = heads::from_headers(&attempt, answer.headers(), None, None)?;
-                self.remember(&head);
-                Ok(Some(head))
-            }
-            Err(error) if errors::is_missing_blob(&error) => Ok(None),
-            Err(error) => Err(attempt.failure(&error)),
+        let head = match &self.direct {
+            Some(direct) => direct.head(&attempt).await?,
+            None => match self.blob(name).get_properties(None).await {
+                Ok(answer) => Some(heads::from_headers(&attempt, answer.headers(), None, None)?),
+                Err(error) if errors::is_missing_blob(&error) => None,
+                Err(error) => return Err(attempt.failure(&error)),
+            },
+        };
+        if let Some(head) = &head {
+            self.remember(head);
         }
+        Ok(head)
     }
 
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {
@@ -276,5 +290,16 @@ impl VersionStore for AzureStore {
     }
 }
 
-/// Metadata as the SDK takes it.
-type Metadata = HashMap<String, String>;
+fn upload_options(metadata: BTreeMap<String, String>, condition: &Condition) -> BlockBlobClientUploadOptions<'static> {
+    let (if_match, if_none_match) = match condition {
+        Condition::Absent => (None, Some("*".into())),
+        Condition::Matches(etag) => (Some(etag.clone().into()), None),
+    };
+    let metadata: HashMap<String, String> = metadata.into_iter().collect();
+    BlockBlobClientUploadOptions {
+        metadata: Some(metadata),
+        if_match,
+        if_none_match,
+        ..BlockBlobClientUploadOptions::default()
+    }
+}

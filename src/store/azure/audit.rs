@@ -7,6 +7,7 @@
 use azure_storage_blob::models::BlobClientDeleteOptions;
 
 use super::AzureStore;
+use super::answer::AnswerHeaders as _;
 use super::errors::{self, Attempt, Operation};
 use crate::failure::{Failure, Kind};
 
@@ -63,7 +64,7 @@ impl AzureStore {
     pub async fn account_information(&self) -> Result<AccountInformation, Failure> {
         let attempt = self.attempt(Operation::Account, "");
         let answer = self.container.get_account_info(None).await.map_err(|error| attempt.failure(&error))?;
-        let text = |name| errors::text(answer.headers(), name).unwrap_or_default().to_owned();
+        let text = |name| answer.headers().text(name).unwrap_or_default().to_owned();
         Ok(AccountInformation {
             sku: text("x-ms-sku-name"),
             kind: text("x-ms-account-kind"),
@@ -85,7 +86,7 @@ impl AzureStore {
     pub async fn container_properties(&self) -> Result<ContainerProperties, Failure> {
         let attempt = self.attempt(Operation::Container, "");
         let answer = self.container.get_properties(None).await.map_err(|error| attempt.failure(&error))?;
-        let text = |name| errors::text(answer.headers(), name);
+        let text = |name| answer.headers().text(name);
         let is = |name| text(name) == Some("true");
         Ok(ContainerProperties {
             version_level_immutability: is("x-ms-immutable-storage-with-versioning-enabled"),

@@ -10,7 +10,8 @@ use azure_storage_blob::{
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
-use super::shared_key::SharedKeyPolicy;
+use super::direct::{Direct, Proof};
+use super::shared_key::{SharedKey, SharedKeyPolicy};
 use super::{AzureAuth, CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
 use crate::admin::RequestMetrics;
 use crate::config::{History, Target};
@@ -32,13 +33,17 @@ pub(super) fn endpoint(settings: &Target) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// The clients of the configured container and of the service that holds it, with one pool of connections, which count their
-/// requests.
-pub(super) fn clients(
-    settings: &Target,
-    credentials: AzureAuth,
-    requests: RequestMetrics,
-) -> Result<(BlobContainerClient, BlobServiceClient), Failure> {
+/// The ways to the target.
+pub(super) struct Clients {
+    pub(super) container: BlobContainerClient,
+    /// Of the service that holds the container; both share a pool of connections.
+    pub(super) service: BlobServiceClient,
+    /// None where a proxy stands between.
+    pub(super) direct: Option<Direct>,
+}
+
+/// The clients of the configured container, which count their requests.
+pub(super) fn clients(settings: &Target, credentials: AzureAuth, requests: RequestMetrics) -> Result<Clients, Failure> {
     if settings.history == History::Snapshots {
         return Err(Failure::new(Kind::Misconfigured, "target.history = \"snapshots\" is not supported yet")
             .remedy("use an account with blob versioning and target.history = \"versions\""));
@@ -56,20 +61,29 @@ pub(super) fn clients(
     }
     let mut options = ClientOptions {
         retry: RetryOptions::none(),
-        transport: Some(Transport::new(Arc::new(CountingClient { client: http_client()?, requests }))),
+        transport: Some(Transport::new(Arc::new(CountingClient {
+            client: http_client()?,
+            requests: requests.clone(),
+        }))),
         ..ClientOptions::default()
     };
     let mut token = None;
-    match credentials {
+    let proof = match credentials {
         AzureAuth::SharedKey { account, key } => {
-            options.per_try_policies.push(Arc::new(SharedKeyPolicy::new(account, &key)?));
+            let key = Arc::new(SharedKey::new(account, &key)?);
+            options.per_try_policies.push(Arc::new(SharedKeyPolicy(Arc::clone(&key))));
+            Proof::key(key)
         }
         AzureAuth::Sas(sas) => {
             for url in [&mut service_url, &mut url] {
                 url.set_query(Some(sas.expose_secret().trim().trim_start_matches('?')));
             }
+            Proof::Signature
         }
-        AzureAuth::Token(credential) if url.scheme() == "https" => token = Some(credential),
+        AzureAuth::Token(credential) if url.scheme() == "https" => {
+            token = Some(Arc::clone(&credential));
+            Proof::token(credential)
+        }
         AzureAuth::Token(_) => {
             return Err(Failure::new(
                 Kind::Misconfigured,
@@ -77,16 +91,17 @@ pub(super) fn clients(
             )
             .remedy("use the endpoint's https URL"));
         }
-    }
+    };
     // The SDK's message may show the URL with its token.
     let refused =
         |_| Failure::new(Kind::Misconfigured, "the SDK does not take target.endpoint").remedy("check target.endpoint");
     let of_container =
         BlobContainerClientOptions { client_options: options.clone(), ..BlobContainerClientOptions::default() };
+    let direct = Direct::new(&url, proof, &of_container.version, requests)?;
     let of_service = BlobServiceClientOptions { client_options: options, ..BlobServiceClientOptions::default() };
     let container = BlobContainerClient::new(url, token.clone(), Some(of_container)).map_err(refused)?;
     let service = BlobServiceClient::new(service_url, token, Some(of_service)).map_err(refused)?;
-    Ok((container, service))
+    Ok(Clients { container, service, direct })
 }
 
 /// Counts every request, by the status that its answer begins with.
@@ -100,18 +115,31 @@ struct CountingClient {
 impl HttpClient for CountingClient {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         // Who gives up waiting drops this here, and has had no answer.
-        let mut counted = Counted { requests: &self.requests, begun: Instant::now(), status: None };
+        let mut counted = Counted::begin(&self.requests);
         let answer = self.client.execute_request(request).await;
-        counted.status = answer.as_ref().ok().map(|answer| answer.status().into());
+        if let Ok(answer) = &answer {
+            counted.answered(answer.status().into());
+        }
         answer
     }
 }
 
 /// One request, which counts when it has ended.
-struct Counted<'a> {
+pub(super) struct Counted<'a> {
     requests: &'a RequestMetrics,
     begun: Instant,
     status: Option<u16>,
+}
+
+impl<'a> Counted<'a> {
+    pub(super) fn begin(requests: &'a RequestMetrics) -> Self {
+        Self { requests, begun: Instant::now(), status: None }
+    }
+
+    /// Its answer begins so.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.status = Some(status);
+    }
 }
 
 impl Drop for Counted<'_> {
@@ -149,7 +177,8 @@ mod tests {
     fn the_containers_url_keeps_the_endpoints_path_and_takes_the_token() {
         for endpoint in ["http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10000/devstoreaccount1/"] {
             let sas = AzureAuth::Sas("?sv=2025&sig=a%2Bb%3D".into());
-            let (client, service) = clients(&settings(endpoint), sas, RequestMetrics::unread()).unwrap();
+            let Clients { container: client, service, .. } =
+                clients(&settings(endpoint), sas, RequestMetrics::unread()).unwrap();
             assert_eq!(service.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1?sv=2025&sig=a%2Bb%3D");
             assert_eq!(client.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/mirror?sv=2025&sig=a%2Bb%3D");
         }

@@ -8,8 +8,10 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::http::headers::Headers;
+use hyper_util::client::legacy;
 
+use super::answer::AnswerHeaders;
 use crate::failure::{Failure, Kind};
 
 /// What was tried.
@@ -103,26 +105,48 @@ impl Attempt<'_> {
     pub(super) fn failure(&self, error: &azure_core::Error) -> Failure {
         match error.kind() {
             ErrorKind::HttpResponse { status, raw_response, .. } => {
-                let wait = raw_response.as_ref().and_then(|answer| retry_after(answer.headers()));
-                let status = u16::from(*status);
-                let failure = self.refused(status, code(error).unwrap_or_default()).retry_after(wait);
-                if matches!(status, 429 | 503) { failure.throttled() } else { failure }
+                let none = Headers::new();
+                let headers = raw_response.as_ref().map_or(&none, |answer| answer.headers());
+                self.answered(u16::from(*status), code(error).unwrap_or_default(), headers)
             }
-            ErrorKind::Connection => self
-                .unanswered("no connection to the service", error)
-                .remedy("check target.endpoint, DNS and the network if this lasts"),
-            ErrorKind::Io => self.unanswered("no answer", error),
+            ErrorKind::Connection => self.unconnected(error),
+            ErrorKind::Io => self.lost(error),
             ErrorKind::Credential => {
                 let reason = on_one_line(error);
                 Failure::new(Kind::Unauthorized, format!("{}: no token to prove who we are: {reason}", self.doing()))
                     .remedy("check target.auth and that the identity exists and is assigned to this host")
             }
             ErrorKind::DataConversion => self.malformed("it cannot be decoded"),
-            _ => Failure::new(Kind::Internal, format!("{}: the request could not be made", self.doing())),
+            _ => self.unusable(),
         }
     }
 
-    fn unanswered(&self, what: &str, error: &azure_core::Error) -> Failure {
+    /// The failure for an answer that says no.
+    pub(super) fn answered(&self, status: u16, code: &str, headers: &impl AnswerHeaders) -> Failure {
+        let failure = self.refused(status, code).retry_after(retry_after(headers));
+        if matches!(status, 429 | 503) { failure.throttled() } else { failure }
+    }
+
+    /// The failure for a request without the SDK that had no answer.
+    pub(super) fn unanswered(&self, error: &legacy::Error) -> Failure {
+        if error.is_connect() { self.unconnected(error) } else { self.lost(error) }
+    }
+
+    /// What is to be sent makes no request.
+    pub(super) fn unusable(&self) -> Failure {
+        Failure::new(Kind::Internal, format!("{}: the request could not be made", self.doing()))
+    }
+
+    fn unconnected(&self, error: &(dyn StdError + 'static)) -> Failure {
+        self.without_answer("no connection to the service", error)
+            .remedy("check target.endpoint, DNS and the network if this lasts")
+    }
+
+    fn lost(&self, error: &(dyn StdError + 'static)) -> Failure {
+        self.without_answer("no answer", error)
+    }
+
+    fn without_answer(&self, what: &str, error: &(dyn StdError + 'static)) -> Failure {
         let cause = cause(error).map(|cause| format!(" ({cause})")).unwrap_or_default();
         Failure::new(Kind::Transient, format!("{}: {what}{cause}", self.doing()))
     }
@@ -192,9 +216,14 @@ fn classify(operation: Operation, status: u16, code: &str) -> Kind {
 /// The service's error code; answers to HEAD carry it in a header only, and some proxies carry none.
 pub(super) fn code(error: &azure_core::Error) -> Option<&str> {
     let ErrorKind::HttpResponse { error_code, raw_response, .. } = error.kind() else { return None };
-    let header = raw_response.as_ref().and_then(|answer| text(answer.headers(), "x-ms-error-code"));
-    // The SDK puts the status's words where there is no code; a code has no spaces.
-    header.or(error_code.as_deref()).filter(|code| code.bytes().all(|b| b.is_ascii_alphanumeric()))
+    let header = raw_response.as_ref().and_then(|answer| answer.headers().text("x-ms-error-code"));
+    // The SDK puts the status or its words where there is no code.
+    header.or(error_code.as_deref()).filter(|code| is_code(code))
+}
+
+/// Codes are words without spaces; whatever else stands in their place is not passed on.
+pub(super) fn is_code(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// The blob, or the version of it, does not exist, but its container does. Any other 404 may come from a wrong endpoint and
@@ -217,13 +246,9 @@ pub(super) fn status(error: &azure_core::Error) -> Option<u16> {
     error.http_status().map(u16::from)
 }
 
-pub(super) fn text<'a>(headers: &'a Headers, name: &'static str) -> Option<&'a str> {
-    headers.get_optional_str(&HeaderName::from_static(name))
-}
-
 /// The wait the service asks for, in milliseconds or in seconds.
-fn retry_after(headers: &Headers) -> Option<Duration> {
-    let number = |name| text(headers, name).and_then(|value| value.trim().parse::<u64>().ok());
+fn retry_after(headers: &impl AnswerHeaders) -> Option<Duration> {
+    let number = |name| headers.text(name).and_then(|value| value.trim().parse::<u64>().ok());
     number("x-ms-retry-after-ms")
         .or_else(|| number("retry-after-ms"))
         .map(Duration::from_millis)
@@ -231,7 +256,7 @@ fn retry_after(headers: &Headers) -> Option<Duration> {
 }
 
 /// The innermost cause: the operating system's or TLS's words. The causes around it show the URL.
-fn cause(error: &azure_core::Error) -> Option<String> {
+fn cause(error: &(dyn StdError + 'static)) -> Option<String> {
     let mut innermost: &(dyn StdError + 'static) = error.source()?;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use azure_core::http::headers::{HeaderName, Headers};
 use azure_storage_blob::models::BlobItem;
 
-use super::Metadata;
+use super::answer::AnswerHeaders;
 use super::errors::Attempt;
 use crate::failure::{Failure, Kind};
 use crate::store::{Head, Listing};
 
-const METADATA_PREFIX: &str = "x-ms-meta-";
+pub(super) const METADATA_PREFIX: &str = "x-ms-meta-";
 /// Longest name of a blob; ours are ASCII, so bytes are characters.
 const NAME_BYTES_MAX: usize = 1_024;
 
@@ -23,26 +22,18 @@ pub(super) fn quoted(etag: &str) -> String {
 /// where it was read.
 pub(super) fn from_headers(
     attempt: &Attempt<'_>,
-    headers: &Headers,
+    headers: &impl AnswerHeaders,
     asked: Option<&str>,
     length: Option<u64>,
 ) -> Result<Head, Failure> {
-    let text = |name: &'static str| headers.get_optional_str(&HeaderName::from_static(name));
-    let length = length.or_else(|| text("content-length").and_then(|length| length.parse().ok()));
-    let metadata = headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = name.as_str().to_ascii_lowercase();
-            Some((name.strip_prefix(METADATA_PREFIX)?.to_owned(), value.as_str().to_owned()))
-        })
-        .collect();
+    let length = length.or_else(|| headers.text("content-length").and_then(|length| length.parse().ok()));
     Ok(Head {
         name: attempt.name.to_owned(),
-        version: text("x-ms-version-id").unwrap_or_default().to_owned(),
-        etag: quoted(text("etag").ok_or_else(|| attempt.malformed("it has no etag"))?),
-        current: asked.is_none() || text("x-ms-is-current-version") == Some("true"),
+        version: headers.text("x-ms-version-id").unwrap_or_default().to_owned(),
+        etag: quoted(headers.text("etag").ok_or_else(|| attempt.malformed("it has no etag"))?),
+        current: asked.is_none() || headers.text("x-ms-is-current-version") == Some("true"),
         length: length.ok_or_else(|| attempt.malformed("it has no length"))?,
-        metadata,
+        metadata: headers.metadata(),
     })
 }
 
@@ -77,9 +68,12 @@ pub(super) fn check_name(attempt: &Attempt<'_>) -> Result<(), Failure> {
 
 /// Metadata rides in headers: names are identifiers and values printable ASCII without spaces at their ends, or they
 /// would not come back as they were put.
-pub(super) fn checked_metadata(attempt: &Attempt<'_>, metadata: BTreeMap<String, String>) -> Result<Metadata, Failure> {
+pub(super) fn checked_metadata(
+    attempt: &Attempt<'_>,
+    metadata: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
     let given = metadata.len();
-    let mut checked = Metadata::with_capacity(given);
+    let mut checked = BTreeMap::new();
     for (name, value) in metadata {
         let name_fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

@@ -24,6 +24,10 @@ fn sas(permissions: &str) -> AzureAuth {
 async fn opened(auth: AzureAuth) -> Opened {
     let emulated = Emulated::start().await;
     let store = store_at(&emulated.target(), auth);
+    keep(store, emulated).await
+}
+
+async fn keep(store: AzureStore, emulated: Emulated) -> Opened {
     store.prepare(true).await.unwrap();
     Opened { store: Box::new(store), _keep: Box::new(emulated) }
 }
@@ -43,6 +47,20 @@ mod with_a_shared_key {
 
     async fn prepared() -> Opened {
         opened(shared_key()).await
+    }
+
+    holds_the_contract!(prepared);
+}
+
+mod with_a_shared_key_by_the_sdk_alone {
+    use super::{Opened, keep, shared_key, store_at};
+    use crate::suite::emulated::Emulated;
+    use crate::suite::store_contract::holds_the_contract;
+
+    async fn prepared() -> Opened {
+        let emulated = Emulated::start().await;
+        let store = store_at(&emulated.target(), shared_key()).by_the_sdk_alone();
+        keep(store, emulated).await
     }
 
     holds_the_contract!(prepared);

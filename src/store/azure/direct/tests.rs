@@ -1,0 +1,276 @@
+//! Requests and answers beside the SDK's: the same store twice, once all by the SDK, against a service that writes down what it is asked and
+//! answers what it is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use axum::body::to_bytes;
+use axum::extract::{Request as Asked, State};
+use axum::response::Response;
+use proptest::prelude::*;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::shared_key::{SharedKey, Signed};
+use super::super::{AzureAuth, AzureStore};
+use super::*;
+use crate::config::Target;
+use crate::store::{Put, VersionStore as _};
+
+const ACCOUNT: &str = "account";
+const KEY: &str = "c2VjcmV0IGtleQ==";
+/// What each client says of itself, and what nobody reads; the length of nothing is said or left out, which is the same.
+const OF_CLIENTS: [&str; 5] = ["accept", "accept-encoding", "connection", "user-agent", "x-ms-client-request-id"];
+
+/// One request as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    method: String,
+    path: String,
+    query: String,
+    headers: BTreeMap<String, String>,
+    body: Bytes,
+}
+
+#[derive(Default)]
+struct Script {
+    seen: Vec<Seen>,
+    answers: VecDeque<Told>,
+}
+
+#[derive(Clone)]
+struct Told {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+/// The service; ends with its owner.
+struct Service {
+    endpoint: String,
+    script: Arc<Mutex<Script>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+async fn answer(State(script): State<Arc<Mutex<Script>>>, asked: Asked) -> Response {
+    let (head, body) = asked.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
+    let mut script = script.lock().unwrap();
+    script.seen.push(Seen { method: head.method.to_string(), path, query, headers, body });
+    let told = script.answers.pop_front().unwrap_or_else(made);
+    let answer = Response::builder().status(told.status);
+    let answer = told.headers.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value));
+    answer.body(told.body.into()).unwrap()
+}
+
+fn made() -> Told {
+    told(201, &[("etag", "\"0x1\""), ("x-ms-version-id", "2026-01-01T00:00:00.0000000Z")], "")
+}
+
+fn told(status: u16, headers: &[(&'static str, &str)], body: &str) -> Told {
+    let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Told { status, headers, body: body.to_owned() }
+}
+
+impl Service {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/{ACCOUNT}", listener.local_addr().unwrap());
+        let script = Arc::<Mutex<Script>>::default();
+        let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&script));
+        #[expect(clippy::disallowed_methods, reason = "the service stands beside what is tested")]
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { endpoint, script, _task: AbortOnDropHandle::new(task) }
+    }
+
+    fn target(&self) -> Target {
+        Target { endpoint: self.endpoint.clone(), container: "mirror".to_owned(), ..Target::default() }
+    }
+
+    /// A direct store, and one by the SDK alone.
+    fn stores(&self, auth: &AzureAuth) -> [AzureStore; 2] {
+        let store = || AzureStore::new(&self.target(), auth.clone()).unwrap();
+        let stores = [store(), store().by_the_sdk_alone()];
+        assert!(stores[0].direct.is_some());
+        stores
+    }
+
+    fn seen(&self) -> Seen {
+        self.script.lock().unwrap().seen.pop().unwrap()
+    }
+
+    fn tell(&self, told: Told) {
+        self.script.lock().unwrap().answers.push_back(told);
+    }
+}
+
+fn key() -> AzureAuth {
+    AzureAuth::SharedKey { account: ACCOUNT.to_owned(), key: KEY.into() }
+}
+
+fn put(name: &str, body: &str, condition: Condition) -> Put {
+    let metadata = [("op", "create"), ("lsn", "12"), ("id", "b3JkZXI"), ("prev", "\"00000-1\"")];
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    Put { name: name.to_owned(), body: Bytes::from(body.to_owned()), metadata, condition }
+}
+
+/// The request without what differs by its nature; that its signature is right is seen to here.
+fn comparable(mut seen: Seen) -> Seen {
+    if let Some(authorization) = seen.headers.remove("authorization") {
+        let headers = seen.headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str())).collect();
+        let signed = Signed { method: &seen.method, headers, path: &seen.path, parameters: Vec::new() };
+        let expected = SharedKey::new(ACCOUNT.to_owned(), &KEY.into()).unwrap().authorization(signed);
+        assert_eq!(authorization, expected);
+    }
+    for name in OF_CLIENTS.into_iter().chain(["x-ms-date"]) {
+        seen.headers.remove(name);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_put_and_a_look_are_what_the_sdk_sends() {
+    let service = Service::start().await;
+    for auth in [key(), AzureAuth::Sas("sv=2025-05-05&sig=a%2Bb%3D".into())] {
+        let stores = service.stores(&auth);
+        for (name, body, condition) in [
+            ("shop/orders/documents/p/a.json", "{\"id\":\"a\"}", Condition::Absent),
+            ("shop/orders/documents/~e/~C3~A4.json", "", Condition::Matches("\"0x8D\"".to_owned())),
+            ("prefix with space/ü%25?#+&=;,~.json", "{}", Condition::Absent),
+        ] {
+            let mut seen = Vec::new();
+            for store in &stores {
+                store.put(put(name, body, condition.clone())).await.unwrap();
+                seen.push(comparable(service.seen()));
+                service.tell(told(200, &[("etag", "\"1\""), ("content-length", "0"), ("x-ms-version-id", "1")], ""));
+                store.head(name).await.unwrap().unwrap();
+                seen.push(comparable(service.seen()));
+            }
+            assert_eq!(seen[0], seen[2]);
+            assert_eq!(seen[1], seen[3]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_token_carries_it_and_no_other_proof() {
+    #[derive(Debug)]
+    struct Constant;
+    #[async_trait::async_trait]
+    impl azure_core::credentials::TokenCredential for Constant {
+        async fn get_token(
+            &self,
+            _: &[&str],
+            _: Option<azure_core::credentials::TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<azure_core::credentials::AccessToken> {
+            let ends = azure_core::time::OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1);
+            Ok(azure_core::credentials::AccessToken::new("abc", ends))
+        }
+    }
+    let service = Service::start().await;
+    let url = Url::parse(&format!("{}/mirror", service.endpoint)).unwrap();
+    let proof = Proof::token(Arc::new(Constant));
+    let direct = Direct::new(&url, proof, "2026-04-06", RequestMetrics::unread()).unwrap().unwrap();
+    let attempt = Attempt { operation: super::super::errors::Operation::Put, name: "a", container: "mirror" };
+    direct.put(&attempt, Bytes::from_static(b"{}"), &BTreeMap::new(), &Condition::Absent).await.unwrap();
+    let seen = service.seen();
+    assert_eq!(seen.headers["authorization"], "Bearer abc");
+    assert_eq!((seen.headers.get("x-ms-date"), seen.query.as_str()), (None, ""));
+}
+
+#[tokio::test]
+async fn an_answer_means_what_it_means_through_the_sdk() {
+    let code = |code: &'static str| ("x-ms-error-code", code);
+    let answers = [
+        told(412, &[code("ConditionNotMet")], ""),
+        told(409, &[code("BlobAlreadyExists")], ""),
+        told(412, &[code("LeaseIdMissing")], ""),
+        told(404, &[code("ContainerNotFound")], ""),
+        told(404, &[code("BlobNotFound")], ""),
+        told(404, &[], "<html>not here</html>"),
+        told(403, &[code("AuthorizationPermissionMismatch")], ""),
+        told(401, &[code("InvalidAuthenticationInfo")], ""),
+        told(400, &[code("MetadataTooLarge")], ""),
+        told(503, &[code("ServerBusy"), ("retry-after", "7")], "<Error><Message>secret</Message></Error>"),
+        told(429, &[("x-ms-retry-after-ms", "250")], ""),
+        told(500, &[code("OperationTimedOut")], ""),
+        told(500, &[code("not a code; secret")], "secret"),
+        told(302, &[("location", "http://127.0.0.1:1/")], ""),
+        told(201, &[], ""),
+        told(201, &[("etag", "\"1\"")], ""),
+    ];
+    let service = Service::start().await;
+    let [direct, sdk] = service.stores(&key());
+    for answer in answers {
+        for condition in [Condition::Absent, Condition::Matches("\"1\"".to_owned())] {
+            let mut outcomes = Vec::new();
+            for store in [&direct, &sdk] {
+                service.tell(answer.clone());
+                outcomes.push(store.put(put("a.json", "{}", condition.clone())).await);
+            }
+            assert_eq!(told_of(&outcomes[0]), told_of(&outcomes[1]), "{} {:?}", answer.status, answer.headers);
+            assert!(!format!("{outcomes:?}").contains("secret"), "{outcomes:?}");
+        }
+        let mut outcomes = Vec::new();
+        for store in [&direct, &sdk] {
+            service.tell(answer.clone());
+            outcomes.push(store.head("a.json").await);
+        }
+        assert_eq!(told_of(&outcomes[0]), told_of(&outcomes[1]), "{} {:?}", answer.status, answer.headers);
+    }
+}
+
+fn told_of<T: std::fmt::Debug>(outcome: &Result<T, Failure>) -> String {
+    match outcome {
+        Ok(done) => format!("{done:?}"),
+        Err(f) => format!("{:?} {} / {} / {:?} {}", f.kind, f.message, f.remedy, f.retry_after, f.throttled),
+    }
+}
+
+/// The SDK does not look there; behind a proxy that takes headers away it is the only place.
+#[tokio::test]
+async fn an_error_code_is_found_in_the_body_too() {
+    let service = Service::start().await;
+    let [direct, _] = service.stores(&key());
+    let xml = "<?xml version=\"1.0\"?><Error><Code>ContainerBeingDeleted</Code><Message>secret</Message></Error>";
+    service.tell(told(409, &[("content-type", "application/xml")], xml));
+    let failure = direct.put(put("a.json", "{}", Condition::Absent)).await.unwrap_err();
+    assert_eq!(failure.kind, Kind::Transient);
+    assert!(failure.message.ends_with(": ContainerBeingDeleted (409)"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told_as_by_the_sdk() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/{ACCOUNT}", listener.local_addr().unwrap());
+    drop(listener);
+    let target = Target { endpoint, container: "mirror".to_owned(), ..Target::default() };
+    let store = || AzureStore::new(&target, key()).unwrap();
+    let outcomes = [store().head("a").await, store().by_the_sdk_alone().head("a").await];
+    assert_eq!(told_of(&outcomes[0]), told_of(&outcomes[1]));
+    assert!(told_of(&outcomes[0]).contains("Transient"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn more_than_an_error_ever_is_is_not_read() {
+    let service = Service::start().await;
+    let [direct, _] = service.stores(&key());
+    service.tell(told(503, &[], &"x".repeat(ERROR_BYTES_MAX + 1)));
+    let failure = direct.put(put("a.json", "{}", Condition::Absent)).await.unwrap_err();
+    assert!(failure.kind == Kind::Transient && failure.message.ends_with("no error code (503)"), "{failure}");
+    direct.put(put("a.json", "{}", Condition::Absent)).await.unwrap();
+}
+
+proptest! {
+    #[test]
+    fn a_path_is_decoded_to_the_name_it_was_made_of(name in "[ -~äß中\u{1F600}]{1,60}") {
+        let url = Url::parse("https://a.blob.core.windows.net/mirror").unwrap();
+        let direct = Direct::new(&url, Proof::Signature, "2026-04-06", RequestMetrics::unread()).unwrap().unwrap();
+        let path = direct.path_of(&name);
+        prop_assert!(path.parse::<Uri>().is_ok());
+        let name_of_path = percent_encoding::percent_decode_str(path.strip_prefix("/mirror/").unwrap());
+        prop_assert_eq!(name_of_path.decode_utf8().unwrap(), name.as_str());
+    }
+}
