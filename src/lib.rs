@@ -54,6 +54,7 @@ pub mod restore;
 pub mod retry;
 pub mod run;
 mod seen;
+mod sha256;
 mod spool;
 mod status;
 pub mod store;

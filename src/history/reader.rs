@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap};
-use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
 use tokio::sync::OnceCell;
 
@@ -16,6 +15,7 @@ use crate::config::{self, Config};
 use crate::failure::{Failure, Kind};
 use crate::records::read;
 use crate::retry::persist;
+use crate::sha256::sha256_hex;
 use crate::store::{Head, VersionStore};
 
 /// A mirror and what it says of itself.

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use cosmirror_formats::version::sha256_hex;
 use cosmirror_formats::{Change, KeyDefinition, MirrorPaths, Op, Operation, Version, feed_page};
 
 use super::order::Shape;
+use crate::sha256::sha256_hex;
 
 /// What is the same for every entry of a page.
 #[derive(Debug, Clone)]

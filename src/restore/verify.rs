@@ -4,7 +4,6 @@
 //! that carries the restore's etag and other content is a fault of the way there and back.
 
 use cosmirror_formats::PartitionKey;
-use cosmirror_formats::version::sha256_hex;
 use futures::stream::{self, TryStreamExt as _};
 use indicatif::ProgressBar;
 
@@ -15,6 +14,7 @@ use super::report::Report;
 use super::work::Target;
 use crate::failure::{Failure, Kind};
 use crate::history::client_text;
+use crate::sha256::sha256_hex;
 use crate::spool::Spool;
 
 enum Seen {

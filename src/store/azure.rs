@@ -219,7 +219,7 @@ impl VersionStore for AzureStore {
             self.prove_for(&put.condition).await?;
         }
         let (etag, version) = match &self.direct {
-            Some(direct) => direct.put(&attempt, put.body, &metadata, &put.condition).await?,
+            Some(direct) => direct.put(&attempt, put.body, metadata, &put.condition).await?,
             None => self.upload(attempt, put.body, upload_options(metadata, &put.condition)).await?,
         };
         let Some(version) = version else {

@@ -61,6 +61,24 @@ const BLOB_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-content
 const BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-type");
 const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 
+/// The headers of a version's metadata; one that is known need not be made for every put.
+static METADATA: [HeaderName; 14] = [
+    HeaderName::from_static("x-ms-meta-format"),
+    HeaderName::from_static("x-ms-meta-op"),
+    HeaderName::from_static("x-ms-meta-ts"),
+    HeaderName::from_static("x-ms-meta-lsn"),
+    HeaderName::from_static("x-ms-meta-nth"),
+    HeaderName::from_static("x-ms-meta-lineage"),
+    HeaderName::from_static("x-ms-meta-etag"),
+    HeaderName::from_static("x-ms-meta-rid"),
+    HeaderName::from_static("x-ms-meta-id"),
+    HeaderName::from_static("x-ms-meta-pk"),
+    HeaderName::from_static("x-ms-meta-prev"),
+    HeaderName::from_static("x-ms-meta-after"),
+    HeaderName::from_static("x-ms-meta-omitted"),
+    HeaderName::from_static("x-ms-meta-sha256"),
+];
+
 /// Makes requests to the blobs of one container.
 pub(super) struct Direct {
     client: Client<Connector, Full<Bytes>>,
@@ -116,7 +134,7 @@ impl Direct {
         &self,
         attempt: &Attempt<'_>,
         body: Bytes,
-        metadata: &BTreeMap<String, String>,
+        metadata: BTreeMap<String, String>,
         condition: &Condition,
     ) -> Result<(String, Option<String>), Failure> {
         let unusable = |_| attempt.unusable();
@@ -130,9 +148,8 @@ impl Direct {
         headers.insert(BLOB_CONTENT_TYPE, HeaderValue::from_static(DOCUMENT_TYPE));
         headers.insert(BLOB_TYPE, HeaderValue::from_static("BlockBlob"));
         for (name, value) in metadata {
-            let name = format!("{}{name}", heads::METADATA_PREFIX);
-            let name = HeaderName::try_from(name).map_err(|_| attempt.unusable())?;
-            headers.insert(name, HeaderValue::from_str(value).map_err(unusable)?);
+            let name = metadata_header(&name).ok_or_else(|| attempt.unusable())?;
+            headers.insert(name, HeaderValue::try_from(value).map_err(unusable)?);
         }
         let answer = self.answer(attempt, Method::PUT, headers, body, PUT_TIMEOUT).await?;
         if answer.status != StatusCode::CREATED {
@@ -226,6 +243,11 @@ impl Answer {
     fn failure(&self, attempt: &Attempt<'_>) -> Failure {
         attempt.answered(self.status.as_u16(), self.code(), &self.headers)
     }
+}
+
+fn metadata_header(name: &str) -> Option<HeaderName> {
+    let known = METADATA.iter().find(|header| header.as_str().strip_prefix(heads::METADATA_PREFIX) == Some(name));
+    known.cloned().or_else(|| HeaderName::try_from(format!("{}{name}", heads::METADATA_PREFIX)).ok())
 }
 
 /// What an answer holds, read so that its connection can be used again; nothing where that is too much or does not come.

@@ -72,12 +72,10 @@ pub(super) fn checked_metadata(
     attempt: &Attempt<'_>,
     metadata: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let given = metadata.len();
-    let mut checked = BTreeMap::new();
-    for (name, value) in metadata {
+    for (name, value) in &metadata {
         let name_fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let value_fits = value.bytes().all(|b| (b' '..=b'~').contains(&b)) && value.trim() == value;
+        let value_fits = value.bytes().all(|b| (b' '..=b'~').contains(&b)) && value.trim() == value.as_str();
         if !(name_fits && value_fits) {
             let what = if name_fits { "value cannot ride in a header" } else { "name is not an identifier" };
             return Err(Failure::new(
@@ -85,8 +83,13 @@ pub(super) fn checked_metadata(
                 format!("storing blob {:?}: the metadata field {name:?}: its {what}", attempt.name),
             ));
         }
-        checked.insert(name.to_ascii_lowercase(), value);
     }
+    if !metadata.keys().any(|name| name.bytes().any(|b| b.is_ascii_uppercase())) {
+        return Ok(metadata);
+    }
+    let given = metadata.len();
+    let checked: BTreeMap<_, _> =
+        metadata.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     if checked.len() < given {
         let message = format!("storing blob {:?}: two names of metadata differ only by case", attempt.name);
         return Err(Failure::new(Kind::Refused, message));

@@ -10,14 +10,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{Context, Request, Url};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::Sha256;
 
 use crate::failure::{Failure, Kind};
 use crate::time;
@@ -40,7 +39,7 @@ const SIGNED_HEADERS: [&str; 11] = [
 /// An account and its key.
 pub(super) struct SharedKey {
     account: String,
-    keyed: Hmac<Sha256>,
+    key: Key,
 }
 
 /// What a signature covers.
@@ -67,16 +66,14 @@ impl SharedKey {
                 .remedy("copy the key from the storage account's access keys, not the connection string")
         };
         let key = STANDARD.decode(key.expose_secret().trim()).map_err(|_| refused())?;
-        let keyed = Hmac::new_from_slice(&key).map_err(|_| refused())?;
-        Ok(Self { account, keyed })
+        Ok(Self { account, key: Key::new(HMAC_SHA256, &key) })
     }
 
     /// What the header `authorization` says.
     pub(super) fn authorization(&self, signed: Signed<'_>) -> String {
-        let mut keyed = self.keyed.clone();
-        keyed.update(string_to_sign(&self.account, signed).as_bytes());
+        let signature = sign(&self.key, string_to_sign(&self.account, signed).as_bytes());
         let mut authorization = format!("SharedKey {}:", self.account);
-        STANDARD.encode_string(keyed.finalize().into_bytes(), &mut authorization);
+        STANDARD.encode_string(signature.as_ref(), &mut authorization);
         authorization
     }
 }

@@ -174,7 +174,7 @@ async fn a_request_with_a_token_carries_it_and_no_other_proof() {
     let proof = Proof::token(Arc::new(Constant));
     let direct = Direct::new(&url, proof, "2026-04-06", RequestMetrics::unread()).unwrap().unwrap();
     let attempt = Attempt { operation: super::super::errors::Operation::Put, name: "a", container: "mirror" };
-    direct.put(&attempt, Bytes::from_static(b"{}"), &BTreeMap::new(), &Condition::Absent).await.unwrap();
+    direct.put(&attempt, Bytes::from_static(b"{}"), BTreeMap::new(), &Condition::Absent).await.unwrap();
     let seen = service.seen();
     assert_eq!(seen.headers["authorization"], "Bearer abc");
     assert_eq!((seen.headers.get("x-ms-date"), seen.query.as_str()), (None, ""));
