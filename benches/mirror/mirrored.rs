@@ -81,25 +81,42 @@ pub(crate) async fn each(
     .await
 }
 
-/// How many versions the mirror holds, and of how many documents.
-pub(crate) async fn count(blob: SocketAddr, keys: &Keys, container: &str) -> Outcome<(u64, u64)> {
-    let (mut versions, mut documents) = (0, 0);
+/// What a container of blobs holds of documents.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) versions: u64,
+    pub(crate) documents: u64,
+    /// When the last version was stored.
+    pub(crate) last: Timestamp,
+}
+
+impl Found {
+    /// Whether there are as many as there must be.
+    pub(crate) fn is(&self, versions: u64, documents: u64) -> bool {
+        (self.versions, self.documents) == (versions, documents)
+    }
+}
+
+/// Counts all versions in a container of blobs.
+pub(crate) async fn count(blob: SocketAddr, keys: &Keys, container: &str) -> Outcome<Found> {
+    let mut found = Found { versions: 0, documents: 0, last: Timestamp::UNIX_EPOCH };
     let mut last = String::new();
     let mut seen = HashSet::new();
     each(blob, keys, container, |version| {
-        versions += 1;
+        found.versions += 1;
+        found.last = found.last.max(version.stored);
         // Versions of one name stand together; what is repeated elsewhere must not count as another document.
         if version.name != last {
             version.name.clone_into(&mut last);
-            documents += u64::from(seen.insert(last.clone()));
+            found.documents += u64::from(seen.insert(last.clone()));
         }
     })
     .await?;
-    Ok((versions, documents))
+    Ok(found)
 }
 
 /// The same of the mirror.
-pub(crate) async fn count_mirror(blob: SocketAddr, keys: &Keys) -> Outcome<(u64, u64)> {
+pub(crate) async fn count_mirror(blob: SocketAddr, keys: &Keys) -> Outcome<Found> {
     count(blob, keys, MIRROR).await
 }
 

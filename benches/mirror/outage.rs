@@ -1,17 +1,15 @@
 //! The target refuses everything for a while, and changes go on: how much memory the daemon takes, and that nothing is lost.
 
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::catch_up::mib;
 use crate::daemon::{ALL_VERSIONS, Daemon, SOURCE, configure_usual};
 use crate::emulator::Emulator;
 use crate::load::Load;
-use crate::mirrored;
 use crate::report::{Goal, Report, Row};
 use crate::sizes::{RANGES, SMALL_BYTES};
 use crate::steady::until_mirrored;
-use crate::time::eventually;
+use crate::time::{self, eventually};
 use crate::{Bench, Outcome};
 
 /// The default of `limits.bytes_in_flight_max`, and what a daemon may take besides, in MiB.
@@ -35,13 +33,12 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
     });
     let refusals = refusals.await?;
     emulator.no_faults().await?;
-    let up = Instant::now();
+    let up = time::now();
     let versions = documents + sent.changes.len() as u64;
-    until_mirrored(bench, &emulator, versions).await?;
-    let seconds = up.elapsed().as_secs_f64();
-    let found = mirrored::count_mirror(emulator.blob, &bench.keys).await?;
-    report.check(found == (versions, documents), || {
-        format!("outage: of {versions} versions of {documents} documents {} of {} were mirrored", found.0, found.1)
+    let found = until_mirrored(bench, &emulator, versions).await?;
+    let seconds = found.last.duration_since(up).as_secs_f64();
+    report.check(found.is(versions, documents), || {
+        format!("outage: instead of {versions} versions of {documents} documents there are {found:?}")
     });
     let what = format!("{} s at {:.0}/s", lasts.as_secs(), sent.per_second);
     let peak = mib(daemon.process.peak_kib()?);

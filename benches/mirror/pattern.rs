@@ -45,12 +45,12 @@ impl Pattern {
 type Kept = Arc<Mutex<Vec<u8>>>;
 
 /// Has a document of so many bytes mirrored.
-pub(crate) async fn record(emulator: &Emulator, bytes: u64) -> Outcome<Pattern> {
+pub(crate) async fn record(emulator: &Emulator, source: &str, bytes: u64) -> Outcome<Pattern> {
     let blobs = format!("{ALONE}{bytes}");
     emulator.seed(&blobs, 1, bytes, 1).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let endpoint = format!("http://{}/{BLOB_ACCOUNT}", listener.local_addr()?);
-    let settings = Settings { container: &blobs, feed: LATEST_VERSION, source: "", target: (&endpoint, &blobs) };
+    let settings = Settings { container: &blobs, feed: LATEST_VERSION, source, target: (&endpoint, &blobs) };
     daemon::configure(emulator, &settings)?;
     let mut relay = JoinSet::new();
     let (told, mut kept) = tokio::sync::mpsc::unbounded_channel();

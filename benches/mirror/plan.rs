@@ -7,7 +7,7 @@ use crate::daemon::{self, ALL_VERSIONS, MIRROR, SOURCE, configure_usual, restora
 use crate::emulator::Emulator;
 use crate::mirrored;
 use crate::report::{Goal, Report, Row};
-use crate::sizes::PLANNED_BYTES;
+use crate::sizes::{PLANNED_BYTES, POLLED_OFTEN};
 use crate::{Bench, Outcome};
 
 /// Ranges of the container.
@@ -22,15 +22,13 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let (documents, each) = bench.sizes.planned;
     let versions = documents * each;
     let emulator = Emulator::start()?;
-    configure_usual(&emulator, ALL_VERSIONS, "poll_interval = \"10ms\"")?;
+    configure_usual(&emulator, ALL_VERSIONS, POLLED_OFTEN)?;
     for version in 0..each {
         emulator.seed(SOURCE, documents, PLANNED_BYTES + version, RANGES).await?;
         daemon::run(&emulator, &["run", "--once"]).await?;
     }
     let found = mirrored::count_mirror(emulator.blob, &bench.keys).await?;
-    report.check(found == (versions, documents), || {
-        format!("plan: the mirror holds {} versions of {} documents and not {versions}", found.0, found.1)
-    });
+    report.check(found.is(versions, documents), || format!("plan: instead of {versions} versions there are {found:?}"));
     // A client that looks at nothing but where the next page begins.
     let begun = Instant::now();
     mirrored::pages(emulator.blob, &bench.keys, MIRROR, |_| Ok(())).await?;

@@ -12,11 +12,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::time::Instant;
 
-use crate::Outcome;
 use crate::arguments::TIED;
+use crate::{Outcome, time};
 
 /// The product.
 const COSMIRROR: &str = env!("CARGO_BIN_EXE_cosmirror");
@@ -30,11 +31,14 @@ const TICK: Duration = Duration::from_millis(10);
 pub(crate) struct Process {
     child: Child,
     begun: Instant,
+    begun_at: Timestamp,
 }
 
 /// What a process took from its beginning to its end.
 #[derive(Debug)]
 pub(crate) struct Used {
+    /// When it was started.
+    pub(crate) begun: Timestamp,
     pub(crate) seconds: f64,
     pub(crate) cpu: Duration,
     pub(crate) peak_kib: u64,
@@ -56,6 +60,7 @@ impl Process {
     }
 
     fn start(program: &str, folder: &Path, arguments: &[&str], log: Stdio) -> Outcome<Self> {
+        let (begun, begun_at) = (Instant::now(), time::now());
         let child = Command::new(std::env::current_exe()?)
             .args([TIED, &std::process::id().to_string(), program])
             .args(arguments)
@@ -69,7 +74,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()?;
-        Ok(Self { child, begun: Instant::now() })
+        Ok(Self { child, begun, begun_at })
     }
 
     /// Its standard output, once.
@@ -108,7 +113,7 @@ impl Process {
             None => String::new(),
         };
         if status.success() {
-            Ok(Used { seconds, cpu, peak_kib, out })
+            Ok(Used { begun: self.begun_at, seconds, cpu, peak_kib, out })
         } else {
             Err(format!("a process ended with {status}: {out}").into())
         }

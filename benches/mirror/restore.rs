@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let count = bench.sizes.restored;
     let emulator = Emulator::start()?;
-    let pattern = pattern::record(&emulator, SMALL_BYTES).await?;
+    let pattern = pattern::record(&emulator, bench.sizes.source, SMALL_BYTES).await?;
     mirror(bench, report, &emulator, Documents { count, bytes: SMALL_BYTES, ranges: RANGES }).await?;
     for container in [INTO, BARE] {
         emulator.seed(container, 0, SMALL_BYTES, RANGES).await?;

@@ -12,10 +12,14 @@ pub(crate) const SMALL_BYTES: u64 = 1 << 10;
 pub(crate) const LARGE_BYTES: u64 = 100 << 10;
 /// A document of the long history that a restore is planned over: what counts there is how many there are.
 pub(crate) const PLANNED_BYTES: u64 = 400;
+/// Settings with which changes are seen soon.
+pub(crate) const POLLED_OFTEN: &str = "poll_interval = \"10ms\"\npoll_interval_idle_max = \"10ms\"";
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
+    /// Settings of the section `source` where something is caught up with: the defaults, or what wastes no time.
+    pub(crate) source: &'static str,
     /// Documents of the catch-up.
     pub(crate) small: u64,
     /// Large documents of the catch-up.
@@ -43,6 +47,7 @@ pub(crate) struct Sizes {
 }
 
 const FULL: Sizes = Sizes {
+    source: "",
     small: 200_000,
     large: 20_000,
     known: 2_000,
@@ -58,6 +63,7 @@ const FULL: Sizes = Sizes {
 };
 
 const QUICK: Sizes = Sizes {
+    source: POLLED_OFTEN,
     small: 1_000,
     large: 50,
     known: 100,

@@ -12,9 +12,9 @@ use crate::catch_up::each_us;
 use crate::daemon::{ALL_VERSIONS, Daemon, MIRROR, SOURCE, configure_usual};
 use crate::emulator::{Counted, Emulator};
 use crate::load::{Load, Sent};
-use crate::mirrored;
+use crate::mirrored::{self, Found};
 use crate::report::{Goal, Report, Row};
-use crate::sizes::{RANGES, SMALL_BYTES};
+use crate::sizes::{POLLED_OFTEN, RANGES, SMALL_BYTES};
 use crate::time::eventually;
 use crate::{Bench, Outcome};
 
@@ -35,13 +35,12 @@ struct Variant {
 
 /// Runs the scenario.
 pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
-    let often = "poll_interval = \"10ms\"\npoll_interval_idle_max = \"10ms\"";
     let variants = [
         Variant { name: "defaults".to_owned(), source: "", delay_ms: 0, p99_max: Some(1_500.0) },
-        Variant { name: "polled every 10 ms".to_owned(), source: often, delay_ms: 0, p99_max: Some(100.0) },
+        Variant { name: "polled every 10 ms".to_owned(), source: POLLED_OFTEN, delay_ms: 0, p99_max: Some(100.0) },
         Variant {
             name: format!("polled every 10 ms, puts {SLOW_MS} ms slower"),
-            source: often,
+            source: POLLED_OFTEN,
             delay_ms: SLOW_MS,
             p99_max: None,
         },
@@ -104,11 +103,11 @@ async fn until_put(emulator: &Emulator, puts: u64) -> Outcome<Counted> {
     .await
 }
 
-/// Waits until the mirror holds so many versions of documents.
-pub(crate) async fn until_mirrored(bench: &Bench, emulator: &Emulator, versions: u64) -> Outcome<()> {
+/// Waits until the mirror holds so many versions of documents, and gives what it holds then.
+pub(crate) async fn until_mirrored(bench: &Bench, emulator: &Emulator, versions: u64) -> Outcome<Found> {
     eventually("what was changed is mirrored", async || {
-        let (found, _) = mirrored::count_mirror(emulator.blob, &bench.keys).await?;
-        Ok((found >= versions).then_some(()))
+        let found = mirrored::count_mirror(emulator.blob, &bench.keys).await?;
+        Ok((found.versions >= versions).then_some(found))
     })
     .await
 }
