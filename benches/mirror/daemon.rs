@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::Outcome;
@@ -80,11 +81,18 @@ pub(crate) fn last_lines(folder: &Path) -> String {
     lines.into_iter().rev().fold(String::new(), |all, line| format!("{all}\n{line}"))
 }
 
-/// The last instant that can be restored.
-pub(crate) async fn restorable_until(emulator: &Emulator) -> Outcome<String> {
-    let (status, _) = json(emulator, &["status"]).await?;
-    let until = status["containers"][0]["restorable_until"].as_str();
-    Ok(until.ok_or("nothing can be restored yet")?.to_owned())
+/// The last instant that can be restored, which is `changed` or later. A second that is not over when a range is read can still change, so
+/// what is mirrored at once can be restored a moment later.
+pub(crate) async fn restorable_until(emulator: &Emulator, changed: Timestamp) -> Outcome<String> {
+    eventually("what was changed can be restored", async || {
+        let (status, _) = json(emulator, &["status"]).await?;
+        let until = status["containers"][0]["restorable_until"].as_str().ok_or("nothing can be restored")?;
+        if until.parse::<Timestamp>()?.as_second() >= changed.as_second() {
+            return Ok(Some(until.to_owned()));
+        }
+        run(emulator, &["run", "--once"]).await.map(|_| None)
+    })
+    .await
 }
 
 /// A daemon that goes on. Ends with its owner.

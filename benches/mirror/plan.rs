@@ -1,5 +1,6 @@
 //! Planning a restore over a long history, beside the listing alone.
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::catch_up::{each_us, mib};
@@ -23,9 +24,10 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let versions = documents * each;
     let emulator = Emulator::start()?;
     configure_usual(&emulator, ALL_VERSIONS, POLLED_OFTEN)?;
+    let mut changed = Timestamp::UNIX_EPOCH;
     for version in 0..each {
         emulator.seed(SOURCE, documents, PLANNED_BYTES + version, RANGES).await?;
-        daemon::run(&emulator, &["run", "--once"]).await?;
+        changed = daemon::run(&emulator, &["run", "--once"]).await?.begun;
     }
     let found = mirrored::count_mirror(emulator.blob, &bench.keys).await?;
     report.check(found.is(versions, documents), || format!("plan: instead of {versions} versions there are {found:?}"));
@@ -33,7 +35,7 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let begun = Instant::now();
     mirrored::pages(emulator.blob, &bench.keys, MIRROR, |_| Ok(())).await?;
     let floor_seconds = begun.elapsed().as_secs_f64();
-    let at = restorable_until(&emulator).await?;
+    let at = restorable_until(&emulator, changed).await?;
     let plan = ["restore", "plan", "--all", "--at", &at, "-f", "all.plan"];
     let (planned, used) = daemon::json(&emulator, &plan).await?;
     report.check(planned["plan"]["unchanged"].as_u64() == Some(documents), || format!("plan: it is {planned}"));

@@ -29,11 +29,11 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let count = bench.sizes.restored;
     let emulator = Emulator::start()?;
     let pattern = pattern::record(&emulator, bench.sizes.source, SMALL_BYTES).await?;
-    mirror(bench, report, &emulator, Documents { count, bytes: SMALL_BYTES, ranges: RANGES }).await?;
+    let caught_up = mirror(bench, report, &emulator, Documents { count, bytes: SMALL_BYTES, ranges: RANGES }).await?;
     for container in [INTO, BARE] {
         emulator.seed(container, 0, SMALL_BYTES, RANGES).await?;
     }
-    let at = restorable_until(&emulator).await?;
+    let at = restorable_until(&emulator, caught_up.used.begun).await?;
     let into = format!("{DATABASE}/{INTO}");
     let plan = ["restore", "plan", "--all", "--at", &at, "--into", &into, "-f", "all.plan"];
     let (planned, _) = daemon::json(&emulator, &plan).await?;
