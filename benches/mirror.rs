@@ -95,6 +95,7 @@ fn main() -> ExitCode {
 
 /// Runs the scenarios in turn; false where a result is wrong.
 fn measure(arguments: &Arguments) -> Outcome<bool> {
+    let machine = machine::describe()?;
     // Children die with the thread that started them, which is therefore this one: a future that is blocked on runs here.
     let runtime = tokio::runtime::Runtime::new()?;
     let bench = Bench { sizes: Sizes::of(arguments.quick), keys: Keys::new()? };
@@ -104,8 +105,7 @@ fn measure(arguments: &Arguments) -> Outcome<bool> {
             .block_on(run(*scenario, &bench, &mut report))
             .map_err(|error| format!("{}: {error}", scenario.name()))?;
     }
-    report.print();
-    let machine = machine::describe()?;
+    report.print(&machine);
     if let Some(file) = &arguments.json {
         report.write(&machine, file)?;
     }

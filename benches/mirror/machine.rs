@@ -1,5 +1,6 @@
 //! What the figures were taken on.
 
+use std::fmt;
 use std::process::Command;
 
 use serde::Serialize;
@@ -13,6 +14,8 @@ pub(crate) struct Machine {
     cores: usize,
     memory_mib: u64,
     kernel: String,
+    /// How many threads wanted to run, on average over the minute before the first scenario: what else the machine does.
+    load: f64,
     rustc: String,
     /// With `-dirty` where files that are tracked were changed.
     pub(crate) commit: String,
@@ -20,7 +23,15 @@ pub(crate) struct Machine {
     date: String,
 }
 
-/// Looks at all of it.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processor, cores, memory_mib, kernel, load, rustc, commit, profile, date } = self;
+        write!(f, "{date}, {commit}, profile {profile}, {rustc}; ")?;
+        write!(f, "{cores} cores of {processor}, {memory_mib} MiB, Linux {kernel}, load {load} before it began")
+    }
+}
+
+/// Looks at all of it, before anything else is done.
 pub(crate) fn describe() -> Outcome<Machine> {
     let line = |file: &str, name: &str| -> Outcome<String> {
         let text = std::fs::read_to_string(file)?;
@@ -36,6 +47,7 @@ pub(crate) fn describe() -> Outcome<Machine> {
         cores: std::thread::available_parallelism()?.get(),
         memory_mib: memory_kib >> 10,
         kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        load: std::fs::read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or_default().parse()?,
         rustc: said("rustc", &["--version"]),
         commit: if changed.is_empty() { commit } else { format!("{commit}-dirty") },
         profile: if cfg!(debug_assertions) { "dev" } else { "bench" },

@@ -138,12 +138,13 @@ impl Report {
     }
 
     /// Prints the table.
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self, machine: &Machine) {
         println!("| figure | value | floor | ratio | goal | |");
         println!("|---|---|---|---|---|---|");
         for row in &self.rows {
             println!("{row}");
         }
+        println!("\n{machine}");
         if self.quick {
             println!("\nQuick: everything ran, and no figure here says anything about speed.");
         }
