@@ -4,7 +4,6 @@
 //! first lease or record is written. On SIGTERM or SIGINT every range finishes or abandons its page, its checkpoint and
 //! state are saved and its lease is released; draining has a deadline, and what it cuts off is repeated at the next start.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -263,7 +262,6 @@ async fn follow(
     };
     drain.cancel();
     admin.progress.not_ready("process", "draining");
-    let waits_for = Cell::new("a container's leases");
     let rest = async {
         while let Some(ended) = running.next().await {
             if let Err(error) = supervision(ended)
@@ -272,18 +270,12 @@ async fn follow(
                 result = Err(error);
             }
         }
-        waits_for.set("the observers");
         observing::ended(observing).await;
-        waits_for.set("the jobs");
         jobs::ended(jobs).await;
         result
     };
     tokio::time::timeout(DRAIN_DEADLINE, rest).await.unwrap_or_else(|_| {
-        let message = format!(
-            "draining was not complete after {} s: {} had not ended",
-            DRAIN_DEADLINE.as_secs(),
-            waits_for.get()
-        );
+        let message = format!("draining was not complete after {} s", DRAIN_DEADLINE.as_secs());
         let remedy = "nothing is lost: what was not checkpointed is read again at the next start";
         Err(CommandError::new(Exit::Failure, message, remedy))
     })

@@ -19,11 +19,11 @@ const HOT_VERSIONS: u64 = 1_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Versions of it that this process has stored.
-    pub(super) written: u64,
+    written: u64,
     /// The minute of the last change, since 1970.
-    pub(super) minute: i64,
+    minute: i64,
     /// Changes of that minute.
-    pub(super) in_minute: u32,
+    in_minute: u32,
 }
 
 impl Tally {
