@@ -275,7 +275,8 @@ async fn follow(
         result
     };
     tokio::time::timeout(DRAIN_DEADLINE, rest).await.unwrap_or_else(|_| {
-        let message = format!("draining was not complete after {} s", DRAIN_DEADLINE.as_secs());
+        let going = admin.watchdog.going().join(", ");
+        let message = format!("draining was not complete after {} s; still going: {going}", DRAIN_DEADLINE.as_secs());
         let remedy = "nothing is lost: what was not checkpointed is read again at the next start";
         Err(CommandError::new(Exit::Failure, message, remedy))
     })

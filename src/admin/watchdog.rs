@@ -107,6 +107,11 @@ impl Watchdog {
         stuck.map(|(name, trouble)| format!("{name}: {}", trouble.told())).collect()
     }
 
+    /// The loops that have not ended.
+    pub fn going(&self) -> Vec<String> {
+        self.loops().watched.values().map(|one| one.name.clone()).collect()
+    }
+
     /// For how long the slowest loop has been held up, in seconds; 0 while all go round.
     pub fn age_seconds(&self) -> f64 {
         self.troubles().into_iter().map(|(_, trouble)| trouble.lasted().as_secs_f64()).fold(0.0, f64::max)

@@ -20,6 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cosmirror_formats::EpkRange;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::config::FeedMode;
 use crate::cosmos::{Account, Resolved, failure, items, operation_options};
@@ -31,12 +32,14 @@ pub struct CosmosFeed {
     account: Account,
     container: Resolved,
     name: String,
+    /// Held while the driver's list of ranges is renewed.
+    renewing: Mutex<()>,
 }
 
 impl CosmosFeed {
     /// The feed of a container that was resolved.
     pub fn new(account: Account, container: Resolved, name: String) -> Self {
-        Self { account, container, name }
+        Self { account, container, name, renewing: Mutex::new(()) }
     }
 
     fn operation(&self, range: &EpkRange, mode: FeedMode, position: &Position) -> Result<CosmosOperation, Failure> {
@@ -120,9 +123,14 @@ impl ChangeFeed for CosmosFeed {
         self.account.describe(database, container).await
     }
 
+    /// Who asks the driver to renew its list while another does waits without rest, and for ever where that one gave up. So one asks at a
+    /// time, and a list that was left unread is read first.
     async fn ranges(&self) -> Result<Vec<PhysicalRange>, Failure> {
         let what = format!("read the partition key ranges of {}", self.name);
-        let read = self.account.driver().resolve_all_partition_key_ranges(&self.container.reference, true);
+        let _one_at_a_time = self.renewing.lock().await;
+        let driver = self.account.driver();
+        self.account.bounded(&what, driver.resolve_all_partition_key_ranges(&self.container.reference, false)).await?;
+        let read = driver.resolve_all_partition_key_ranges(&self.container.reference, true);
         let ranges = self
             .account
             .looked_up(&what, read)

@@ -37,6 +37,9 @@ use crate::retry::{Backoff, jittered};
 const GIVEN_UP_REST: Duration = Duration::from_secs(30);
 /// Shortest pause between two rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// How long what hangs may keep the process from ending. What was to be repaired is repaired after the next start, and leases that a round took
+/// run out.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// Pause between rounds while a lease is about to change hands.
 const WAITING_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,19 @@ fn states(container: &Container, leases: &[Standing], physical: &[PhysicalRange]
         Some(range_state(rid, mode, &range, progress))
     };
     leases.iter().filter_map(state).collect()
+}
+
+/// The result of `work`, unless the process has been leaving for as long as it may.
+async fn unless_leaving<T>(drain: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    let leaving = async {
+        drain.cancelled().await;
+        tokio::time::sleep(LEAVE_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        result = work => Some(result),
+        () = leaving => None,
+    }
 }
 
 /// Supervises one container.
@@ -88,15 +104,19 @@ impl Supervisor {
             let ended = self.ended(ended);
             result = result.and(ended);
         }
-        if result.is_ok() {
-            self.tiling.finish(&self.container).await;
-            let window = *self.container.board().window().borrow();
-            // A run that ends as soon as the window is open has not come to this yet.
-            if let (Some(until), false) = (window.from, self.gaps_closed) {
-                self.close_gaps(until).await;
-            }
+        if result.is_ok() && tokio::time::timeout(LEAVE_MAX, self.finish()).await.is_err() {
+            tracing::warn!("the recorded gaps were not read in time; the next start ends those that are repaired");
         }
         result
+    }
+
+    async fn finish(&mut self) {
+        self.tiling.finish(&self.container).await;
+        let window = *self.container.board().window().borrow();
+        // A run that ends as soon as the window is open has not come to this yet.
+        if let (Some(until), false) = (window.from, self.gaps_closed) {
+            self.close_gaps(until).await;
+        }
     }
 
     async fn rounds(&mut self, drain: &CancellationToken) -> Result<(), Failure> {
@@ -113,13 +133,15 @@ impl Supervisor {
                     next_round = next_round.min(Instant::now() + jittered(PAUSE_MIN * 2));
                 }
                 until = async { window.wait_for(|w| w.from.is_some()).await.ok().and_then(|w| w.from) }, if !self.gaps_closed => {
-                    self.gaps_closed = self.close_gaps(until.unwrap_or_default()).await;
+                    let closing = self.close_gaps(until.unwrap_or_default());
+                    self.gaps_closed = unless_leaving(drain, closing).await.unwrap_or(false);
                     if !self.gaps_closed {
                         tokio::time::sleep(PAUSE_MIN).await;
                     }
                 }
                 () = tokio::time::sleep_until(next_round) => {
-                    let pause = match self.round(begun).await {
+                    let Some(round) = unless_leaving(drain, self.round(begun)).await else { continue };
+                    let pause = match round {
                         Ok(pause) => {
                             backoff = Backoff::default();
                             self.container.shared().admin.progress.ready(&self.component("leases"));

@@ -2,6 +2,8 @@
 //!
 //! The sentences themselves are in `source_contract/sentences.rs`, because `deploy/live-kit` holds a real account to them.
 
+use std::time::Duration;
+
 use cosmirror::config::FeedMode;
 use cosmirror::cosmos::Account;
 use cosmirror::failure::Kind;
@@ -60,6 +62,21 @@ async fn an_account_without_all_versions_is_told_apart_with_the_way_out() {
     let failure = feed.read(&EpkRange::full(), mode, &Position::Now, 1).await.unwrap_err();
     assert_eq!(failure.kind, Kind::Misconfigured, "{failure}");
     assert!(failure.remedy.contains("latest-version"), "{failure}");
+}
+
+/// The driver waits without end for an answer that nobody waits for any more.
+#[tokio::test]
+async fn a_look_at_the_ranges_that_was_given_up_holds_up_no_other() {
+    let (account, emulated) = account().await;
+    let resolved = account.resolve("db", "c").await.unwrap();
+    let feed = CosmosFeed::new(account, resolved, "db/c".to_owned());
+    let before = feed.ranges().await.unwrap();
+    let slow = r#"{"rules":[{"service":"cosmos","operation":"pkranges","delayMs":60000}]}"#;
+    emulated.control("faults", slow).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(300), feed.ranges()).await;
+    assert!(given_up.is_err(), "it was answered: {given_up:?}");
+    emulated.control("faults", r#"{"rules":[]}"#).await;
+    assert_eq!(feed.ranges().await.unwrap(), before);
 }
 
 #[tokio::test]

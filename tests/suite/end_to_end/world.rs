@@ -232,7 +232,12 @@ impl Running {
     /// Waits for its end and gives its exit code.
     pub(super) async fn ended(mut self) -> Option<i32> {
         let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
-        ended.unwrap_or_else(|_| panic!("it goes on: {}", self.log())).unwrap().code()
+        let code = ended.unwrap_or_else(|_| panic!("it goes on: {}", self.log())).unwrap().code();
+        if code != Some(0) {
+            // Shown where the test fails.
+            eprintln!("it ended with {code:?}: {}", self.log());
+        }
+        code
     }
 
     /// Waits until it has died at its crash point.
