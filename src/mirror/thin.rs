@@ -19,11 +19,11 @@ const HOT_VERSIONS: u64 = 1_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Versions of it that this process has stored.
-    written: u64,
+    pub(super) written: u64,
     /// The minute of the last change, since 1970.
-    minute: i64,
+    pub(super) minute: i64,
     /// Changes of that minute.
-    in_minute: u32,
+    pub(super) in_minute: u32,
 }
 
 impl Tally {
