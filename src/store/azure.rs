@@ -45,6 +45,7 @@ mod client;
 mod direct;
 mod errors;
 mod heads;
+mod listing;
 mod prepare;
 mod shared_key;
 mod versioning;
@@ -77,7 +78,7 @@ const CONTENT_TYPE: &str = "application/json";
 pub struct AzureStore {
     container: BlobContainerClient,
     service: BlobServiceClient,
-    /// Puts and looks at heads for less; none where those go through the SDK as well.
+    /// What is asked most, for less; none where that goes through the SDK as well.
     direct: Option<Direct>,
     container_name: String,
     prefix: String,
@@ -185,6 +186,32 @@ impl AzureStore {
         Ok((heads::quoted(etag.as_ref()), done.version_id.filter(|id| !id.is_empty())))
     }
 
+    async fn list_by_the_sdk(
+        &self,
+        attempt: &Attempt<'_>,
+        listing: Listing,
+        next: Option<String>,
+    ) -> Result<Page, Failure> {
+        let mut include = vec![ListBlobsIncludeItem::Metadata];
+        if listing == Listing::Versions {
+            include.push(ListBlobsIncludeItem::Versions);
+        }
+        let options = BlobContainerClientListBlobsOptions {
+            include: Some(include),
+            marker: next,
+            maxresults: Some(self.page_items_max.into()),
+            prefix: (!attempt.name.is_empty()).then(|| attempt.name.to_owned()),
+            ..BlobContainerClientListBlobsOptions::default()
+        };
+        let failed = |error: azure_core::Error| attempt.failure(&error);
+        let mut pages = self.container.list_blobs(Some(options)).map_err(failed)?.into_pages();
+        let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
+        let page = page.into_model().map_err(failed)?;
+        let heads = page.blob_items.into_iter().map(|item| heads::from_item(attempt, listing, item));
+        let heads = heads.collect::<Result<Vec<_>, _>>()?;
+        Ok(Page { heads, next: page.next_marker.filter(|next| !next.is_empty()) })
+    }
+
     async fn download(&self, name: &str, version: Option<&str>) -> azure_core::Result<(Headers, Bytes)> {
         let options = BlobClientDownloadOptions {
             version_id: version.map(str::to_owned),
@@ -252,6 +279,11 @@ impl VersionStore for AzureStore {
         let attempt = self.attempt(Operation::Read, name);
         heads::check_name(&attempt)?;
         let version = version.filter(|version| !version.is_empty());
+        if let Some(direct) = &self.direct {
+            let got = direct.get(&attempt, version).await?;
+            got.iter().for_each(|(head, _)| self.remember(head));
+            return Ok(got);
+        }
         match self.download(name, version).await {
             Ok((headers, body)) => {
                 let head = heads::from_headers(&attempt, &headers, version, Some(body.len() as u64))?;
@@ -266,27 +298,14 @@ impl VersionStore for AzureStore {
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
         let attempt = self.attempt(Operation::List, prefix);
-        let mut include = vec![ListBlobsIncludeItem::Metadata];
-        if listing == Listing::Versions {
-            include.push(ListBlobsIncludeItem::Versions);
-        }
-        let options = BlobContainerClientListBlobsOptions {
-            include: Some(include),
-            marker: next,
-            maxresults: Some(self.page_items_max.into()),
-            prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
-            ..BlobContainerClientListBlobsOptions::default()
+        let page = match &self.direct {
+            Some(direct) => direct.list(&attempt, listing, next, self.page_items_max).await?,
+            None => self.list_by_the_sdk(&attempt, listing, next).await?,
         };
-        let failed = |error: azure_core::Error| attempt.failure(&error);
-        let mut pages = self.container.list_blobs(Some(options)).map_err(failed)?.into_pages();
-        let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
-        let page = page.into_model().map_err(failed)?;
-        let heads = page.blob_items.into_iter().map(|item| heads::from_item(&attempt, listing, item));
-        let heads = heads.collect::<Result<Vec<_>, _>>()?;
         if listing == Listing::Versions {
-            heads.iter().for_each(|head| self.remember(head));
+            page.heads.iter().for_each(|head| self.remember(head));
         }
-        Ok(Page { heads, next: page.next_marker.filter(|next| !next.is_empty()) })
+        Ok(page)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Put Blob and Get Blob Properties without the SDK: the requests that a mirror makes for every change.
+//! Put Blob, Get Blob Properties, Get Blob and List Blobs without the SDK: what a mirror asks for every change, and a restore for every version.
 //!
 //! They are what the SDK would send, so far as it means something (a test holds both side by side), for a fraction of its processor
-//! time: the SDK builds a pipeline of policies, a map of headers and a URL for each. Everything else goes through the SDK. So do these where the
-//! environment names a proxy for the target ([`connect`]).
+//! time: the SDK builds a pipeline of policies, a map of headers and a URL for each, and models of what it is answered. Everything else goes
+//! through the SDK. So do these where the environment names a proxy for the target ([`connect`]).
 //!
 //! Nothing is tried twice here but a request that a closed connection never took. Of an answer that is no success, the status and the service's
 //! error code are read, and as much of its body as an error has.
@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use azure_core::http::Url;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,10 +25,10 @@ pub(super) use self::proof::Proof;
 use super::answer::AnswerHeaders as _;
 use super::client::Counted;
 use super::errors::{self, Attempt};
-use super::{CONTENT_TYPE as DOCUMENT_TYPE, PUT_TIMEOUT, READ_TIMEOUT, heads};
+use super::{CONTENT_TYPE as DOCUMENT_TYPE, GET_BYTES_MAX, PUT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, heads, listing};
 use crate::admin::RequestMetrics;
 use crate::failure::{Failure, Kind};
-use crate::store::{Condition, Head};
+use crate::store::{Condition, Head, Listing, Page};
 
 mod connect;
 mod proof;
@@ -52,6 +52,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b':')
     .remove(b'@');
+/// What may not stand in a parameter's value: all but what never needs to be encoded.
+const ENCODED_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Most that is read of an answer that says no; errors have a few hundred bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a put: its metadata and a few more. Room for them at once costs less than growing into it.
@@ -93,11 +95,21 @@ pub(super) struct Direct {
     requests: RequestMetrics,
 }
 
-/// What came back, without its content.
+/// What is asked.
+struct Ask {
+    method: Method,
+    path: String,
+    parameters: Vec<(&'static str, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+    /// How long it may take altogether.
+    limit: Duration,
+}
+
+/// What came back.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    /// Of an answer that says no: what it holds.
     body: Bytes,
 }
 
@@ -151,7 +163,9 @@ impl Direct {
             let name = metadata_header(&name).ok_or_else(|| attempt.unusable())?;
             headers.insert(name, HeaderValue::try_from(value).map_err(unusable)?);
         }
-        let answer = self.answer(attempt, Method::PUT, headers, body, PUT_TIMEOUT).await?;
+        let path = self.path_of(attempt.name);
+        let ask = Ask { method: Method::PUT, path, parameters: Vec::new(), headers, body, limit: PUT_TIMEOUT };
+        let answer = self.answer(attempt, ask).await?;
         if answer.status != StatusCode::CREATED {
             return Err(answer.failure(attempt));
         }
@@ -162,57 +176,109 @@ impl Direct {
 
     /// One Get Blob Properties.
     pub(super) async fn head(&self, attempt: &Attempt<'_>) -> Result<Option<Head>, Failure> {
-        let answer =
-            self.answer(attempt, Method::HEAD, HeaderMap::with_capacity(HEADERS), Bytes::new(), READ_TIMEOUT).await?;
+        let answer = self.answer(attempt, self.look(Method::HEAD, attempt.name, READ_TIMEOUT)).await?;
         match answer.status {
             StatusCode::OK => heads::from_headers(attempt, &answer.headers, None, None).map(Some),
-            StatusCode::NOT_FOUND if answer.code() == "BlobNotFound" => Ok(None),
+            StatusCode::NOT_FOUND if answer.code() == errors::MISSING_BLOB => Ok(None),
             _ => Err(answer.failure(attempt)),
         }
     }
 
-    /// Sends a request and waits for its answer, altogether no longer than `limit`.
-    async fn answer(
+    /// One Get Blob, of the current version or of the one named.
+    pub(super) async fn get(
         &self,
         attempt: &Attempt<'_>,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Answer, Failure> {
+        version: Option<&str>,
+    ) -> Result<Option<(Head, Bytes)>, Failure> {
+        let mut ask = self.look(Method::GET, attempt.name, REQUEST_TIMEOUT);
+        ask.parameters.extend(version.map(|version| ("versionid", version.to_owned())));
+        let answer = self.answer(attempt, ask).await?;
+        match (answer.status, answer.code()) {
+            (StatusCode::OK, _) => {
+                let head = heads::from_headers(attempt, &answer.headers, version, Some(answer.body.len() as u64))?;
+                Ok(Some((head, answer.body)))
+            }
+            (StatusCode::NOT_FOUND, errors::MISSING_BLOB) => Ok(None),
+            (StatusCode::BAD_REQUEST, errors::MALFORMED_VERSION) if version.is_some() => Ok(None),
+            _ => Err(answer.failure(attempt)),
+        }
+    }
+
+    /// One List Blobs.
+    pub(super) async fn list(
+        &self,
+        attempt: &Attempt<'_>,
+        listing: Listing,
+        next: Option<String>,
+        items_max: u16,
+    ) -> Result<Page, Failure> {
+        let mut ask = self.look(Method::GET, "", REQUEST_TIMEOUT);
+        ask.path.pop();
+        let include = if listing == Listing::Versions { "metadata,versions" } else { "metadata" };
+        let always =
+            [("comp", "list".to_owned()), ("restype", "container".to_owned()), ("include", include.to_owned())];
+        let prefix = Some(attempt.name.to_owned()).filter(|prefix| !prefix.is_empty());
+        ask.parameters.extend(always);
+        ask.parameters.push(("maxresults", items_max.to_string()));
+        ask.parameters.extend(next.map(|marker| ("marker", marker)));
+        ask.parameters.extend(prefix.map(|prefix| ("prefix", prefix)));
+        let answer = self.answer(attempt, ask).await?;
+        if answer.status != StatusCode::OK {
+            return Err(answer.failure(attempt));
+        }
+        listing::page(&answer.body, listing).map_err(|fault| attempt.malformed(&fault))
+    }
+
+    fn look(&self, method: Method, name: &str, limit: Duration) -> Ask {
+        let (headers, path) = (HeaderMap::with_capacity(HEADERS), self.path_of(name));
+        Ask { method, path, parameters: Vec::new(), headers, body: Bytes::new(), limit }
+    }
+
+    /// Sends a request and waits for its answer.
+    async fn answer(&self, attempt: &Attempt<'_>, ask: Ask) -> Result<Answer, Failure> {
+        let (limit, wait) = (ask.limit, ask.limit.min(READ_TIMEOUT));
         let exchange = async {
-            let request = self.request(attempt, method, headers, body).await?;
+            let request = self.request(attempt, ask).await?;
             // Who gives up waiting drops this here, and has had no answer.
             let mut counted = Counted::begin(&self.requests);
-            let answer = self.client.request(request).await.map_err(|error| attempt.unanswered(&error))?;
+            let answer = tokio::time::timeout(wait, self.client.request(request));
+            let answer =
+                answer.await.map_err(|_| attempt.timed_out(wait))?.map_err(|error| attempt.unanswered(&error))?;
             counted.answered(answer.status().as_u16());
             let (head, body) = answer.into_parts();
             if head.status == StatusCode::UNAUTHORIZED {
                 self.proof.refused();
             }
-            Ok(Answer { status: head.status, headers: head.headers, body: rest(body).await })
+            let body = if head.status.is_success() {
+                content(attempt, body).await?
+            } else {
+                rest(body, ERROR_BYTES_MAX).await.unwrap_or_default()
+            };
+            Ok(Answer { status: head.status, headers: head.headers, body })
         };
         tokio::time::timeout(limit, exchange).await.map_err(|_| attempt.timed_out(limit))?
     }
 
-    async fn request(
-        &self,
-        attempt: &Attempt<'_>,
-        method: Method,
-        mut headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, Failure> {
+    async fn request(&self, attempt: &Attempt<'_>, ask: Ask) -> Result<Request<Full<Bytes>>, Failure> {
+        let Ask { method, path, parameters, mut headers, body, .. } = ask;
         headers.insert(VERSION, self.version.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cosmirror/", env!("CARGO_PKG_VERSION"))));
-        let path = self.path_of(attempt.name);
-        let proof = self.proof.of(&method, &path, &mut headers).await.map_err(|error| attempt.failure(&error))?;
-        if let Some(proof) = proof {
+        let proof = self.proof.of(&method, &path, &parameters, &mut headers).await;
+        if let Some(proof) = proof.map_err(|error| attempt.failure(&error))? {
             headers.insert(AUTHORIZATION, proof);
         }
-        let path_and_query = match &self.query {
-            Some(query) => format!("{path}?{query}"),
-            None => path,
-        };
+        let mut path_and_query = path;
+        let mut between = '?';
+        for (name, value) in &parameters {
+            path_and_query.push(between);
+            path_and_query.extend([name, "="]);
+            path_and_query.extend(utf8_percent_encode(value, ENCODED_VALUE));
+            between = '&';
+        }
+        if let Some(query) = &self.query {
+            path_and_query.push(between);
+            path_and_query.push_str(query);
+        }
         let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
         let mut request = Request::new(Full::new(body));
         *request.uri_mut() = uri.path_and_query(path_and_query).build().map_err(|_| attempt.unusable())?;
@@ -250,12 +316,77 @@ fn metadata_header(name: &str) -> Option<HeaderName> {
     known.cloned().or_else(|| HeaderName::try_from(format!("{}{name}", heads::METADATA_PREFIX)).ok())
 }
 
-/// What an answer holds, read so that its connection can be used again; nothing where that is too much or does not come.
-async fn rest(body: Incoming) -> Bytes {
-    if body.is_end_stream() {
-        return Bytes::new();
+/// What was asked for; it comes whole or not at all, and in pieces that keep coming.
+async fn content(attempt: &Attempt<'_>, body: Incoming) -> Result<Bytes, Failure> {
+    rest(body, GET_BYTES_MAX.get()).await.map_err(|rest| match rest {
+        Rest::TooLong => attempt.malformed("it is longer than any version"),
+        Rest::Late => attempt.timed_out(READ_TIMEOUT),
+        Rest::Lost(error) => attempt.interrupted(&error),
+    })
+}
+
+/// Why the rest of an answer was not read.
+enum Rest {
+    TooLong,
+    Late,
+    Lost(hyper::Error),
+}
+
+/// What an answer holds, read so that its connection can be used again.
+async fn rest(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Rest> {
+    let mut read = Read::default();
+    while !body.is_end_stream() {
+        let frame = tokio::time::timeout(READ_TIMEOUT, body.frame()).await.map_err(|_| Rest::Late)?;
+        let Some(frame) = frame else { break };
+        let Ok(part) = frame.map_err(Rest::Lost)?.into_data() else { continue };
+        if read.len() + part.len() > bytes_max {
+            return Err(Rest::TooLong);
+        }
+        let more = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(bytes_max);
+        read.push(part, more);
     }
-    Limited::new(body, ERROR_BYTES_MAX).collect().await.map(|body| body.to_bytes()).unwrap_or_default()
+    Ok(read.into_bytes())
+}
+
+/// What has been read. Most answers come in one piece, which need not be moved.
+#[derive(Default)]
+enum Read {
+    #[default]
+    Nothing,
+    Piece(Bytes),
+    Pieces(BytesMut),
+}
+
+impl Read {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Piece(piece) => piece.len(),
+            Self::Pieces(pieces) => pieces.len(),
+        }
+    }
+
+    /// Another piece, behind which `more` bytes are to come.
+    fn push(&mut self, piece: Bytes, more: usize) {
+        match self {
+            Self::Nothing => *self = Self::Piece(piece),
+            Self::Piece(first) => {
+                let mut pieces = BytesMut::with_capacity(first.len() + piece.len() + more);
+                pieces.extend_from_slice(first);
+                pieces.extend_from_slice(&piece);
+                *self = Self::Pieces(pieces);
+            }
+            Self::Pieces(pieces) => pieces.extend_from_slice(&piece),
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::Piece(piece) => piece,
+            Self::Pieces(pieces) => pieces.freeze(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ use hyper_util::client::legacy;
 use super::answer::AnswerHeaders;
 use crate::failure::{Failure, Kind};
 
+/// The code of a missing blob, or of a missing version of one.
+pub(super) const MISSING_BLOB: &str = "BlobNotFound";
+/// The code where what was given as a version's name is none.
+pub(super) const MALFORMED_VERSION: &str = "InvalidQueryParameterValue";
+
 /// What was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -132,6 +137,11 @@ impl Attempt<'_> {
         if error.is_connect() { self.unconnected(error) } else { self.lost(error) }
     }
 
+    /// The failure for an answer that broke off.
+    pub(super) fn interrupted(&self, error: &hyper::Error) -> Failure {
+        self.lost(error)
+    }
+
     /// What is to be sent makes no request.
     pub(super) fn unusable(&self) -> Failure {
         Failure::new(Kind::Internal, format!("{}: the request could not be made", self.doing()))
@@ -229,12 +239,12 @@ pub(super) fn is_code(text: &str) -> bool {
 /// The blob, or the version of it, does not exist, but its container does. Any other 404 may come from a wrong endpoint and
 /// must not pass for an empty mirror.
 pub(super) fn is_missing_blob(error: &azure_core::Error) -> bool {
-    status(error) == Some(404) && code(error) == Some("BlobNotFound")
+    status(error) == Some(404) && code(error) == Some(MISSING_BLOB)
 }
 
 /// What was given as a version's name is none.
 pub(super) fn is_malformed_version(error: &azure_core::Error) -> bool {
-    status(error) == Some(400) && code(error) == Some("InvalidQueryParameterValue")
+    status(error) == Some(400) && code(error) == Some(MALFORMED_VERSION)
 }
 
 /// A credential's reasons may take several lines, one for each tool it tried.

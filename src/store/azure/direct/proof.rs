@@ -68,6 +68,7 @@ impl Proof {
         &self,
         method: &Method,
         path: &str,
+        parameters: &[(&'static str, String)],
         headers: &mut HeaderMap,
     ) -> azure_core::Result<Option<HeaderValue>> {
         match self {
@@ -79,7 +80,7 @@ impl Proof {
                     method: method.as_str(),
                     headers: headers.iter().filter_map(signed_header).collect(),
                     path,
-                    parameters: Vec::new(),
+                    parameters: parameters.iter().map(|(name, value)| ((*name).into(), value.into())).collect(),
                 };
                 secret(key.authorization(signed)).map(Some)
             }

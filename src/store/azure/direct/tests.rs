@@ -118,13 +118,18 @@ fn put(name: &str, body: &str, condition: Condition) -> Put {
 
 /// The request without what differs by its nature; that its signature is right is seen to here.
 fn comparable(mut seen: Seen) -> Seen {
+    let url = Url::parse(&format!("http://host/?{}", seen.query)).unwrap();
+    let mut parameters: Vec<_> = url.query_pairs().collect();
+    parameters.sort_unstable();
+    seen.query = format!("{parameters:?}");
     if let Some(authorization) = seen.headers.remove("authorization") {
         let headers = seen.headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str())).collect();
-        let signed = Signed { method: &seen.method, headers, path: &seen.path, parameters: Vec::new() };
+        let signed = Signed { method: &seen.method, headers, path: &seen.path, parameters };
         let expected = SharedKey::new(ACCOUNT.to_owned(), &KEY.into()).unwrap().authorization(signed);
         assert_eq!(authorization, expected);
     }
-    for name in OF_CLIENTS.into_iter().chain(["x-ms-date"]) {
+    // The SDK asks for content in parts, of which there is only one.
+    for name in OF_CLIENTS.into_iter().chain(["x-ms-date", "range"]) {
         seen.headers.remove(name);
     }
     seen
@@ -150,6 +155,49 @@ async fn a_put_and_a_look_are_what_the_sdk_sends() {
             }
             assert_eq!(seen[0], seen[2]);
             assert_eq!(seen[1], seen[3]);
+        }
+    }
+}
+
+const BLOB: &str = "<Blob><Name>a</Name><VersionId>v</VersionId><Properties><Etag>0x1</Etag><Content-Length>1</Content-Length>\
+                    </Properties><Metadata><op>create</op></Metadata></Blob>";
+
+/// A page with one version, and where the next one begins.
+fn listed(next: &str) -> Told {
+    let page = format!("<EnumerationResults><Blobs>{BLOB}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>");
+    told(200, &[("content-type", "application/xml")], &page)
+}
+
+#[tokio::test]
+async fn reading_content_and_listing_are_what_the_sdk_sends() {
+    let service = Service::start().await;
+    let content = told(200, &[("etag", "\"1\""), ("x-ms-version-id", "v")], "{\"id\":1}");
+    for auth in [key(), AzureAuth::Sas("sv=2025-05-05&sig=a%2Bb%3D".into())] {
+        let stores = service.stores(&auth);
+        for (name, version) in
+            [("shop/a.json", None), ("prefix with space/ü%25?#+&=;,~.json", Some("2026-01-01T00:00:00.0000001Z"))]
+        {
+            let (mut seen, mut got) = (Vec::new(), Vec::new());
+            for store in &stores {
+                service.tell(content.clone());
+                got.push(store.get(name, version).await.unwrap().unwrap());
+                seen.push(comparable(service.seen()));
+            }
+            assert_eq!((&seen[0], &got[0]), (&seen[1], &got[1]));
+            assert_eq!(got[0].1, "{\"id\":1}");
+        }
+        for (prefix, listing, next) in
+            [("", Listing::Current, None), ("a&b/ü +", Listing::Versions, Some("2!8 bytes/+&=%".to_owned()))]
+        {
+            let (mut seen, mut pages) = (Vec::new(), Vec::new());
+            for store in &stores {
+                service.tell(listed("more"));
+                let page = store.list(prefix, listing, next.clone()).await.unwrap();
+                pages.push((page.heads, page.next));
+                seen.push(comparable(service.seen()));
+            }
+            assert_eq!((&seen[0], &pages[0]), (&seen[1], &pages[1]));
+            assert_eq!((pages[0].0.len(), pages[0].1.as_deref()), (1, Some("more")));
         }
     }
 }
@@ -198,6 +246,7 @@ async fn an_answer_means_what_it_means_through_the_sdk() {
         told(500, &[code("OperationTimedOut")], ""),
         told(500, &[code("not a code; secret")], "secret"),
         told(302, &[("location", "http://127.0.0.1:1/")], ""),
+        told(400, &[code("InvalidQueryParameterValue")], ""),
         told(201, &[], ""),
         told(201, &[("etag", "\"1\"")], ""),
     ];
@@ -217,6 +266,20 @@ async fn an_answer_means_what_it_means_through_the_sdk() {
         for store in [&direct, &sdk] {
             service.tell(answer.clone());
             outcomes.push(store.head("a.json").await);
+        }
+        assert_eq!(told_of(&outcomes[0]), told_of(&outcomes[1]), "{} {:?}", answer.status, answer.headers);
+        for version in [None, Some("v")] {
+            let mut outcomes = Vec::new();
+            for store in [&direct, &sdk] {
+                service.tell(answer.clone());
+                outcomes.push(store.get("a.json", version).await);
+            }
+            assert_eq!(told_of(&outcomes[0]), told_of(&outcomes[1]), "{} {:?}", answer.status, answer.headers);
+        }
+        let mut outcomes = Vec::new();
+        for store in [&direct, &sdk] {
+            service.tell(answer.clone());
+            outcomes.push(store.list("a", Listing::Versions, None).await);
         }
         assert_eq!(told_of(&outcomes[0]), told_of(&outcomes[1]), "{} {:?}", answer.status, answer.headers);
     }
@@ -261,6 +324,29 @@ async fn more_than_an_error_ever_is_is_not_read() {
     let failure = direct.put(put("a.json", "{}", Condition::Absent)).await.unwrap_err();
     assert!(failure.kind == Kind::Transient && failure.message.ends_with("no error code (503)"), "{failure}");
     direct.put(put("a.json", "{}", Condition::Absent)).await.unwrap();
+}
+
+/// What the service says is in it, and less.
+#[tokio::test]
+async fn content_that_breaks_off_is_no_version() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/{ACCOUNT}", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "the service stands beside what is tested")]
+    let _task = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let _ = connection.read(&mut asked).await.unwrap();
+            connection.write_all(b"HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 9\r\n\r\n{\"id\"").await.unwrap();
+        }
+    }));
+    let target = Target { endpoint, container: "mirror".to_owned(), ..Target::default() };
+    let store = AzureStore::new(&target, key()).unwrap();
+    for outcome in [store.get("a", None).await.map(|_| ()), store.list("", Listing::Current, None).await.map(|_| ())] {
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.kind, Kind::Transient, "{failure}");
+    }
 }
 
 proptest! {

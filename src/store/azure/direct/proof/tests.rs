@@ -35,7 +35,7 @@ fn tokens(good_for: i64) -> (Arc<Tokens>, Proof) {
 }
 
 async fn proof_of(proof: &Proof) -> azure_core::Result<String> {
-    let header = proof.of(&Method::PUT, "/mirror/a", &mut HeaderMap::new()).await?.unwrap();
+    let header = proof.of(&Method::PUT, "/mirror/a", &[], &mut HeaderMap::new()).await?.unwrap();
     assert!(header.is_sensitive());
     Ok(header.to_str().unwrap().to_owned())
 }
