@@ -260,7 +260,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes_in_flight_max: 64 * 1024 * 1024, requests_in_flight_max: 64 }
+        Self { bytes_in_flight_max: 32 * 1024 * 1024, requests_in_flight_max: 64 }
     }
 }
 

@@ -1,21 +1,25 @@
 //! A listing as a stream of documents: consecutive heads of one name, page by page.
 //!
-//! Memory holds one page and one document's heads. The store lists by name and then oldest first, so a document's versions
+//! The next page is asked for before this one is looked at, so memory holds two pages and one document's heads. The store lists by name and then oldest first, so a document's versions
 //! are never torn apart.
 
 use std::iter::Peekable;
+use std::pin::Pin;
+use std::time::Duration;
 use std::vec::IntoIter;
 
 use cosmirror_formats::{MirrorPaths, Version};
-use futures::Stream;
+use futures::future::{BoxFuture, MaybeDone, maybe_done};
 use futures::stream::try_unfold;
+use futures::{FutureExt as _, Stream};
+use tokio::time::Instant;
 
 use super::dead_letters::Letter;
 use super::order::source_order;
 use super::{DocumentHistory, Entry, Life, Place};
 use crate::failure::{Failure, Kind};
 use crate::retry::persist;
-use crate::store::{Head, Listing, VersionStore};
+use crate::store::{Head, Listing, Page, VersionStore};
 
 /// The heads under `prefix`, one group per name.
 pub(crate) fn groups(
@@ -23,7 +27,7 @@ pub(crate) fn groups(
     prefix: String,
     listing: Listing,
 ) -> impl Stream<Item = Result<Vec<Head>, Failure>> {
-    let groups = Groups { store, prefix, listing, page: Vec::new().into_iter().peekable(), cursor: Cursor::Start };
+    let groups = Groups { store, prefix, listing, page: Vec::new().into_iter().peekable(), ahead: None, begun: false };
     try_unfold(groups, |mut groups| async move {
         let group = groups.next_group().await?;
         Ok(group.map(|group| (group, groups)))
@@ -57,21 +61,28 @@ pub(super) async fn versions_within(
     }
 }
 
-enum Cursor {
-    Start,
-    At(String),
-    End,
-}
-
 struct Groups<'a> {
     store: &'a dyn VersionStore,
     prefix: String,
     listing: Listing,
     page: Peekable<IntoIter<Head>>,
-    cursor: Cursor,
+    /// The next page; none at the end of the listing.
+    ahead: Option<Ahead<'a>>,
+    begun: bool,
 }
 
-impl Groups<'_> {
+/// A page that was asked for.
+struct Ahead<'a> {
+    next: Option<String>,
+    at: Instant,
+    page: MaybeDone<BoxFuture<'a, Result<Page, Failure>>>,
+}
+
+/// Nobody reads a page that was asked for while another one is worked on; one that has waited longer than this is asked for again, before it
+/// counts as unanswered.
+const AHEAD_MAX: Duration = Duration::from_secs(10);
+
+impl<'a> Groups<'a> {
     async fn next_group(&mut self) -> Result<Option<Vec<Head>>, Failure> {
         let mut group: Vec<Head> = Vec::new();
         loop {
@@ -84,17 +95,32 @@ impl Groups<'_> {
         }
     }
 
-    /// Fetches the next page; false at the end of the listing.
+    /// Fetches the next page, and asks for the one behind it; false at the end of the listing.
     async fn fetch(&mut self) -> Result<bool, Failure> {
-        let next = match &self.cursor {
-            Cursor::Start => None,
-            Cursor::At(next) => Some(next.clone()),
-            Cursor::End => return Ok(false),
-        };
-        let page = persist(|| self.store.list(&self.prefix, self.listing, next.clone())).await?;
-        self.cursor = page.next.map_or(Cursor::End, Cursor::At);
+        if !std::mem::replace(&mut self.begun, true) {
+            self.ahead = Some(self.ask(None));
+        }
+        let Some(mut asked) = self.ahead.take() else { return Ok(false) };
+        if asked.at.elapsed() > AHEAD_MAX {
+            asked = self.ask(asked.next);
+        }
+        (&mut asked.page).await;
+        let Some(page) = Pin::new(&mut asked.page).take_output() else { return Ok(false) };
+        let page = page?;
+        if page.next.is_some() {
+            let mut ahead = self.ask(page.next);
+            // It is on its way once it was polled.
+            let _ = futures::poll!(&mut ahead.page);
+            self.ahead = Some(ahead);
+        }
         self.page = page.heads.into_iter().peekable();
         Ok(true)
+    }
+
+    fn ask(&self, next: Option<String>) -> Ahead<'a> {
+        let (store, prefix, listing, marker) = (self.store, self.prefix.clone(), self.listing, next.clone());
+        let asked = async move { persist(|| store.list(&prefix, listing, marker.clone())).await };
+        Ahead { next, at: Instant::now(), page: maybe_done(asked.boxed()) }
     }
 }
 

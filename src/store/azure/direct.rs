@@ -226,7 +226,9 @@ impl Direct {
         if answer.status != StatusCode::OK {
             return Err(answer.failure(attempt));
         }
-        listing::page(&answer.body, listing).map_err(|fault| attempt.malformed(&fault))
+        // A full page takes tens of milliseconds, in which this thread would serve nobody else.
+        let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, listing)).await;
+        page.map_err(|_| attempt.malformed("reading it ended by a bug"))?.map_err(|fault| attempt.malformed(&fault))
     }
 
     fn look(&self, method: Method, name: &str, limit: Duration) -> Ask {

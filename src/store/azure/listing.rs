@@ -4,13 +4,11 @@
 //! restore reads every one of a container. The form is that of
 //! <https://learn.microsoft.com/rest/api/storageservices/list-blobs>.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
+use std::borrow::Cow;
 
 use super::heads;
 use crate::store::{Head, Listing, Page};
@@ -45,7 +43,7 @@ struct Item {
     is_current: bool,
     etag: Option<String>,
     length: Option<u64>,
-    metadata: BTreeMap<String, String>,
+    metadata: Vec<(String, String)>,
 }
 
 /// The page that an answer holds.
@@ -118,8 +116,9 @@ impl Item {
             (Part::Properties, b"Etag") => self.etag = Some(std::mem::take(text)),
             (Part::Properties, b"Content-Length") => self.length = text.trim().parse().ok(),
             (Part::Metadata, name) => {
-                let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-                self.metadata.insert(name, std::mem::take(text));
+                let mut name = String::from_utf8_lossy(name).into_owned();
+                name.make_ascii_lowercase();
+                self.metadata.push((name, std::mem::take(text)));
             }
             _ => {}
         }
@@ -133,7 +132,8 @@ impl Item {
             current: listing == Listing::Current || self.is_current || self.version.is_empty(),
             version: self.version,
             length: self.length.ok_or("a blob has no length")?,
-            metadata: self.metadata,
+            // Of many at once a tree is made for less than one after the other.
+            metadata: self.metadata.into_iter().collect(),
         })
     }
 }
@@ -151,6 +151,8 @@ fn push_reference(text: &mut String, reference: &BytesRef<'_>) -> Result<(), Fau
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn versions(xml: &str) -> Result<Page, Fault> {
