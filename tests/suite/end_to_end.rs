@@ -49,6 +49,7 @@ mod rivals;
 mod runbook;
 mod secrets;
 mod telemetry;
+mod tls;
 mod traffic;
 mod transactions;
 mod verify;
