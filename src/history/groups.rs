@@ -162,3 +162,87 @@ fn wrong_document(entry: &Entry) -> Failure {
     let error = cosmirror_formats::VersionError::WrongPath { path: path.clone(), id: entry.version.id.clone() };
     Failure::new(Kind::Integrity, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use futures::TryStreamExt as _;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::store::{Put, Stored};
+
+    const PAGES: usize = 3;
+    const ANSWERED_AFTER: Duration = Duration::from_secs(1);
+
+    /// Pages of one name each; notes which were asked for.
+    #[derive(Default)]
+    struct Paged(Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl VersionStore for Paged {
+        async fn prepare(&self, _: bool) -> Result<(), Failure> {
+            unreachable!()
+        }
+
+        async fn put(&self, _: Put) -> Result<Stored, Failure> {
+            unreachable!()
+        }
+
+        async fn head(&self, _: &str) -> Result<Option<Head>, Failure> {
+            unreachable!()
+        }
+
+        async fn get(&self, _: &str, _: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {
+            unreachable!()
+        }
+
+        async fn list(&self, _: &str, _: Listing, next: Option<String>) -> Result<Page, Failure> {
+            let number = next.map_or(0, |next| next.parse().unwrap());
+            self.0.lock().unwrap().push(number);
+            sleep(ANSWERED_AFTER).await;
+            let head = Head {
+                name: number.to_string(),
+                version: "v".to_owned(),
+                etag: "e".to_owned(),
+                current: true,
+                length: 0,
+                metadata: Default::default(),
+            };
+            let next = (number + 1 < PAGES).then(|| (number + 1).to_string());
+            Ok(Page { heads: vec![head], next })
+        }
+    }
+
+    /// Looks at every document for so long; gives the pages that were asked for, and how long it took.
+    async fn looked_at_for(look: Duration) -> (Vec<usize>, Duration) {
+        let (store, begun) = (Paged::default(), Instant::now());
+        let mut names = Vec::new();
+        let groups = groups(&store, String::new(), Listing::Versions);
+        let mut groups = std::pin::pin!(groups);
+        while let Some(group) = groups.try_next().await.unwrap() {
+            names.push(group[0].name.clone());
+            sleep(look).await;
+        }
+        assert_eq!(names, ["0", "1", "2"]);
+        let asked = store.0.lock().unwrap().clone();
+        (asked, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_page_is_on_its_way_while_this_one_is_looked_at() {
+        let (asked, took) = looked_at_for(ANSWERED_AFTER).await;
+        assert_eq!(asked, [0, 1, 2]);
+        // A name may go on on the next page, so the first look comes behind two of them. The third one comes during that look.
+        assert_eq!(took, ANSWERED_AFTER * 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_nobody_came_for_is_asked_for_again() {
+        let (asked, _) = looked_at_for(AHEAD_MAX + ANSWERED_AFTER * 2).await;
+        assert_eq!(asked, [0, 1, 2, 2]);
+    }
+}
