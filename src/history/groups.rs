@@ -4,12 +4,12 @@
 //! are never torn apart.
 
 use std::iter::Peekable;
-use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 use std::vec::IntoIter;
 
 use cosmirror_formats::{MirrorPaths, Version};
-use futures::future::{BoxFuture, MaybeDone, maybe_done};
+use futures::future::BoxFuture;
 use futures::stream::try_unfold;
 use futures::{FutureExt as _, Stream};
 use tokio::time::Instant;
@@ -27,7 +27,8 @@ pub(crate) fn groups(
     prefix: String,
     listing: Listing,
 ) -> impl Stream<Item = Result<Vec<Head>, Failure>> {
-    let groups = Groups { store, prefix, listing, page: Vec::new().into_iter().peekable(), ahead: None, begun: false };
+    let mut groups = Groups { store, prefix, listing, page: Vec::new().into_iter().peekable(), ahead: None };
+    groups.ahead = Some(groups.ask(None));
     try_unfold(groups, |mut groups| async move {
         let group = groups.next_group().await?;
         Ok(group.map(|group| (group, groups)))
@@ -68,14 +69,13 @@ struct Groups<'a> {
     page: Peekable<IntoIter<Head>>,
     /// The next page; none at the end of the listing.
     ahead: Option<Ahead<'a>>,
-    begun: bool,
 }
 
 /// A page that was asked for.
 struct Ahead<'a> {
     next: Option<String>,
     at: Instant,
-    page: MaybeDone<BoxFuture<'a, Result<Page, Failure>>>,
+    page: BoxFuture<'a, Result<Page, Failure>>,
 }
 
 /// Nobody reads a page that was asked for while another one is worked on; one that has waited longer than this is asked for again, before it
@@ -97,20 +97,17 @@ impl<'a> Groups<'a> {
 
     /// Fetches the next page, and asks for the one behind it; false at the end of the listing.
     async fn fetch(&mut self) -> Result<bool, Failure> {
-        if !std::mem::replace(&mut self.begun, true) {
-            self.ahead = Some(self.ask(None));
-        }
         let Some(mut asked) = self.ahead.take() else { return Ok(false) };
         if asked.at.elapsed() > AHEAD_MAX {
             asked = self.ask(asked.next);
         }
-        (&mut asked.page).await;
-        let Some(page) = Pin::new(&mut asked.page).take_output() else { return Ok(false) };
-        let page = page?;
+        let page = asked.page.await?;
         if page.next.is_some() {
             let mut ahead = self.ask(page.next);
             // It is on its way once it was polled.
-            let _ = futures::poll!(&mut ahead.page);
+            if let Poll::Ready(answer) = futures::poll!(&mut ahead.page) {
+                ahead.page = std::future::ready(answer).boxed();
+            }
             self.ahead = Some(ahead);
         }
         self.page = page.heads.into_iter().peekable();
@@ -120,7 +117,7 @@ impl<'a> Groups<'a> {
     fn ask(&self, next: Option<String>) -> Ahead<'a> {
         let (store, prefix, listing, marker) = (self.store, self.prefix.clone(), self.listing, next.clone());
         let asked = async move { persist(|| store.list(&prefix, listing, marker.clone())).await };
-        Ahead { next, at: Instant::now(), page: maybe_done(asked.boxed()) }
+        Ahead { next, at: Instant::now(), page: asked.boxed() }
     }
 }
 

@@ -323,7 +323,7 @@ async fn content(attempt: &Attempt<'_>, body: Incoming) -> Result<Bytes, Failure
     rest(body, GET_BYTES_MAX.get()).await.map_err(|rest| match rest {
         Rest::TooLong => attempt.malformed("it is longer than any version"),
         Rest::Late => attempt.timed_out(READ_TIMEOUT),
-        Rest::Lost(error) => attempt.interrupted(&error),
+        Rest::Lost(error) => attempt.lost(&error),
     })
 }
 

@@ -137,11 +137,6 @@ impl Attempt<'_> {
         if error.is_connect() { self.unconnected(error) } else { self.lost(error) }
     }
 
-    /// The failure for an answer that broke off.
-    pub(super) fn interrupted(&self, error: &hyper::Error) -> Failure {
-        self.lost(error)
-    }
-
     /// What is to be sent makes no request.
     pub(super) fn unusable(&self) -> Failure {
         Failure::new(Kind::Internal, format!("{}: the request could not be made", self.doing()))
@@ -152,7 +147,8 @@ impl Attempt<'_> {
             .remedy("check target.endpoint, DNS and the network if this lasts")
     }
 
-    fn lost(&self, error: &(dyn StdError + 'static)) -> Failure {
+    /// The failure for an answer that did not come, or not whole.
+    pub(super) fn lost(&self, error: &(dyn StdError + 'static)) -> Failure {
         self.without_answer("no answer", error)
     }
 
