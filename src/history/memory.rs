@@ -204,8 +204,10 @@ pub(crate) enum Fault {
 struct Container {
     documents: BTreeMap<String, Document>,
     faults: VecDeque<Fault>,
+    reads: u64,
     writes: u64,
     etags: u64,
+    refuses_queries: bool,
 }
 
 /// A container of documents.
@@ -226,6 +228,16 @@ impl MemoryDocuments {
         let document = container.documents.get(&place(&key("p"), id))?;
         let text = std::str::from_utf8(&document.bytes).unwrap();
         Some(cosmirror_formats::feed_page::without_system_properties(text).unwrap())
+    }
+
+    /// No query is answered any more.
+    pub(crate) fn refuse_queries(&self) {
+        self.container.lock().unwrap().refuses_queries = true;
+    }
+
+    /// How many documents were asked for.
+    pub(crate) fn reads(&self) -> u64 {
+        self.container.lock().unwrap().reads
     }
 
     /// How many writes were done.
@@ -302,7 +314,9 @@ impl Documents for MemoryDocuments {
     async fn read(&self, key: &PartitionKey, id: &str) -> Result<Option<Document>, Failure> {
         // A request is never answered at once: what needs no read is done before what does.
         tokio::task::yield_now().await;
-        Ok(self.container.lock().unwrap().documents.get(&place(key, id)).cloned())
+        let mut container = self.container.lock().unwrap();
+        container.reads += 1;
+        Ok(container.documents.get(&place(key, id)).cloned())
     }
 
     async fn create(&self, key: &PartitionKey, id: &str, body: Bytes) -> Result<String, Failure> {
@@ -332,6 +346,9 @@ impl Documents for MemoryDocuments {
             selected.then(|| if rows { Bytes::from(row().to_string()) } else { document.bytes.clone() })
         };
         let container = self.container.lock().unwrap();
+        if container.refuses_queries {
+            return futures::stream::iter([Err(Failure::new(Kind::Refused, "ordered"))]).boxed();
+        }
         let found: Vec<Bytes> = container.documents.values().filter_map(asked_for).collect();
         let pages: Vec<_> = found.chunks(2).map(|page| Ok(page.to_vec())).collect();
         futures::stream::iter(pages).boxed()

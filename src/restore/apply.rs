@@ -1,7 +1,8 @@
 //! Does the writes, many documents at a time, each guarded by the etag that was seen just before.
 //!
 //! For each document: what it should become, a look at what it is, a durable line in the undo file that holds it, the write, a line that says
-//! what it left. Whatever happened to a document since the plan, or between the look and the write, makes it a conflict, and
+//! what it left. In a container that was empty when the work began, what is created is not looked at before: the service itself refuses
+//! to create what is there, and then it is looked at. Whatever happened to a document since the plan, or between the look and the write, makes it a conflict, and
 //! it is left alone; with `overwrite` at `always` it is looked at again instead, so that what the undo file holds is what was
 //! replaced. A document that already is as it should be counts as unchanged; after a write that failed it is how a
 //! write whose answer was lost is recognised, and so it is where work is taken up again.
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{Entry, Journal, Outcome as Known, UndoFile};
 use super::pace::{Pace, Stopped};
-use super::work::{Body, Seen, Target, Task};
+use super::work::{Body, Expected, Seen, Target, Task};
 use crate::crash::crash_point;
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
@@ -82,6 +83,8 @@ pub(super) struct Workshop<'a> {
     pub(super) mark: Option<(String, String)>,
     /// What the undo file held when the work was taken up again.
     pub(super) earlier: Option<Mutex<UndoFile>>,
+    /// For each target, whether it held nothing when the work began.
+    pub(super) empty: Vec<bool>,
 }
 
 impl Workshop<'_> {
@@ -107,6 +110,12 @@ impl Workshop<'_> {
         let site = Site { workshop: self, target, task, key, body: self.body(target, task).await? };
         if let Some(before) = self.begun(task.step)?
             && let Some(outcome) = site.take_up(before).await?
+        {
+            return Ok(outcome);
+        }
+        if self.empty.get(task.part) == Some(&true)
+            && task.expected == Expected::Etag(None)
+            && let Some(outcome) = site.create().await?
         {
             return Ok(outcome);
         }
@@ -182,6 +191,14 @@ impl Site<'_> {
         Ok(Some(Outcome::Conflict))
     }
 
+    /// Creates what nobody has looked for; none where there is nothing to create, or something is there that is to be looked at.
+    async fn create(&self) -> Result<Option<Outcome>, Stopped> {
+        if self.body.is_none() {
+            return Ok(None);
+        }
+        self.begin(None, None).await
+    }
+
     /// None where somebody was quicker and it is to be looked at again.
     async fn look_and_write(&self) -> Result<Option<Outcome>, Stopped> {
         let live = self.read().await?;
@@ -193,13 +210,18 @@ impl Site<'_> {
         let document = live.as_ref().map(|live| String::from_utf8(live.bytes.to_vec())).transpose();
         let document =
             document.map_err(|_| Failure::new(Kind::Integrity, "the container's document is not a JSON document"))?;
+        self.begin(live.map(|live| live.etag), document).await
+    }
+
+    /// Keeps what the document is, and writes.
+    async fn begin(&self, etag: Option<String>, document: Option<String>) -> Result<Option<Outcome>, Stopped> {
         let task = self.task;
         let before = Before {
             step: task.step,
             part: task.part,
             id: task.id.clone(),
             partition_key: task.partition_key.clone(),
-            etag: live.map(|live| live.etag),
+            etag,
             document,
             sent: self.body.as_deref().map(sha256_hex),
         };

@@ -91,7 +91,9 @@ impl Application<'_> {
             }
             None => None,
         };
-        let workshop = Workshop { targets: &self.targets, journal: &journal, pace: self.pace, mark, earlier };
+        // What was created before the work was taken up again is looked at, so that it is known whose it is.
+        let empty = if earlier.is_some() { Vec::new() } else { self.empty_targets().await };
+        let workshop = Workshop { targets: &self.targets, journal: &journal, pace: self.pace, mark, earlier, empty };
         let worked = match file.tasks() {
             Ok(tasks) => run.work(&self, &workshop, tasks).instrument(traces::restore_write()).await,
             Err(failure) => Err(failure),
@@ -112,6 +114,15 @@ impl Application<'_> {
         let mut run = Run { stopped: false, ..Run::new(Vec::new(), report)? };
         run.take_up(&mut found).await?;
         run.end(self).await
+    }
+
+    /// For each target, whether it holds nothing; where that cannot be told, every document is looked at.
+    async fn empty_targets(&self) -> Vec<bool> {
+        let mut empty = Vec::new();
+        for target in &self.targets {
+            empty.push(self.pace.read(|| target.is_empty()).await.unwrap_or(false));
+        }
+        empty
     }
 
     async fn recorders(&self, id: &str) -> Result<Vec<Option<Recorder>>, Failure> {

@@ -19,6 +19,7 @@ use crate::history::memory::{
 use crate::history::origins;
 use crate::pace::RequestUnits;
 
+mod empty;
 mod expiry;
 mod planning;
 mod undo;

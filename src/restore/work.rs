@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cosmirror_formats::restore_plan::{Action, Content, Part, Step};
 use cosmirror_formats::version::sha256_hex;
+use futures::TryStreamExt as _;
 use serde_json::Value;
 
 use super::journal::{Entry, Outcome, UndoFile};
@@ -23,6 +24,19 @@ pub struct Target {
     pub mirror: Option<Arc<MirrorReader>>,
     /// The mirror that is told what was written, if there is one.
     pub recorded_in: Option<Arc<MirrorReader>>,
+}
+
+impl Target {
+    /// Whether its container holds no document at all.
+    pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
+        let mut pages = self.documents.query("SELECT c.id FROM c", &[]);
+        while let Some(page) = pages.try_next().await? {
+            if !page.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// A document that is to be written or removed.

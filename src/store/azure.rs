@@ -1,6 +1,6 @@
 //! Azure Blob Storage as version store: every object is a block blob, every version one of the account's blob versions.
 //!
-//! Puts and looks at heads go [`direct`]ly, all else through the SDK.
+//! What is asked for every change and every version goes [`direct`]ly, all else through the SDK.
 //!
 //! Each operation is one request (an empty blob's content takes two): the SDK's retries are off, because the mirror's own
 //! loop retries and must see each answer at once. Every request ends within [`REQUEST_TIMEOUT`], a put within
@@ -20,6 +20,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -79,7 +80,7 @@ pub struct AzureStore {
     container: BlobContainerClient,
     service: BlobServiceClient,
     /// What is asked most, for less; none where that goes through the SDK as well.
-    direct: Option<Direct>,
+    direct: Option<Arc<Direct>>,
     container_name: String,
     prefix: String,
     page_items_max: u16,
@@ -113,7 +114,7 @@ impl AzureStore {
         Ok(Self {
             container,
             service,
-            direct,
+            direct: direct.map(Arc::new),
             container_name: settings.container.clone(),
             prefix: settings.prefix.trim_matches('/').to_owned(),
             page_items_max: PAGE_ITEMS_MAX,
@@ -207,9 +208,24 @@ impl AzureStore {
         let mut pages = self.container.list_blobs(Some(options)).map_err(failed)?.into_pages();
         let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
         let page = page.into_model().map_err(failed)?;
-        let heads = page.blob_items.into_iter().map(|item| heads::from_item(attempt, listing, item));
-        let heads = heads.collect::<Result<Vec<_>, _>>()?;
+        let heads = listing::heads_of(page.blob_items, listing).map_err(|fault| attempt.malformed(&fault))?;
         Ok(Page { heads, next: page.next_marker.filter(|next| !next.is_empty()) })
+    }
+
+    async fn get_by_the_sdk(
+        &self,
+        attempt: &Attempt<'_>,
+        version: Option<&str>,
+    ) -> Result<Option<(Head, Bytes)>, Failure> {
+        match self.download(attempt.name, version).await {
+            Ok((headers, body)) => {
+                let head = heads::from_headers(attempt, &headers, version, Some(body.len() as u64))?;
+                Ok(Some((head, body)))
+            }
+            Err(error) if errors::is_missing_blob(&error) => Ok(None),
+            Err(error) if version.is_some() && errors::is_malformed_version(&error) => Ok(None),
+            Err(error) => Err(attempt.failure(&error)),
+        }
     }
 
     async fn download(&self, name: &str, version: Option<&str>) -> azure_core::Result<(Headers, Bytes)> {
@@ -279,21 +295,12 @@ impl VersionStore for AzureStore {
         let attempt = self.attempt(Operation::Read, name);
         heads::check_name(&attempt)?;
         let version = version.filter(|version| !version.is_empty());
-        if let Some(direct) = &self.direct {
-            let got = direct.get(&attempt, version).await?;
-            got.iter().for_each(|(head, _)| self.remember(head));
-            return Ok(got);
-        }
-        match self.download(name, version).await {
-            Ok((headers, body)) => {
-                let head = heads::from_headers(&attempt, &headers, version, Some(body.len() as u64))?;
-                self.remember(&head);
-                Ok(Some((head, body)))
-            }
-            Err(error) if errors::is_missing_blob(&error) => Ok(None),
-            Err(error) if version.is_some() && errors::is_malformed_version(&error) => Ok(None),
-            Err(error) => Err(attempt.failure(&error)),
-        }
+        let got = match &self.direct {
+            Some(direct) => direct.get(&attempt, version).await?,
+            None => self.get_by_the_sdk(&attempt, version).await?,
+        };
+        got.iter().for_each(|(head, _)| self.remember(head));
+        Ok(got)
     }
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {

@@ -186,9 +186,7 @@ impl Version {
 
     /// Reads metadata back. Names are compared without case: HTTP headers have none.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, VersionError> {
-        let lower: BTreeMap<String, &str> =
-            metadata.iter().map(|(k, v)| (k.to_ascii_lowercase(), v.as_str())).collect();
-        let fields = Fields(&lower);
+        let fields = Fields(metadata);
         let format = fields.required("format")?;
         if format != FORMAT {
             return Err(VersionError::Format(format.to_owned()));
@@ -229,11 +227,13 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-struct Fields<'a>(&'a BTreeMap<String, &'a str>);
+struct Fields<'a>(&'a BTreeMap<String, String>);
 
 impl Fields<'_> {
     fn optional(&self, name: &str) -> Option<&str> {
-        self.0.get(name).copied()
+        // Nearly always they are lower case already.
+        let in_any_case = || self.0.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        self.0.get(name).or_else(in_any_case).map(String::as_str)
     }
 
     fn required(&self, name: &'static str) -> Result<&str, VersionError> {

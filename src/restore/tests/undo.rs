@@ -19,22 +19,22 @@ impl Scene {
         plan.path().to_owned()
     }
 
-    async fn apply_at(&self, path: &Path, how: &How) -> Report {
+    pub(super) async fn apply_at(&self, path: &Path, how: &How) -> Report {
         self.run(RestoreFile::open(path, false).unwrap(), how).await
     }
 
-    async fn applied(&self, path: &Path) -> Report {
+    pub(super) async fn applied(&self, path: &Path) -> Report {
         let report = self.apply_at(path, &self.how(path)).await;
         assert!(report.error().is_none(), "{report:?}");
         report
     }
 }
 
-fn undo_of(path: &Path) -> PathBuf {
+pub(super) fn undo_of(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}.undo", path.display()))
 }
 
-fn lines(path: &Path) -> Vec<String> {
+pub(super) fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 

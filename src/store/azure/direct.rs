@@ -8,6 +8,7 @@
 //! error code are read, and as much of its body as an error has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::http::Url;
@@ -19,6 +20,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::task::JoinSet;
 
 use self::connect::Connector;
 pub(super) use self::proof::Proof;
@@ -56,6 +58,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 const ENCODED_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Most that is read of an answer that says no; errors have a few hundred bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+const BUG: &str = "reading it ended by a bug";
 /// Headers of a put: its metadata and a few more. Room for them at once costs less than growing into it.
 const HEADERS: usize = 32;
 
@@ -204,31 +207,45 @@ impl Direct {
         }
     }
 
-    /// One List Blobs.
+    /// One List Blobs. It goes on by itself once it was asked for, so that who works on a page need not stop for the next one to arrive.
     pub(super) async fn list(
-        &self,
+        self: &Arc<Self>,
         attempt: &Attempt<'_>,
         listing: Listing,
         next: Option<String>,
         items_max: u16,
     ) -> Result<Page, Failure> {
+        let ask = self.listing(attempt.name, listing, next, items_max);
+        let (direct, name, container) = (Arc::clone(self), attempt.name.to_owned(), attempt.container.to_owned());
+        let operation = attempt.operation;
+        // Dropped, it ends what it runs.
+        let mut exchange = JoinSet::new();
+        exchange.spawn(async move {
+            let attempt = Attempt { operation, name: &name, container: &container };
+            let answer = direct.answer(&attempt, ask).await?;
+            if answer.status != StatusCode::OK {
+                return Err(answer.failure(&attempt));
+            }
+            // A full page takes tens of milliseconds, in which this thread would serve nobody else.
+            let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, listing)).await;
+            let page = page.map_err(|_| attempt.malformed(BUG))?;
+            page.map_err(|fault| attempt.malformed(&fault))
+        });
+        exchange.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(attempt.malformed(BUG)))
+    }
+
+    fn listing(&self, prefix: &str, listing: Listing, next: Option<String>, items_max: u16) -> Ask {
         let mut ask = self.look(Method::GET, "", REQUEST_TIMEOUT);
         ask.path.pop();
         let include = if listing == Listing::Versions { "metadata,versions" } else { "metadata" };
         let always =
             [("comp", "list".to_owned()), ("restype", "container".to_owned()), ("include", include.to_owned())];
-        let prefix = Some(attempt.name.to_owned()).filter(|prefix| !prefix.is_empty());
+        let prefix = Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty());
         ask.parameters.extend(always);
         ask.parameters.push(("maxresults", items_max.to_string()));
         ask.parameters.extend(next.map(|marker| ("marker", marker)));
         ask.parameters.extend(prefix.map(|prefix| ("prefix", prefix)));
-        let answer = self.answer(attempt, ask).await?;
-        if answer.status != StatusCode::OK {
-            return Err(answer.failure(attempt));
-        }
-        // A full page takes tens of milliseconds, in which this thread would serve nobody else.
-        let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, listing)).await;
-        page.map_err(|_| attempt.malformed("reading it ended by a bug"))?.map_err(|fault| attempt.malformed(&fault))
+        ask
     }
 
     fn look(&self, method: Method, name: &str, limit: Duration) -> Ask {
@@ -336,7 +353,8 @@ enum Rest {
 
 /// What an answer holds, read so that its connection can be used again.
 async fn rest(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Rest> {
-    let mut read = Read::default();
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut read = BytesMut::with_capacity(length.min(bytes_max));
     while !body.is_end_stream() {
         let frame = tokio::time::timeout(READ_TIMEOUT, body.frame()).await.map_err(|_| Rest::Late)?;
         let Some(frame) = frame else { break };
@@ -344,51 +362,9 @@ async fn rest(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Rest> {
         if read.len() + part.len() > bytes_max {
             return Err(Rest::TooLong);
         }
-        let more = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(bytes_max);
-        read.push(part, more);
+        read.extend_from_slice(&part);
     }
-    Ok(read.into_bytes())
-}
-
-/// What has been read. Most answers come in one piece, which need not be moved.
-#[derive(Default)]
-enum Read {
-    #[default]
-    Nothing,
-    Piece(Bytes),
-    Pieces(BytesMut),
-}
-
-impl Read {
-    fn len(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::Piece(piece) => piece.len(),
-            Self::Pieces(pieces) => pieces.len(),
-        }
-    }
-
-    /// Another piece, behind which `more` bytes are to come.
-    fn push(&mut self, piece: Bytes, more: usize) {
-        match self {
-            Self::Nothing => *self = Self::Piece(piece),
-            Self::Piece(first) => {
-                let mut pieces = BytesMut::with_capacity(first.len() + piece.len() + more);
-                pieces.extend_from_slice(first);
-                pieces.extend_from_slice(&piece);
-                *self = Self::Pieces(pieces);
-            }
-            Self::Pieces(pieces) => pieces.extend_from_slice(&piece),
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Nothing => Bytes::new(),
-            Self::Piece(piece) => piece,
-            Self::Pieces(pieces) => pieces.freeze(),
-        }
-    }
+    Ok(read.freeze())
 }
 
 #[cfg(test)]

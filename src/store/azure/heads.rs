@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use azure_storage_blob::models::BlobItem;
-
 use super::answer::AnswerHeaders;
 use super::errors::Attempt;
 use crate::failure::{Failure, Kind};
-use crate::store::{Head, Listing};
+use crate::store::Head;
 
 pub(super) const METADATA_PREFIX: &str = "x-ms-meta-";
 /// Longest name of a blob; ours are ASCII, so bytes are characters.
@@ -34,22 +32,6 @@ pub(super) fn from_headers(
         current: asked.is_none() || headers.text("x-ms-is-current-version") == Some("true"),
         length: length.ok_or_else(|| attempt.malformed("it has no length"))?,
         metadata: headers.metadata(),
-    })
-}
-
-/// The head of a listed version.
-pub(super) fn from_item(attempt: &Attempt<'_>, listing: Listing, item: BlobItem) -> Result<Head, Failure> {
-    let properties = item.properties.ok_or_else(|| attempt.malformed("a blob has no properties"))?;
-    let version = item.version_id.unwrap_or_default();
-    let metadata = item.metadata.and_then(|metadata| metadata.values).unwrap_or_default();
-    Ok(Head {
-        name: item.name.ok_or_else(|| attempt.malformed("a blob has no name"))?,
-        etag: quoted(properties.etag.ok_or_else(|| attempt.malformed("a blob has no etag"))?.as_ref()),
-        // Only a current blob can lack a version id: it was stored while versioning was off.
-        current: listing == Listing::Current || item.is_current_version == Some(true) || version.is_empty(),
-        version,
-        length: properties.content_length.ok_or_else(|| attempt.malformed("a blob has no length"))?,
-        metadata: metadata.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
     })
 }
 

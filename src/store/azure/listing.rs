@@ -4,6 +4,7 @@
 //! restore reads every one of a container. The form is that of
 //! <https://learn.microsoft.com/rest/api/storageservices/list-blobs>.
 
+use azure_storage_blob::models::BlobItem;
 use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -81,6 +82,11 @@ pub(super) fn page(answer: &[u8], listing: Listing) -> Result<Page, Fault> {
     }
 }
 
+/// The page that the SDK read.
+pub(super) fn heads_of(items: Vec<BlobItem>, listing: Listing) -> Result<Vec<Head>, Fault> {
+    items.into_iter().map(|item| Item::of_the_sdk(item).into_head(listing)).collect()
+}
+
 impl Place {
     fn enter(&mut self, start: &BytesStart<'_>) {
         self.depth += 1;
@@ -97,6 +103,19 @@ impl Place {
 }
 
 impl Item {
+    fn of_the_sdk(item: BlobItem) -> Self {
+        let properties = item.properties.unwrap_or_default();
+        let metadata = item.metadata.and_then(|metadata| metadata.values).unwrap_or_default();
+        Self {
+            name: item.name,
+            version: item.version_id.unwrap_or_default(),
+            is_current: item.is_current_version == Some(true),
+            etag: properties.etag.map(|etag| etag.as_ref().to_owned()),
+            length: properties.content_length,
+            metadata: metadata.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        }
+    }
+
     fn part(&mut self, name: &[u8], text: &mut String, encoded: bool) -> Result<(), Fault> {
         match name {
             b"Name" if encoded => {
