@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tokio::task::JoinSet;
 
 use crate::config::{self, Container, Loaded, Override};
 use crate::failure::{CommandError, Exit};
@@ -293,7 +294,7 @@ impl Cli {
             Command::History(args) => history::run(&args, &context).await,
             Command::Show(args) => show::run(&args, &context).await,
             Command::Diff(args) => diff::run(&args, &context).await,
-            Command::Restore(args) => restore::run(&args, &context).await,
+            Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
@@ -302,6 +303,19 @@ impl Cli {
             Command::Man(args) => man::run(&args, &context),
             Command::Config(ConfigCommand::Show) => config_show::run(context).await,
         }
+    }
+}
+
+/// Does the work on one of the runtime's threads, where the connections are: each answer that has to cross to the main thread costs two
+/// switches of threads. Dropped, the work ends.
+async fn on_a_worker<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let mut worker = JoinSet::new();
+    worker.spawn(work);
+    match worker.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Nobody else can end it.
+        _ => std::future::pending().await,
     }
 }
 

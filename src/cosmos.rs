@@ -1,7 +1,7 @@
 //! The connection to one Cosmos account, shared by feeds, leases and restores.
 //!
 //! Everything goes through Microsoft's driver crate, which hands bodies over as bytes: the SDK above it re-serialises
-//! documents. Binary encoding is off for the same reason. The driver's own retries are short: the loops above
+//! documents. Binary encoding is off for the same reason, and HTTP/2 because it costs more and can fail to be agreed upon. The driver's own retries are short: the loops above
 //! retry by the failure table, count what they do, and can be cancelled.
 
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use azure_data_cosmos_driver::models::{
     PartitionKeyValue, ResponseBody,
 };
 use azure_data_cosmos_driver::options::{
-    BinaryEncodingOptions, OperationOptions, OperationOptionsBuilder, ThrottlingRetryOptionsBuilder,
+    BinaryEncodingOptions, ConnectionPoolOptions, OperationOptions, OperationOptionsBuilder,
+    ThrottlingRetryOptionsBuilder,
 };
 use azure_data_cosmos_driver::{CosmosDriver, CosmosError, CosmosResponse, DriverOptions};
 use bytes::Bytes;
@@ -82,8 +83,10 @@ impl Account {
         })?;
         let proof = proof(settings)?;
         let reference = proof.reference(endpoint.clone());
+        let unusable = |e| failure(&e, "start the Cosmos driver");
+        let connections = ConnectionPoolOptions::builder().with_is_http2_allowed(false).build().map_err(unusable)?;
         let runtime = CosmosDriverRuntime::builder().with_default_operation_options(operation_options());
-        let runtime = runtime.build().await.map_err(|e| failure(&e, "start the Cosmos driver"))?;
+        let runtime = runtime.with_connection_pool(connections).build().await.map_err(unusable)?;
         let options = DriverOptions::builder(reference.clone()).build();
         let driver =
             runtime.create_driver(options).await.map_err(|e| failure(&e, &format!("connect to {endpoint}")))?;

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 use crate::admin::Protection;
 use crate::failure::Failure;
@@ -90,6 +92,14 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// A page that says which one comes next while its versions are still being read.
+pub struct Arriving<'a> {
+    /// Where the next page begins; none at the end.
+    pub next: Option<String>,
+    /// Versions in order.
+    pub heads: BoxFuture<'a, Result<Vec<Head>, Failure>>,
+}
+
 /// A place that keeps every version of every object.
 #[async_trait]
 pub trait VersionStore: Send + Sync + 'static {
@@ -113,4 +123,15 @@ pub trait VersionStore: Send + Sync + 'static {
 
     /// One page of the names that begin with `prefix`, from `next` of the page before.
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure>;
+
+    /// The same as soon as it is known where the next page begins, so that it can be asked for.
+    async fn list_ahead<'a>(
+        &'a self,
+        prefix: &str,
+        listing: Listing,
+        next: Option<String>,
+    ) -> Result<Arriving<'a>, Failure> {
+        let page = self.list(prefix, listing, next).await?;
+        Ok(Arriving { next: page.next, heads: std::future::ready(Ok(page.heads)).boxed() })
+    }
 }

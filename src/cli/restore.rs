@@ -47,12 +47,13 @@ fn cancelled() -> CommandError {
 }
 
 async fn dispatch(args: &RestoreArgs, context: &Context, cancel: &CancellationToken) -> Result<(), CommandError> {
-    let unless_cancelled = async |work: &mut (dyn Future<Output = Result<plan::Planned, CommandError>> + Unpin)| {
-        tokio::select! {
-            planned = work => planned,
-            () = cancel.cancelled() => Err(cancelled()),
-        }
-    };
+    let unless_cancelled =
+        async |work: &mut (dyn Future<Output = Result<plan::Planned, CommandError>> + Send + Unpin)| {
+            tokio::select! {
+                planned = work => planned,
+                () = cancel.cancelled() => Err(cancelled()),
+            }
+        };
     match &args.command {
         Some(RestoreCommand::Plan(plan)) => {
             let planned = unless_cancelled(&mut Box::pin(plan::plan(plan, context, plan::To::File))).await?;

@@ -1,6 +1,6 @@
 //! A listing as a stream of documents: consecutive heads of one name, page by page.
 //!
-//! The next page is asked for before this one is looked at, so memory holds two pages and one document's heads. The store lists by name and then oldest first, so a document's versions
+//! The next page is asked for before this one is read, so memory holds up to three pages and one document's heads. The store lists by name and then oldest first, so a document's versions
 //! are never torn apart.
 
 use std::iter::Peekable;
@@ -19,7 +19,7 @@ use super::order::source_order;
 use super::{DocumentHistory, Entry, Life, Place};
 use crate::failure::{Failure, Kind};
 use crate::retry::persist;
-use crate::store::{Head, Listing, Page, VersionStore};
+use crate::store::{Arriving, Head, Listing, VersionStore};
 
 /// The heads under `prefix`, one group per name.
 pub(crate) fn groups(
@@ -75,7 +75,7 @@ struct Groups<'a> {
 struct Ahead<'a> {
     next: Option<String>,
     at: Instant,
-    page: BoxFuture<'a, Result<Page, Failure>>,
+    page: BoxFuture<'a, Result<Arriving<'a>, Failure>>,
 }
 
 /// Nobody reads a page that was asked for while another one is worked on; one that has waited longer than this is asked for again, before it
@@ -110,13 +110,13 @@ impl<'a> Groups<'a> {
             }
             self.ahead = Some(ahead);
         }
-        self.page = page.heads.into_iter().peekable();
+        self.page = page.heads.await?.into_iter().peekable();
         Ok(true)
     }
 
     fn ask(&self, next: Option<String>) -> Ahead<'a> {
         let (store, prefix, listing, marker) = (self.store, self.prefix.clone(), self.listing, next.clone());
-        let asked = async move { persist(|| store.list(&prefix, listing, marker.clone())).await };
+        let asked = async move { persist(|| store.list_ahead(&prefix, listing, marker.clone())).await };
         Ahead { next, at: Instant::now(), page: asked.boxed() }
     }
 }
@@ -170,7 +170,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::store::{Put, Stored};
+    use crate::store::{Page, Put, Stored};
 
     const PAGES: usize = 3;
     const ANSWERED_AFTER: Duration = Duration::from_secs(1);

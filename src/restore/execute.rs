@@ -225,6 +225,8 @@ impl<'a> Run<'a> {
             },
             Err(failure) => Some(Err(failure)),
         });
+        // While as many are written as may be, so many more are fetched, and share a sync of the undo file.
+        let under_way = 2 * how.concurrency - 1;
         let outcomes = stream::iter(tasks)
             .take_until(stop.clone().cancelled_owned())
             .map(|task| async move {
@@ -232,10 +234,10 @@ impl<'a> Run<'a> {
                 let outcome = shop.run(&task).await;
                 Ok::<_, Failure>((task, outcome))
             })
-            .buffer_unordered(how.concurrency);
+            .buffer_unordered(under_way);
         let mut outcomes = std::pin::pin!(outcomes);
         let mut fatal = None;
-        let mut silent = Silence::new(how.concurrency);
+        let mut silent = Silence::new(under_way);
         while let Some(result) = outcomes.next().await {
             how.writing.inc(1);
             log.tell();

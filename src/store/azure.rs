@@ -30,11 +30,11 @@ use azure_storage_blob::models::{
 };
 use azure_storage_blob::{BlobClient, BlobContainerClient, BlobServiceClient};
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
 
 use self::direct::Direct;
 use self::errors::{Attempt, Operation};
-use super::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
+use super::{Arriving, Condition, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::admin::{Protection, RequestMetrics};
 use crate::config::Target;
 use crate::failure::Failure;
@@ -192,7 +192,7 @@ impl AzureStore {
         attempt: &Attempt<'_>,
         listing: Listing,
         next: Option<String>,
-    ) -> Result<Page, Failure> {
+    ) -> Result<Arriving<'static>, Failure> {
         let mut include = vec![ListBlobsIncludeItem::Metadata];
         if listing == Listing::Versions {
             include.push(ListBlobsIncludeItem::Versions);
@@ -209,7 +209,8 @@ impl AzureStore {
         let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
         let page = page.into_model().map_err(failed)?;
         let heads = listing::heads_of(page.blob_items, listing).map_err(|fault| attempt.malformed(&fault))?;
-        Ok(Page { heads, next: page.next_marker.filter(|next| !next.is_empty()) })
+        let next = page.next_marker.filter(|next| !next.is_empty());
+        Ok(Arriving { next, heads: std::future::ready(Ok(heads)).boxed() })
     }
 
     async fn get_by_the_sdk(
@@ -304,15 +305,27 @@ impl VersionStore for AzureStore {
     }
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
+        let arriving = self.list_ahead(prefix, listing, next).await?;
+        Ok(Page { heads: arriving.heads.await?, next: arriving.next })
+    }
+
+    async fn list_ahead<'a>(
+        &'a self,
+        prefix: &str,
+        listing: Listing,
+        next: Option<String>,
+    ) -> Result<Arriving<'a>, Failure> {
         let attempt = self.attempt(Operation::List, prefix);
-        let page = match &self.direct {
+        let Arriving { next, heads } = match &self.direct {
             Some(direct) => direct.list(&attempt, listing, next, self.page_items_max).await?,
             None => self.list_by_the_sdk(&attempt, listing, next).await?,
         };
-        if listing == Listing::Versions {
-            page.heads.iter().for_each(|head| self.remember(head));
-        }
-        Ok(page)
+        let remembered = heads.inspect_ok(move |heads| {
+            if listing == Listing::Versions {
+                heads.iter().for_each(|head| self.remember(head));
+            }
+        });
+        Ok(Arriving { next, heads: remembered.boxed() })
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use azure_core::http::Url;
 use bytes::{Bytes, BytesMut};
+use futures::{FutureExt as _, TryFutureExt as _};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
@@ -30,7 +31,7 @@ use super::errors::{self, Attempt};
 use super::{CONTENT_TYPE as DOCUMENT_TYPE, GET_BYTES_MAX, PUT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, heads, listing};
 use crate::admin::RequestMetrics;
 use crate::failure::{Failure, Kind};
-use crate::store::{Condition, Head, Listing, Page};
+use crate::store::{Arriving, Condition, Head, Listing, Page};
 
 mod connect;
 mod proof;
@@ -214,7 +215,7 @@ impl Direct {
         listing: Listing,
         next: Option<String>,
         items_max: u16,
-    ) -> Result<Page, Failure> {
+    ) -> Result<Arriving<'static>, Failure> {
         let ask = self.listing(attempt.name, listing, next, items_max);
         let (direct, name, container) = (Arc::clone(self), attempt.name.to_owned(), attempt.container.to_owned());
         let operation = attempt.operation;
@@ -226,10 +227,19 @@ impl Direct {
             if answer.status != StatusCode::OK {
                 return Err(answer.failure(&attempt));
             }
+            let said = listing::next(&answer.body);
             // A full page takes tens of milliseconds, in which this thread would serve nobody else.
-            let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, listing)).await;
-            let page = page.map_err(|_| attempt.malformed(BUG))?;
-            page.map_err(|fault| attempt.malformed(&fault))
+            let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, listing));
+            let page = async move {
+                let attempt = Attempt { operation, name: &name, container: &container };
+                let page = page.await.map_err(|_| attempt.malformed(BUG))?;
+                page.map_err(|fault| attempt.malformed(&fault))
+            };
+            let Some(next) = said else {
+                let Page { heads, next } = page.await?;
+                return Ok(Arriving { next, heads: std::future::ready(Ok(heads)).boxed() });
+            };
+            Ok(Arriving { next, heads: page.map_ok(|page| page.heads).boxed() })
         });
         exchange.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(attempt.malformed(BUG)))
     }

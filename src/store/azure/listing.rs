@@ -82,6 +82,22 @@ pub(super) fn page(answer: &[u8], listing: Listing) -> Result<Page, Fault> {
     }
 }
 
+/// Where the next page begins, if that can be told without reading the whole of this one: it stands at the end.
+pub(super) fn next(answer: &[u8]) -> Option<Option<String>> {
+    const END: &[u8] = b"</EnumerationResults>";
+    let markers = answer.trim_ascii_end().strip_suffix(END)?.trim_ascii_end();
+    if markers.ends_with(b"<NextMarker/>") || markers.ends_with(b"<NextMarker />") {
+        return Some(None);
+    }
+    let markers = markers.strip_suffix(b"</NextMarker>")?;
+    let begin = markers.iter().rposition(|byte| *byte == b'<')?;
+    let marker = std::str::from_utf8(markers[begin..].strip_prefix(b"<NextMarker>")?).ok()?;
+    if marker.contains(['&', '\r']) {
+        return None;
+    }
+    Some((!marker.is_empty()).then(|| marker.to_owned()))
+}
+
 /// The page that the SDK read.
 pub(super) fn heads_of(items: Vec<BlobItem>, listing: Listing) -> Result<Vec<Head>, Fault> {
     items.into_iter().map(|item| Item::of_the_sdk(item).into_head(listing)).collect()
@@ -220,6 +236,30 @@ mod tests {
     fn an_empty_page_has_no_next() {
         let page = versions("<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>").unwrap();
         assert!(page.heads.is_empty() && page.next.is_none());
+    }
+
+    #[test]
+    fn where_the_next_page_begins_is_told_from_the_end_or_not_at_all() {
+        let said = |end: &str| next(format!("<EnumerationResults><Blobs/>{end}</EnumerationResults>\n").as_bytes());
+        for (end, expected) in [
+            ("<NextMarker>2!92!b</NextMarker>", Some(Some("2!92!b"))),
+            ("<NextMarker></NextMarker>\n ", Some(None)),
+            ("<NextMarker/>", Some(None)),
+            ("<NextMarker />", Some(None)),
+            ("<NextMarker>a&amp;b</NextMarker>", None),
+            ("<NextMarker a=\"b\">x</NextMarker>", None),
+            ("<NextMarker><![CDATA[x]]></NextMarker>", None),
+            ("<NextMarker>x</NextMarker><More/>", None),
+            ("", None),
+        ] {
+            let whole = format!("<EnumerationResults><Blobs/>{end}</EnumerationResults>");
+            assert_eq!(said(end), expected.map(|next| next.map(str::to_owned)), "{end}");
+            if let Some(expected) = expected {
+                assert_eq!(versions(&whole).unwrap().next.as_deref(), expected, "{end}");
+            }
+            assert_eq!(next(&whole.as_bytes()[..whole.len() - 1]), None);
+        }
+        assert_eq!(next(b""), None);
     }
 
     #[test]
