@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 46] = [
+pub const POINTS: [&str; 47] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -73,6 +73,8 @@ pub const POINTS: [&str; 46] = [
     "undo-durable",
     "document-restored",
     "undo-completed",
+    // src/store/azure/snapshots.rs
+    "snapshot-to-take",
 ];
 
 /// Dies here if that was asked for.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Access, Admin, Heartbeat, RequestMetrics};
-use crate::config::{self, Config, TargetKind};
+use crate::config::{self, Config, History, TargetKind};
 use crate::cosmos::Account;
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
@@ -27,7 +27,7 @@ use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
 use crate::retry::Backoff;
 use crate::store::VersionStore;
-use crate::store::azure::{AzureAuth, AzureStore, VersioningReport};
+use crate::store::azure::{AzureAuth, AzureStore, SnapshotStore, VersioningReport};
 use crate::store::directory::DirectoryStore;
 use crate::time::HostClock;
 
@@ -303,6 +303,10 @@ fn open_reporting_store(
     report: Option<(VersioningReport, RequestMetrics)>,
 ) -> Result<Arc<dyn VersionStore>, Failure> {
     match target.kind {
+        TargetKind::Azure if target.history == History::Snapshots => {
+            let requests = report.map_or_else(RequestMetrics::unread, |(_, requests)| requests);
+            Ok(Arc::new(SnapshotStore::counting(target, AzureAuth::resolve(target)?, requests)?))
+        }
         TargetKind::Azure => {
             let auth = AzureAuth::resolve(target)?;
             Ok(match report {

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::admin::Protection;
 use crate::failure::Failure;
@@ -58,7 +59,7 @@ pub struct Stored {
 }
 
 /// One version without its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The object's name.
     pub name: String,
@@ -117,6 +118,12 @@ pub trait VersionStore: Send + Sync + 'static {
 
     /// The current version, if there is one.
     async fn head(&self, name: &str) -> Result<Option<Head>, Failure>;
+
+    /// Makes sure that a current version, which the caller found and takes for stored, stays when another is put over it. Nothing to do where
+    /// every put does that.
+    async fn keep(&self, _head: &Head) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// The content of the current version, or of the one named; none if there is no such name or version.
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure>;

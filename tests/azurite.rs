@@ -1,9 +1,8 @@
-//! The contract of a version store, held to Azurite as far as Azurite can hold it: it knows no versions.
+//! The contract of a version store, held to Azurite: by snapshots, because it knows no versions. And what a store of versions makes of it.
 //!
 //! `tests/interop/azurite.sh` starts Azurite and runs this with its endpoint in `COSMIRROR_AZURITE`; `cargo test` leaves it out, and without
-//! the variable it fails. What needs a second version of one name, or a version's id, is not here; every put stores at most one version
-//! of a name, or replaces it. So it is the service's own semantics (conditions, bytes, names, listings, errors) that are compared with
-//! the contract, through the client that the product uses.
+//! the variable it fails. So it is the service's own semantics (conditions, bytes, names, listings, snapshots, errors) that are compared
+//! with the contract, through the client that the product uses.
 //!
 //! **Puts.** On an account without versioning a put is done and fails, and the store begins no other. So each put is made by a store of its
 //! own, which knows nothing of earlier ones, and the failure is taken for success where it is exactly that one.
@@ -17,29 +16,28 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cosmirror::config::Target;
 use cosmirror::failure::{Exit, Failure, Kind};
-use cosmirror::store::azure::{AzureAuth, AzureStore};
+use cosmirror::store::azure::{AzureAuth, AzureStore, SnapshotStore};
 use cosmirror::store::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
 use cosmirror_formats::{KeyValue, MirrorPaths, PartitionKey};
 
 use fixture::{content, create, listed, names, pages, put_of, replace};
 
 #[path = "suite/store_contract/concurrency.rs"]
-#[expect(dead_code, reason = "some sentences speak of several versions")]
 mod concurrency;
 #[path = "suite/store_contract/contents.rs"]
-#[expect(dead_code, reason = "some sentences speak of version ids")]
 mod contents;
 #[path = "suite/store_contract/fixture.rs"]
 mod fixture;
 #[path = "suite/store_contract/listings.rs"]
-#[expect(dead_code, reason = "some sentences speak of several versions")]
+#[expect(dead_code, reason = "Azurite's pages do not cut through the snapshots of one blob without losing some")]
 mod listings;
 #[path = "suite/store_contract/versions.rs"]
-#[expect(dead_code, reason = "some sentences speak of several versions")]
 mod versions;
 
-/// Page length of the stores under test, so short that every longer listing has several pages.
-const PAGE_ITEMS: u16 = 3;
+/// Most that a page may have here.
+const PAGE_ITEMS: u16 = 5_000;
+/// So short that every longer listing has several pages.
+const SHORT_PAGE_ITEMS: u16 = 3;
 const ENDPOINT: &str = "COSMIRROR_AZURITE";
 
 /// A container that no other test has; it does not exist yet.
@@ -51,7 +49,7 @@ fn fresh() -> Target {
 }
 
 fn store_at(target: &Target) -> AzureStore {
-    AzureStore::new(target, AzureAuth::resolve(target).unwrap()).unwrap().with_page_items_max(PAGE_ITEMS)
+    AzureStore::new(target, AzureAuth::resolve(target).unwrap()).unwrap().with_page_items_max(SHORT_PAGE_ITEMS)
 }
 
 /// See the module.
@@ -98,13 +96,17 @@ impl VersionStore for PutByPut {
     }
 }
 
-/// One test per sentence of the contract that Azurite can hold.
+/// One test per sentence of the contract, by snapshots. Azurite goes on with a listing behind a name, so what is left of a blob that a page's end
+/// cuts through is never shown: pages are as long as they can be here, and the sentence about that is not held.
 macro_rules! holds {
     ($($module:ident::$sentence:ident)*) => {
         $(
             #[tokio::test]
             async fn $sentence() {
-                crate::$module::$sentence(&PutByPut::prepared().await).await;
+                let target = fresh();
+                let store = SnapshotStore::on(AzureStore::new(&target, AzureAuth::resolve(&target).unwrap()).unwrap());
+                store.prepare(true).await.unwrap();
+                crate::$module::$sentence(&store).await;
             }
         )*
     };
@@ -113,16 +115,24 @@ macro_rules! holds {
 holds! {
     versions::a_put_makes_the_current_version
     versions::a_create_where_something_is_stored_is_a_conflict_and_changes_nothing
+    versions::an_overwrite_with_any_but_the_current_etag_is_a_conflict_and_changes_nothing
+    versions::every_version_stays_readable_by_its_name
+    versions::a_missing_name_or_version_is_none
     versions::a_name_may_be_the_beginning_of_others
     versions::a_name_that_would_lead_elsewhere_is_refused
+    versions::preparing_again_changes_nothing
     concurrency::of_sixteen_creates_at_once_one_succeeds
+    concurrency::of_sixteen_overwrites_at_once_one_succeeds
     concurrency::a_put_whose_future_is_dropped_is_done_whole_or_not_at_all
     contents::metadata_comes_back_as_it_was_put
     contents::names_of_metadata_are_compared_without_case
     contents::bytes_come_back_as_they_were_put
+    contents::an_empty_body_is_a_version
     contents::two_mebibytes_come_back_exactly
+    listings::versions_are_listed_by_name_and_then_by_age
     listings::a_listing_of_current_versions_shows_one_of_each_name
     listings::a_listing_shows_what_head_shows
+    listings::an_etag_from_a_listing_is_good_for_an_overwrite
     listings::a_prefix_selects_by_its_bytes
 }
 
@@ -155,36 +165,6 @@ async fn a_put_that_is_answered_without_a_version_id_is_the_last_one_of_its_stor
     refused("t/b", Condition::Absent).await;
     assert_eq!(store.head("t/a").await.unwrap(), Some(head));
     assert!(store.head("t/b").await.unwrap().is_none());
-}
-
-#[tokio::test]
-async fn an_overwrite_with_any_but_the_current_etag_is_a_conflict_and_changes_nothing() {
-    let store = PutByPut::prepared().await;
-    let first = create(&store, "t/a.json", "first").await;
-    let second = replace(&store, "t/a.json", "second", &first).await;
-    for (name, etag) in [("t/a.json", &first.etag), ("t/never-stored.json", &second.etag)] {
-        let failure = store.put(put_of(name, "third", Condition::Matches(etag.clone()))).await.unwrap_err();
-        assert_eq!(failure.kind, Kind::Conflict, "{name}: {failure}");
-    }
-    assert_eq!(store.head("t/a.json").await.unwrap().unwrap().etag, second.etag);
-    assert_eq!(content(&store, "t/a.json", None).await.as_deref(), Some("second"));
-}
-
-#[tokio::test]
-async fn what_does_not_exist_is_none() {
-    let store = PutByPut::prepared().await;
-    create(&store, "t/a.json", "1").await;
-    assert!(store.head("t/missing.json").await.unwrap().is_none());
-    assert!(store.get("t/missing.json", None).await.unwrap().is_none());
-    assert!(names(&store, "t/missing", Listing::Current).await.is_empty());
-}
-
-#[tokio::test]
-async fn an_empty_body_is_stored() {
-    let store = PutByPut::prepared().await;
-    create(&store, "t/a.json", "").await;
-    let (head, body) = store.get("t/a.json", None).await.unwrap().unwrap();
-    assert_eq!((head.length, body.len()), (0, 0));
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ findings! {
     TARGET_UNUSABLE = Fail "target.settings": "`target` makes no usable client: a secret is missing, the endpoint does not fit"
         => "correct the section target of the configuration";
     HIERARCHICAL = Fail "target.account": "the account has a hierarchical namespace, which keeps no versions"
-        => "use an account without hierarchical namespace";
+        => "use an account without hierarchical namespace, or set target.history = \"snapshots\"";
     NO_BLOB_ACCOUNT = Fail "target.account": "the account is of a kind that keeps no versions of block blobs (`Storage`, `FileStorage`)"
         => "use an account of kind StorageV2";
     ACCOUNT_UNKNOWN = Warn "target.account": "the kind of the account may not be read"
@@ -107,6 +107,8 @@ findings! {
         => "grant the data action blobs/read, or the SAS permission r";
     VERSIONING_OFF = Fail "target.versioning": "a write is answered without a version id: the next one would overwrite it for good"
         => "az storage account blob-service-properties update --account-name ACCOUNT --enable-versioning true";
+    NO_SNAPSHOT = Fail "target.versioning": "`target.history` is \"snapshots\", and taking one of the probe is refused or fails"
+        => "grant the data action blobs/write, or the SAS permissions c and w";
     SOFT_DELETE_OFF = Warn "target.soft-delete": "soft delete of blobs is off: a deleted version is gone at once"
         => "az storage account blob-service-properties update --account-name ACCOUNT --enable-delete-retention true --delete-retention-days 30";
     SOFT_DELETE_SHORT = Warn "target.soft-delete": "deleted versions are kept for less than 7 days"

@@ -32,15 +32,21 @@ pub(super) fn validate(config: &Config) -> Vec<Fault> {
     leases(config, &mut faults);
     match config.target.kind {
         TargetKind::Azure => azure_target(&config.target, &mut faults),
-        TargetKind::Directory => match &config.target.path {
-            Some(path) if !path.as_os_str().is_empty() => {}
-            _ => faults.add("target.path", "missing: kind = \"directory\" needs the directory's path"),
-        },
+        TargetKind::Directory => directory(&config.target, &mut faults),
     }
     prefix(&config.target.prefix, &mut faults);
     limits(&config.limits, &mut faults);
     admin(&config.admin, &mut faults);
     faults.0
+}
+
+fn directory(target: &Target, faults: &mut Faults) {
+    if target.path.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
+        faults.add("target.path", "missing: kind = \"directory\" needs the directory's path");
+    }
+    if target.history == History::Snapshots {
+        faults.add("target.history", "\"snapshots\" is for kind = \"azure\"; a directory keeps versions by itself");
+    }
 }
 
 struct Faults(Vec<Fault>);
@@ -141,12 +147,6 @@ fn azure_target(target: &Target, faults: &mut Faults) {
     }
     faults.check("target.key_env", variable(&target.key_env));
     faults.check("target.sas_env", variable(&target.sas_env));
-    if target.history == History::Snapshots {
-        faults.add(
-            "target.history",
-            "\"snapshots\" is not available in this version; use \"versions\" on an account that has them",
-        );
-    }
 }
 
 /// The account in `https://<account>.blob.…` or, where the host is an address, in the first segment of the path.

@@ -307,7 +307,11 @@ impl Writer {
         let mut backoff = Backoff::default();
         loop {
             let turn = self.turn(Request::Head, terms).await?;
-            let result = self.store.head(name).await;
+            let result = match self.store.head(name).await {
+                // It may be taken for stored, or put something over.
+                Ok(Some(head)) => self.store.keep(&head).await.map(|()| Some(head)),
+                result => result,
+            };
             turn.answered(&result);
             let head = match result {
                 Ok(None) => return Ok(None),

@@ -26,7 +26,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::http::headers::Headers;
 use azure_storage_blob::models::{
-    BlobClientDownloadOptions, BlobContainerClientListBlobsOptions, BlockBlobClientUploadOptions, ListBlobsIncludeItem,
+    BlobClientCreateSnapshotOptions, BlobClientDownloadOptions, BlobContainerClientListBlobsOptions,
+    BlockBlobClientUploadOptions, ListBlobsIncludeItem,
 };
 use azure_storage_blob::{BlobClient, BlobContainerClient, BlobServiceClient};
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
 
 use self::direct::Direct;
 use self::errors::{Attempt, Operation};
+use self::listing::Shown;
 use super::{Arriving, Condition, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::admin::{Protection, RequestMetrics};
 use crate::config::Target;
@@ -49,10 +51,12 @@ mod heads;
 mod listing;
 mod prepare;
 mod shared_key;
+mod snapshots;
 mod versioning;
 
 pub use audit::{AccountInformation, ContainerProperties, MayDelete, SoftDelete};
 pub use auth::AzureAuth;
+pub use snapshots::SnapshotStore;
 pub use versioning::VersioningReport;
 
 /// Time to find and greet the service. Storage answers in milliseconds; a firewall that drops packets never does.
@@ -74,6 +78,13 @@ const PUT_BYTES_MAX: NonZero<u64> = NonZero::new(5_000 * 1024 * 1024).expect("no
 const GET_BYTES_MAX: NonZero<usize> = NonZero::new(256 * 1024 * 1024).expect("not zero");
 /// The content type of every version.
 const CONTENT_TYPE: &str = "application/json";
+
+/// A state of a blob other than the current one.
+#[derive(Debug, Clone, Copy)]
+enum State<'a> {
+    Version(&'a str),
+    Snapshot(&'a str),
+}
 
 /// The store; holds one pool of connections.
 pub struct AzureStore {
@@ -187,15 +198,72 @@ impl AzureStore {
         Ok((heads::quoted(etag.as_ref()), done.version_id.filter(|id| !id.is_empty())))
     }
 
+    /// One Put Blob of what was checked; gives the etag, and the version's id where the account keeps versions.
+    async fn store(
+        &self,
+        attempt: &Attempt<'_>,
+        body: Bytes,
+        metadata: BTreeMap<String, String>,
+        condition: &Condition,
+    ) -> Result<(String, Option<String>), Failure> {
+        match &self.direct {
+            Some(direct) => direct.put(attempt, body, metadata, condition).await,
+            None => self.upload(*attempt, body, upload_options(metadata, condition)).await,
+        }
+    }
+
+    /// One Snapshot Blob, of what has this etag; `Kind::Conflict` where something else is current by now, or nothing.
+    async fn take_snapshot(&self, name: &str, etag: &str) -> Result<(), Failure> {
+        let attempt = self.attempt(Operation::Snapshot, name);
+        if let Some(direct) = &self.direct {
+            return direct.snapshot(&attempt, etag).await;
+        }
+        let options = BlobClientCreateSnapshotOptions { if_match: Some(etag.to_owned().into()), ..Default::default() };
+        let done = tokio::time::timeout(PUT_TIMEOUT, self.blob(name).create_snapshot(Some(options))).await;
+        done.map_err(|_| attempt.timed_out(PUT_TIMEOUT))?.map(drop).map_err(|error| attempt.failure(&error))
+    }
+
+    async fn look(&self, attempt: &Attempt<'_>) -> Result<Option<Head>, Failure> {
+        if let Some(direct) = &self.direct {
+            return direct.head(attempt).await;
+        }
+        match self.blob(attempt.name).get_properties(None).await {
+            Ok(answer) => heads::from_headers(attempt, answer.headers(), None, None).map(Some),
+            Err(error) if errors::is_missing_blob(&error) => Ok(None),
+            Err(error) => Err(attempt.failure(&error)),
+        }
+    }
+
+    async fn fetch(&self, attempt: &Attempt<'_>, state: Option<State<'_>>) -> Result<Option<(Head, Bytes)>, Failure> {
+        match &self.direct {
+            Some(direct) => direct.get(attempt, state).await,
+            None => self.get_by_the_sdk(attempt, state).await,
+        }
+    }
+
+    async fn page(
+        &self,
+        attempt: &Attempt<'_>,
+        shown: Shown,
+        next: Option<String>,
+    ) -> Result<Arriving<'static>, Failure> {
+        match &self.direct {
+            Some(direct) => direct.list(attempt, shown, next, self.page_items_max).await,
+            None => self.list_by_the_sdk(attempt, shown, next).await,
+        }
+    }
+
     async fn list_by_the_sdk(
         &self,
         attempt: &Attempt<'_>,
-        listing: Listing,
+        shown: Shown,
         next: Option<String>,
     ) -> Result<Arriving<'static>, Failure> {
         let mut include = vec![ListBlobsIncludeItem::Metadata];
-        if listing == Listing::Versions {
-            include.push(ListBlobsIncludeItem::Versions);
+        match shown {
+            Shown::Current => {}
+            Shown::Versions => include.push(ListBlobsIncludeItem::Versions),
+            Shown::Snapshots => include.push(ListBlobsIncludeItem::Snapshots),
         }
         let options = BlobContainerClientListBlobsOptions {
             include: Some(include),
@@ -208,7 +276,7 @@ impl AzureStore {
         let mut pages = self.container.list_blobs(Some(options)).map_err(failed)?.into_pages();
         let page = pages.try_next().await.map_err(failed)?.ok_or_else(|| attempt.malformed("it has no page"))?;
         let page = page.into_model().map_err(failed)?;
-        let heads = listing::heads_of(page.blob_items, listing).map_err(|fault| attempt.malformed(&fault))?;
+        let heads = listing::heads_of(page.blob_items, shown).map_err(|fault| attempt.malformed(&fault))?;
         let next = page.next_marker.filter(|next| !next.is_empty());
         Ok(Arriving { next, heads: std::future::ready(Ok(heads)).boxed() })
     }
@@ -216,9 +284,10 @@ impl AzureStore {
     async fn get_by_the_sdk(
         &self,
         attempt: &Attempt<'_>,
-        version: Option<&str>,
+        state: Option<State<'_>>,
     ) -> Result<Option<(Head, Bytes)>, Failure> {
-        match self.download(attempt.name, version).await {
+        let version = state.map(|(State::Version(version) | State::Snapshot(version))| version);
+        match self.download(attempt.name, state).await {
             Ok((headers, body)) => {
                 let head = heads::from_headers(attempt, &headers, version, Some(body.len() as u64))?;
                 Ok(Some((head, body)))
@@ -229,14 +298,19 @@ impl AzureStore {
         }
     }
 
-    async fn download(&self, name: &str, version: Option<&str>) -> azure_core::Result<(Headers, Bytes)> {
+    async fn download(&self, name: &str, state: Option<State<'_>>) -> azure_core::Result<(Headers, Bytes)> {
+        let (client, version_id) = match state {
+            None => (self.blob(name), None),
+            Some(State::Version(version)) => (self.blob(name), Some(version.to_owned())),
+            Some(State::Snapshot(snapshot)) => (self.blob(name).with_snapshot(snapshot)?, None),
+        };
         let options = BlobClientDownloadOptions {
-            version_id: version.map(str::to_owned),
+            version_id,
             parallel: Some(NonZero::<usize>::MIN),
             partition_size: Some(GET_BYTES_MAX),
             ..BlobClientDownloadOptions::default()
         };
-        let answer = self.blob(name).download(Some(options)).await?;
+        let answer = client.download(Some(options)).await?;
         let body = answer.body.collect().await?;
         Ok((answer.headers, body))
     }
@@ -262,10 +336,7 @@ impl VersionStore for AzureStore {
         if self.versioning.is_in_doubt(&put.condition) {
             self.prove_for(&put.condition).await?;
         }
-        let (etag, version) = match &self.direct {
-            Some(direct) => direct.put(&attempt, put.body, metadata, &put.condition).await?,
-            None => self.upload(attempt, put.body, upload_options(metadata, &put.condition)).await?,
-        };
+        let (etag, version) = self.store(&attempt, put.body, metadata, &put.condition).await?;
         let Some(version) = version else {
             let failure = prepare::versioning_is_off(&self.container_name);
             self.versioning.lost(&etag, &failure);
@@ -278,14 +349,7 @@ impl VersionStore for AzureStore {
     async fn head(&self, name: &str) -> Result<Option<Head>, Failure> {
         let attempt = self.attempt(Operation::Read, name);
         heads::check_name(&attempt)?;
-        let head = match &self.direct {
-            Some(direct) => direct.head(&attempt).await?,
-            None => match self.blob(name).get_properties(None).await {
-                Ok(answer) => Some(heads::from_headers(&attempt, answer.headers(), None, None)?),
-                Err(error) if errors::is_missing_blob(&error) => None,
-                Err(error) => return Err(attempt.failure(&error)),
-            },
-        };
+        let head = self.look(&attempt).await?;
         if let Some(head) = &head {
             self.remember(head);
         }
@@ -296,10 +360,7 @@ impl VersionStore for AzureStore {
         let attempt = self.attempt(Operation::Read, name);
         heads::check_name(&attempt)?;
         let version = version.filter(|version| !version.is_empty());
-        let got = match &self.direct {
-            Some(direct) => direct.get(&attempt, version).await?,
-            None => self.get_by_the_sdk(&attempt, version).await?,
-        };
+        let got = self.fetch(&attempt, version.map(State::Version)).await?;
         got.iter().for_each(|(head, _)| self.remember(head));
         Ok(got)
     }
@@ -316,10 +377,7 @@ impl VersionStore for AzureStore {
         next: Option<String>,
     ) -> Result<Arriving<'a>, Failure> {
         let attempt = self.attempt(Operation::List, prefix);
-        let Arriving { next, heads } = match &self.direct {
-            Some(direct) => direct.list(&attempt, listing, next, self.page_items_max).await?,
-            None => self.list_by_the_sdk(&attempt, listing, next).await?,
-        };
+        let Arriving { next, heads } = self.page(&attempt, listing.into(), next).await?;
         let remembered = heads.inspect_ok(move |heads| {
             if listing == Listing::Versions {
                 heads.iter().for_each(|head| self.remember(head));

@@ -166,7 +166,6 @@ fn every_fault_of_a_run_is_told_at_once() {
         expiration = "60"
         create = "yes"
         [target]
-        history = "snapshots"
         container = "Mirror"
         prefix = "a//b"
         create = 1
@@ -188,7 +187,6 @@ source.poll_interval_idle_max: 5 lacks a unit: write "5s" or "5ms"
 source.request_units_per_second_max: must be a whole number from 0 to 4294967295
 target.container: must have 3 to 63 lower-case letters, digits and single hyphens between them
 target.create: must be true or false, without quotes
-target.history: "snapshots" is not available in this version; use "versions" on an account that has them
 target.prefix: must be names of letters, digits, - _ and . with single slashes between, none ending with a dot"#;
     assert_eq!(faults(file, &[], &[]), expected.trim_start());
 }

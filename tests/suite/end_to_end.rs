@@ -48,6 +48,7 @@ mod restore_undo;
 mod rivals;
 mod runbook;
 mod secrets;
+mod snapshots;
 mod telemetry;
 mod tls;
 mod traffic;

@@ -1,5 +1,6 @@
 //! The contract of a version store, held to every implementation: the directory, and Azure over HTTP against the embedded
-//! emulator, once with a shared key and once with a shared access signature.
+//! emulator, once with a shared key and once with a shared access signature; and by snapshots
+//! where the account keeps no versions.
 
 use std::any::Any;
 
@@ -12,6 +13,8 @@ mod versions;
 
 #[cfg(feature = "emulator")]
 mod azure;
+#[cfg(feature = "emulator")]
+mod azure_snapshots;
 #[cfg(feature = "emulator")]
 mod azure_versioning;
 mod directory;

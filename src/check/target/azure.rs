@@ -6,12 +6,12 @@ use super::super::bounds::Bounds;
 use super::super::clock::{self, Service};
 use super::super::findings::{
     ACCOUNT_UNKNOWN, DELETE_UNKNOWN, HIERARCHICAL, IMMUTABILITY_UNKNOWN, MAY_DELETE, NO_BLOB_ACCOUNT, NO_LIST, NO_READ,
-    NO_WRITE, ONE_DATA_CENTRE, OVERWRITES_FORBIDDEN, REDUNDANCY_UNKNOWN, SOFT_DELETE_OFF, SOFT_DELETE_SHORT,
-    SOFT_DELETE_UNKNOWN, TARGET_CLOCK_FAR, TARGET_CLOCK_OFF, TARGET_MISSING, TARGET_PUBLIC, TARGET_SILENT,
-    TARGET_TO_CREATE, TARGET_UNUSABLE, VERSIONING_OFF,
+    NO_SNAPSHOT, NO_WRITE, ONE_DATA_CENTRE, OVERWRITES_FORBIDDEN, REDUNDANCY_UNKNOWN, SOFT_DELETE_OFF,
+    SOFT_DELETE_SHORT, SOFT_DELETE_UNKNOWN, TARGET_CLOCK_FAR, TARGET_CLOCK_OFF, TARGET_MISSING, TARGET_PUBLIC,
+    TARGET_SILENT, TARGET_TO_CREATE, TARGET_UNUSABLE, VERSIONING_OFF,
 };
 use super::super::report::Report;
-use crate::config::{Target, TargetAuth};
+use crate::config::{History, Target, TargetAuth};
 use crate::failure::{Failure, Kind};
 use crate::store::azure::{AccountInformation, AzureAuth, AzureStore, ContainerProperties, MayDelete, SoftDelete};
 use crate::store::{Listing, VersionStore as _};
@@ -64,19 +64,22 @@ pub(super) async fn check(target: &Target, bounds: &Bounds) -> Report {
             return report;
         }
     };
-    let (of_account, of_soft_delete, of_container) =
-        tokio::join!(account(&store, bounds), soft_delete(&store, bounds), container(&store, target, bounds));
+    let (of_account, of_soft_delete, of_container) = tokio::join!(
+        account(&store, target.history, bounds),
+        soft_delete(&store, bounds),
+        container(&store, target, bounds)
+    );
     report.append(of_account);
     report.append(of_soft_delete);
     report.append(of_container);
     report
 }
 
-async fn account(store: &AzureStore, bounds: &Bounds) -> Report {
+async fn account(store: &AzureStore, history: History, bounds: &Bounds) -> Report {
     let mut report = Report::default();
     match bounds.look("read the kind of the account", store.account_information()).await {
         Ok(account) => {
-            kind(&account, &mut report);
+            kind(&account, history, &mut report);
             redundancy(&account.sku, &mut report);
         }
         Err(failure) => {
@@ -87,10 +90,10 @@ async fn account(store: &AzureStore, bounds: &Bounds) -> Report {
     report
 }
 
-fn kind(account: &AccountInformation, report: &mut Report) {
+fn kind(account: &AccountInformation, history: History, report: &mut Report) {
     let AccountInformation { kind, sku, hierarchical } = account;
     let detail = format!("kind {kind}, {sku}");
-    if *hierarchical {
+    if *hierarchical && history == History::Versions {
         report.found(&HIERARCHICAL, None, format!("{detail}, with a hierarchical namespace"));
     } else if matches!(kind.as_str(), "Storage" | "FileStorage") {
         report.found(&NO_BLOB_ACCOUNT, None, detail);
@@ -164,7 +167,7 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
         Ok(_) => report.ok(LIST, None, "a page was listed"),
         Err(failure) => report.failed(&NO_LIST, None, &failure),
     }
-    let accepted = probes(store, bounds, &mut report).await || listed_some;
+    let accepted = probes(store, target.history, bounds, &mut report).await || listed_some;
     match properties {
         Ok(properties) => immutability(&properties, &mut report),
         Err(failure) => report.failed(&IMMUTABILITY_UNKNOWN, None, &failure),
@@ -179,7 +182,7 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
 }
 
 /// Whether any of them was permitted.
-async fn probes(store: &AzureStore, bounds: &Bounds, report: &mut Report) -> bool {
+async fn probes(store: &AzureStore, history: History, bounds: &Bounds, report: &mut Report) -> bool {
     let written = bounds.look("write the probe", store.write_probe()).await;
     match &written {
         Ok(_) => report.ok(WRITE, None, "the probe was written"),
@@ -193,12 +196,20 @@ async fn probes(store: &AzureStore, bounds: &Bounds, report: &mut Report) -> boo
         Ok(false) => report.ok(READ, None, "reading is permitted; the probe is not there"),
         Err(failure) => report.failed(&NO_READ, None, &failure),
     }
-    match written {
-        Ok(true) => report.ok(VERSIONING, None, "the probe's version is kept"),
-        Ok(false) => {
+    match (written, history) {
+        (Ok((etag, versions)), History::Snapshots) => {
+            let besides =
+                if versions { "; the account keeps versions too, which would take one request less" } else { "" };
+            match bounds.look("take a snapshot of the probe", store.snapshot_probe(&etag)).await {
+                Ok(()) => report.ok(VERSIONING, None, format!("a snapshot of the probe was taken{besides}")),
+                Err(failure) => report.failed(&NO_SNAPSHOT, None, &failure),
+            }
+        }
+        (Ok((_, true)), History::Versions) => report.ok(VERSIONING, None, "the probe's version is kept"),
+        (Ok((_, false)), History::Versions) => {
             report.found(&VERSIONING_OFF, None, "the account keeps no versions: an overwrite would lose history")
         }
-        Err(_) => report.not_checked(VERSIONING, None, &format!("{WRITE} failed")),
+        (Err(_), _) => report.not_checked(VERSIONING, None, &format!("{WRITE} failed")),
     }
     accepted
 }
@@ -250,12 +261,14 @@ mod tests {
 
     #[test]
     fn accounts_and_containers_that_cannot_hold_history_fail() {
-        let account = |kind: &str, hierarchical| {
+        let account_for = |history, kind: &str, hierarchical| {
             let mut report = Report::default();
             let account = AccountInformation { sku: "Standard_ZRS".to_owned(), kind: kind.to_owned(), hierarchical };
-            super::kind(&account, &mut report);
+            super::kind(&account, history, &mut report);
             report.checks[0].status
         };
+        let account = |kind: &str, hierarchical| account_for(History::Versions, kind, hierarchical);
+        assert_eq!(account_for(History::Snapshots, "StorageV2", true), Status::Ok);
         assert_eq!([account("StorageV2", false), account("BlockBlobStorage", false)], [Status::Ok; 2]);
         assert_eq!([account("StorageV2", true), account("Storage", false)], [Status::Fail; 2]);
         let copies = |sku: &str| {

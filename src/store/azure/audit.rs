@@ -96,9 +96,15 @@ impl AzureStore {
         })
     }
 
-    /// Writes the probe; whether its version is kept.
-    pub async fn write_probe(&self) -> Result<bool, Failure> {
-        Ok(self.put_probe().await?.is_some())
+    /// Writes the probe; gives its etag, and whether its version is kept.
+    pub async fn write_probe(&self) -> Result<(String, bool), Failure> {
+        let (etag, version) = self.put_probe().await?;
+        Ok((etag, version.is_some()))
+    }
+
+    /// Takes a snapshot of the probe that has this etag.
+    pub async fn snapshot_probe(&self, etag: &str) -> Result<(), Failure> {
+        self.take_snapshot(&self.probe_name(), etag).await
     }
 
     /// Reads the probe; whether it is there.

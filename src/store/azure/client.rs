@@ -14,7 +14,7 @@ use super::direct::{Direct, Proof};
 use super::shared_key::{SharedKey, SharedKeyPolicy};
 use super::{AzureAuth, CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
 use crate::admin::RequestMetrics;
-use crate::config::{History, Target};
+use crate::config::Target;
 use crate::failure::{Failure, Kind};
 
 /// The configured endpoint as a URL.
@@ -44,10 +44,6 @@ pub(super) struct Clients {
 
 /// The clients of the configured container, which count their requests.
 pub(super) fn clients(settings: &Target, credentials: AzureAuth, requests: RequestMetrics) -> Result<Clients, Failure> {
-    if settings.history == History::Snapshots {
-        return Err(Failure::new(Kind::Misconfigured, "target.history = \"snapshots\" is not supported yet")
-            .remedy("use an account with blob versioning and target.history = \"versions\""));
-    }
     let mut service_url = endpoint(settings)?;
     if settings.container.is_empty() || settings.container.contains('/') {
         return Err(Failure::new(Kind::Misconfigured, "target.container is not a container's name"));
@@ -187,10 +183,9 @@ mod tests {
     #[test]
     fn settings_that_cannot_work_are_refused_with_the_remedy() {
         let sas = || AzureAuth::Sas("sig=x".into());
-        let snapshots = Target { history: History::Snapshots, ..Target::default() };
         let nested = Target { container: "a/b".to_owned(), ..Target::default() };
         let faulty = ["", "mirror", "ftp://x/", "https://x/?sig=secret", "https://user:secret@x/"].map(settings);
-        for settings in faulty.into_iter().chain([snapshots, nested]) {
+        for settings in faulty.into_iter().chain([nested]) {
             let failure = clients(&settings, sas(), RequestMetrics::unread()).err().unwrap();
             assert_eq!(failure.kind, Kind::Misconfigured, "{failure:?}");
             assert!(!failure.to_string().contains("secret"), "{failure}");

@@ -28,10 +28,13 @@ pub(super) use self::proof::Proof;
 use super::answer::AnswerHeaders as _;
 use super::client::Counted;
 use super::errors::{self, Attempt};
-use super::{CONTENT_TYPE as DOCUMENT_TYPE, GET_BYTES_MAX, PUT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, heads, listing};
+use super::listing::Shown;
+use super::{
+    CONTENT_TYPE as DOCUMENT_TYPE, GET_BYTES_MAX, PUT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, State, heads, listing,
+};
 use crate::admin::RequestMetrics;
 use crate::failure::{Failure, Kind};
-use crate::store::{Arriving, Condition, Head, Listing, Page};
+use crate::store::{Arriving, Condition, Head, Page};
 
 mod connect;
 mod proof;
@@ -188,14 +191,29 @@ impl Direct {
         }
     }
 
-    /// One Get Blob, of the current version or of the one named.
+    /// One Snapshot Blob, of what has this etag.
+    pub(super) async fn snapshot(&self, attempt: &Attempt<'_>, etag: &str) -> Result<(), Failure> {
+        let mut ask = self.look(Method::PUT, attempt.name, PUT_TIMEOUT);
+        ask.parameters.push(("comp", "snapshot".to_owned()));
+        ask.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        ask.headers.insert(IF_MATCH, HeaderValue::from_str(etag).map_err(|_| attempt.unusable())?);
+        let answer = self.answer(attempt, ask).await?;
+        if answer.status == StatusCode::CREATED { Ok(()) } else { Err(answer.failure(attempt)) }
+    }
+
+    /// One Get Blob, of the current state or of the one named.
     pub(super) async fn get(
         &self,
         attempt: &Attempt<'_>,
-        version: Option<&str>,
+        state: Option<State<'_>>,
     ) -> Result<Option<(Head, Bytes)>, Failure> {
         let mut ask = self.look(Method::GET, attempt.name, REQUEST_TIMEOUT);
-        ask.parameters.extend(version.map(|version| ("versionid", version.to_owned())));
+        let version = state.map(|state| match state {
+            State::Version(version) => ("versionid", version),
+            State::Snapshot(snapshot) => ("snapshot", snapshot),
+        });
+        ask.parameters.extend(version.map(|(kind, version)| (kind, version.to_owned())));
+        let version = version.map(|(_, version)| version);
         let answer = self.answer(attempt, ask).await?;
         match (answer.status, answer.code()) {
             (StatusCode::OK, _) => {
@@ -212,11 +230,11 @@ impl Direct {
     pub(super) async fn list(
         self: &Arc<Self>,
         attempt: &Attempt<'_>,
-        listing: Listing,
+        shown: Shown,
         next: Option<String>,
         items_max: u16,
     ) -> Result<Arriving<'static>, Failure> {
-        let ask = self.listing(attempt.name, listing, next, items_max);
+        let ask = self.listing(attempt.name, shown, next, items_max);
         let (direct, name, container) = (Arc::clone(self), attempt.name.to_owned(), attempt.container.to_owned());
         let operation = attempt.operation;
         // Dropped, it ends what it runs.
@@ -229,7 +247,7 @@ impl Direct {
             }
             let said = listing::next(&answer.body);
             // A full page takes tens of milliseconds, in which this thread would serve nobody else.
-            let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, listing));
+            let page = tokio::task::spawn_blocking(move || listing::page(&answer.body, shown));
             let page = async move {
                 let attempt = Attempt { operation, name: &name, container: &container };
                 let page = page.await.map_err(|_| attempt.malformed(BUG))?;
@@ -244,10 +262,14 @@ impl Direct {
         exchange.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(attempt.malformed(BUG)))
     }
 
-    fn listing(&self, prefix: &str, listing: Listing, next: Option<String>, items_max: u16) -> Ask {
+    fn listing(&self, prefix: &str, shown: Shown, next: Option<String>, items_max: u16) -> Ask {
         let mut ask = self.look(Method::GET, "", REQUEST_TIMEOUT);
         ask.path.pop();
-        let include = if listing == Listing::Versions { "metadata,versions" } else { "metadata" };
+        let include = match shown {
+            Shown::Current => "metadata",
+            Shown::Versions => "metadata,versions",
+            Shown::Snapshots => "metadata,snapshots",
+        };
         let always =
             [("comp", "list".to_owned()), ("restype", "container".to_owned()), ("include", include.to_owned())];
         let prefix = Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty());

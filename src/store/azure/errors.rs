@@ -24,6 +24,7 @@ pub(super) const MALFORMED_VERSION: &str = "InvalidQueryParameterValue";
 pub(super) enum Operation {
     Put,
     Probe,
+    Snapshot,
     Read,
     List,
     CreateContainer,
@@ -50,7 +51,7 @@ impl Operation {
     /// What a role or a SAS must allow.
     fn permission(self) -> &'static str {
         match self {
-            Self::Put | Self::Probe => {
+            Self::Put | Self::Probe | Self::Snapshot => {
                 "the data action Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write (role Storage Blob Data \
                  Contributor), or the SAS permissions c and w"
             }
@@ -86,6 +87,7 @@ impl Attempt<'_> {
     fn doing(&self) -> String {
         match self.operation {
             Operation::Put | Operation::Probe => format!("storing blob {:?}", self.name),
+            Operation::Snapshot => format!("keeping a snapshot of blob {:?}", self.name),
             Operation::Read => format!("reading blob {:?}", self.name),
             Operation::List => format!("listing the blobs under {:?} of container {:?}", self.name, self.container),
             Operation::CreateContainer => format!("creating container {:?}", self.container),
@@ -206,12 +208,15 @@ fn classify(operation: Operation, status: u16, code: &str) -> Kind {
         (_, "InvalidAuthenticationInfo" | "NoAuthenticationInformation") | (401 | 403, _) => Kind::Unauthorized,
         (404, "BlobNotFound") | (409, "BlobAlreadyExists") if is_put => Kind::Conflict,
         // A lease of a stranger will not end by looking again.
-        (412, "LeaseIdMissing") if is_put => Kind::Refused,
+        (412, "LeaseIdMissing") if is_put || operation == Operation::Snapshot => Kind::Refused,
         (412, _) if is_put => Kind::Conflict,
+        (404, "BlobNotFound") | (412, "ConditionNotMet") if operation == Operation::Snapshot => Kind::Conflict,
+        // The service writes it in both ways.
+        (409, "SnaphotOperationRateExceeded" | "SnapshotOperationRateExceeded") => Kind::Transient,
         (404, _) => Kind::NotFound,
         (408 | 429 | 500..=599, _) => Kind::Transient,
         (400..=499, _) => match operation {
-            Operation::Put | Operation::Read => Kind::Refused,
+            Operation::Put | Operation::Snapshot | Operation::Read => Kind::Refused,
             Operation::Probe | Operation::List | Operation::CreateContainer => Kind::Misconfigured,
             Operation::Account | Operation::Service | Operation::Container | Operation::Delete => Kind::Misconfigured,
         },
@@ -284,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_table_from_answers_to_kinds() {
-        use Operation::{CreateContainer, List, Probe, Put, Read};
+        use Operation::{CreateContainer, List, Probe, Put, Read, Snapshot};
         let rows = [
             (Put, 409, "BlobAlreadyExists", Kind::Conflict),
             (Put, 412, "ConditionNotMet", Kind::Conflict),
@@ -304,6 +309,12 @@ mod tests {
             (Put, 408, "", Kind::Transient),
             (Put, 429, "", Kind::Transient),
             (Put, 302, "", Kind::Internal),
+            (Snapshot, 412, "ConditionNotMet", Kind::Conflict),
+            (Snapshot, 412, "LeaseIdMissing", Kind::Refused),
+            (Snapshot, 404, "BlobNotFound", Kind::Conflict),
+            (Snapshot, 404, "ContainerNotFound", Kind::NotFound),
+            (Snapshot, 409, "SnapshotCountExceeded", Kind::Refused),
+            (Snapshot, 409, "SnaphotOperationRateExceeded", Kind::Transient),
             (Probe, 400, "InvalidResourceName", Kind::Misconfigured),
             (List, 400, "InvalidQueryParameterValue", Kind::Misconfigured),
             (CreateContainer, 400, "InvalidResourceName", Kind::Misconfigured),

@@ -14,6 +14,26 @@ use std::borrow::Cow;
 use super::heads;
 use crate::store::{Head, Listing, Page};
 
+/// What a listing is asked to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Blobs.
+    Current,
+    /// Blobs and their versions.
+    Versions,
+    /// Blobs and their snapshots. A snapshot's version is its time, and a blob's is empty.
+    Snapshots,
+}
+
+impl From<Listing> for Shown {
+    fn from(listing: Listing) -> Self {
+        match listing {
+            Listing::Current => Self::Current,
+            Listing::Versions => Self::Versions,
+        }
+    }
+}
+
 /// Why a page cannot be used.
 type Fault = Cow<'static, str>;
 
@@ -41,6 +61,7 @@ enum Part {
 struct Item {
     name: Option<String>,
     version: String,
+    snapshot: Option<String>,
     is_current: bool,
     etag: Option<String>,
     length: Option<u64>,
@@ -48,7 +69,7 @@ struct Item {
 }
 
 /// The page that an answer holds.
-pub(super) fn page(answer: &[u8], listing: Listing) -> Result<Page, Fault> {
+pub(super) fn page(answer: &[u8], shown: Shown) -> Result<Page, Fault> {
     let mut reader = Reader::from_reader(answer);
     reader.config_mut().expand_empty_elements = true;
     let (mut page, mut place, mut item, mut text) =
@@ -68,7 +89,7 @@ pub(super) fn page(answer: &[u8], listing: Listing) -> Result<Page, Fault> {
                     2 if end.name().0 == b"NextMarker" => {
                         page.next = Some(std::mem::take(&mut text)).filter(|marker| !marker.is_empty());
                     }
-                    3 if end.name().0 == b"Blob" => page.heads.push(std::mem::take(&mut item).into_head(listing)?),
+                    3 if end.name().0 == b"Blob" => page.heads.push(std::mem::take(&mut item).into_head(shown)?),
                     4 => item.part(end.name().0, &mut text, place.encoded)?,
                     5 => item.field(place.part, end.name().0, &mut text),
                     _ => {}
@@ -99,8 +120,8 @@ pub(super) fn next(answer: &[u8]) -> Option<Option<String>> {
 }
 
 /// The page that the SDK read.
-pub(super) fn heads_of(items: Vec<BlobItem>, listing: Listing) -> Result<Vec<Head>, Fault> {
-    items.into_iter().map(|item| Item::of_the_sdk(item).into_head(listing)).collect()
+pub(super) fn heads_of(items: Vec<BlobItem>, shown: Shown) -> Result<Vec<Head>, Fault> {
+    items.into_iter().map(|item| Item::of_the_sdk(item).into_head(shown)).collect()
 }
 
 impl Place {
@@ -125,6 +146,7 @@ impl Item {
         Self {
             name: item.name,
             version: item.version_id.unwrap_or_default(),
+            snapshot: item.snapshot,
             is_current: item.is_current_version == Some(true),
             etag: properties.etag.map(|etag| etag.as_ref().to_owned()),
             length: properties.content_length,
@@ -140,6 +162,7 @@ impl Item {
             }
             b"Name" => self.name = Some(std::mem::take(text)),
             b"VersionId" => self.version = std::mem::take(text),
+            b"Snapshot" => self.snapshot = Some(std::mem::take(text)),
             b"IsCurrentVersion" => self.is_current = text == "true",
             _ => {}
         }
@@ -159,13 +182,24 @@ impl Item {
         }
     }
 
-    fn into_head(self, listing: Listing) -> Result<Head, Fault> {
+    fn into_head(self, shown: Shown) -> Result<Head, Fault> {
+        let (version, current) = match shown {
+            Shown::Current => (self.version, true),
+            // Only a current blob can lack a version id: it was stored while versioning was off.
+            Shown::Versions => {
+                let current = self.is_current || self.version.is_empty();
+                (self.version, current)
+            }
+            Shown::Snapshots => {
+                let current = self.snapshot.is_none();
+                (self.snapshot.unwrap_or_default(), current)
+            }
+        };
         Ok(Head {
             name: self.name.ok_or("a blob has no name")?,
             etag: heads::quoted(&self.etag.ok_or("a blob has no etag")?),
-            // Only a current blob can lack a version id: it was stored while versioning was off.
-            current: listing == Listing::Current || self.is_current || self.version.is_empty(),
-            version: self.version,
+            current,
+            version,
             length: self.length.ok_or("a blob has no length")?,
             // Of many at once a tree is made for less than one after the other.
             metadata: self.metadata.into_iter().collect(),
@@ -191,7 +225,7 @@ mod tests {
     use super::*;
 
     fn versions(xml: &str) -> Result<Page, Fault> {
-        page(xml.as_bytes(), Listing::Versions)
+        page(xml.as_bytes(), Shown::Versions)
     }
 
     #[test]

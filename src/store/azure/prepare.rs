@@ -47,7 +47,7 @@ impl AzureStore {
     async fn probe(&self) -> Result<(), Failure> {
         let begun = Instant::now();
         let name = self.probe_name();
-        let version = self.put_probe().await?;
+        let (_, version) = self.put_probe().await?;
         let failure = versioning_is_off(&self.container_name);
         if self.versioning.probed(begun, version.is_some(), &failure) {
             return Ok(());
@@ -64,16 +64,15 @@ impl AzureStore {
         if self.prefix.is_empty() { PROBE.to_owned() } else { format!("{}/{PROBE}", self.prefix) }
     }
 
-    /// Writes the probe, and gives the id of the version that this made; none where the account keeps no versions.
-    pub(super) async fn put_probe(&self) -> Result<Option<String>, Failure> {
+    /// Writes the probe, and gives its etag and the id of the version that this made; none where the account keeps no versions.
+    pub(super) async fn put_probe(&self) -> Result<(String, Option<String>), Failure> {
         let name = self.probe_name();
         let attempt = self.attempt(Operation::Probe, &name);
         let options = BlockBlobClientUploadOptions::default();
-        let (_, version) = self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await?;
-        Ok(version)
+        self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await
     }
 
-    async fn create_container(&self) -> Result<(), Failure> {
+    pub(super) async fn create_container(&self) -> Result<(), Failure> {
         let attempt = self.attempt(Operation::CreateContainer, "");
         match self.container.create(None).await {
             Err(error) if errors::code(&error) == Some(StorageErrorCode::ContainerAlreadyExists.as_ref()) => Ok(()),

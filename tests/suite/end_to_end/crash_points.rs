@@ -13,6 +13,7 @@ use super::documents::random;
 use super::oracle::assert_every_change_once;
 use super::ranges::assert_leases_tile;
 use super::restore_apply;
+use super::snapshots;
 use super::traffic::{create, delete, replace};
 use super::world::{ALL_VERSIONS, Target, World};
 
@@ -60,8 +61,16 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 7] =
-        [&START, &FOLLOWING, &ENDING, &SPLITTING, &gaps::POINTS, &repairs::POINTS, &restore_apply::POINTS];
+    let stories: [&[&str]; 8] = [
+        &START,
+        &FOLLOWING,
+        &ENDING,
+        &SPLITTING,
+        &gaps::POINTS,
+        &repairs::POINTS,
+        &restore_apply::POINTS,
+        &snapshots::POINTS,
+    ];
     let mut told = stories.concat();
     let mut all = POINTS.to_vec();
     told.sort_unstable();
@@ -70,7 +79,7 @@ fn every_crash_point_has_its_story() {
 }
 
 /// Lets a command die at a point, and its leases and locks run out.
-async fn die_at(world: &World, point: &str, arguments: &[&str]) {
+pub(super) async fn die_at(world: &World, point: &str, arguments: &[&str]) {
     world.start_to_die(point, arguments).died().await;
     world.emulator.advance(40).await;
 }
@@ -107,7 +116,7 @@ async fn followed(count: u64) -> World {
 }
 
 /// The next process stores what the one before left, once and in order.
-async fn assert_goes_on(world: &World, before: u64) {
+pub(super) async fn assert_goes_on(world: &World, before: u64) {
     world.catch_up().await;
     assert_every_change_once(&world.history("orders").await, before, &world.mirror().await, "orders");
     assert_leases_tile(world).await;

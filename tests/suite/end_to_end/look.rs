@@ -137,6 +137,11 @@ async fn what_changed_is_told_of_a_mirror_in_a_directory_as_well() {
 }
 
 #[tokio::test]
+async fn what_changed_is_told_of_a_mirror_in_snapshots_as_well() {
+    look_at_a_life(Target::Snapshots).await;
+}
+
+#[tokio::test]
 async fn the_container_is_compared_as_it_is_now() {
     let world = world(ALL_VERSIONS, Target::Blobs).await;
     mirrored(&world, &LIFE[..2]).await;

@@ -44,10 +44,31 @@ pub(super) type Mirror = BTreeMap<String, Vec<Stored>>;
 
 /// All that a blob container holds; nothing where there is no such container.
 pub(super) async fn of_blobs(emulator: &Emulator) -> Mirror {
-    let listed = list(emulator).await;
+    let listed = list(emulator, "versions,metadata").await.iter().map(|xml| item(xml)).collect();
+    read(emulator, "versionid", listed).await
+}
+
+/// The same by snapshots. What a snapshot was taken of is the blob, or was it; a blob without one is the version without name.
+pub(super) async fn of_snapshots(emulator: &Emulator) -> Mirror {
+    let mut listed: Vec<(String, Stored)> = Vec::new();
+    let mut last = String::new();
+    for xml in list(emulator, "metadata,snapshots").await {
+        let (name, stored) = item(&xml);
+        let etag = format!("{name} {}", text(&xml, "Etag"));
+        let snapshot = text(&xml, "Snapshot");
+        match listed.last_mut() {
+            Some((_, before)) if last == etag => before.current |= snapshot.is_empty(),
+            _ => listed.push((name, Stored { current: snapshot.is_empty(), version: snapshot, ..stored })),
+        }
+        last = etag;
+    }
+    read(emulator, "snapshot", listed).await
+}
+
+async fn read(emulator: &Emulator, kind: &str, listed: Vec<(String, Stored)>) -> Mirror {
     let reads = stream::iter(listed).map(|(name, mut stored)| async move {
         let path = format!("/{BLOB_ACCOUNT}/{CONTAINER}/{name}");
-        let query = [("versionid", stored.version.as_str())];
+        let query = [(kind, stored.version.as_str())];
         let query = if stored.version.is_empty() { &[][..] } else { &query };
         let answer = get(emulator, &path, query).await;
         assert_eq!(answer.status(), 200, "{name}");
@@ -62,15 +83,12 @@ pub(super) async fn of_blobs(emulator: &Emulator) -> Mirror {
     mirror
 }
 
-async fn list(emulator: &Emulator) -> Vec<(String, Stored)> {
+/// Each blob of a listing, as it stands there.
+async fn list(emulator: &Emulator, include: &str) -> Vec<String> {
     let (mut listed, mut marker) = (Vec::new(), String::new());
     loop {
-        let mut query = vec![
-            ("comp", "list"),
-            ("include", "versions,metadata"),
-            ("maxresults", PAGE_ITEMS),
-            ("restype", "container"),
-        ];
+        let mut query =
+            vec![("comp", "list"), ("include", include), ("maxresults", PAGE_ITEMS), ("restype", "container")];
         if !marker.is_empty() {
             query.push(("marker", &marker));
         }
@@ -80,7 +98,7 @@ async fn list(emulator: &Emulator) -> Vec<(String, Stored)> {
         }
         assert_eq!(answer.status(), 200);
         let xml = answer.text().await.unwrap();
-        listed.extend(between(&xml, "Blob").into_iter().map(item));
+        listed.extend(between(&xml, "Blob").into_iter().map(str::to_owned));
         marker = text(&xml, "NextMarker");
         if marker.is_empty() {
             return listed;

@@ -26,6 +26,8 @@ const ABORTED: i32 = 6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Blobs,
+    /// Blobs of an account that keeps no versions.
+    Snapshots,
     Directory,
 }
 
@@ -49,7 +51,12 @@ pub(super) struct Finished {
 impl World {
     /// An emulator and a configuration of these containers with their feeds. Intervals are short; nothing is created.
     pub(super) async fn new(containers: &[(&str, &str)], target: Target) -> Self {
-        Self::around(Emulator::start().await, containers, target)
+        let emulator = Emulator::start().await;
+        if target == Target::Snapshots {
+            let without = serde_json::json!({ "versioning": false, "hierarchicalNamespace": true });
+            emulator.control("storage", &without).await;
+        }
+        Self::around(emulator, containers, target)
     }
 
     /// The same around an emulator that runs.
@@ -62,10 +69,11 @@ impl World {
              [admin]\nlisten = \"127.0.0.1:0\"\n\n[target]\n",
             emulator.cosmos
         );
+        let blobs =
+            format!("endpoint = {:?}\nauth = \"emulator\"\ncontainer = {CONTAINER:?}\n", emulator.blob_endpoint());
         let target_lines = match target {
-            Target::Blobs => {
-                format!("endpoint = {:?}\nauth = \"emulator\"\ncontainer = {CONTAINER:?}\n", emulator.blob_endpoint())
-            }
+            Target::Blobs => blobs,
+            Target::Snapshots => format!("{blobs}history = \"snapshots\"\n"),
             Target::Directory => format!("kind = \"directory\"\npath = {:?}\n", folder.path().join("mirror")),
         };
         text.push_str(&target_lines);
@@ -106,6 +114,7 @@ impl World {
     pub(super) async fn mirror(&self) -> Mirror {
         match self.target {
             Target::Blobs => mirror::of_blobs(&self.emulator).await,
+            Target::Snapshots => mirror::of_snapshots(&self.emulator).await,
             Target::Directory => mirror::of_directory(&self.folder().join("mirror")),
         }
     }

@@ -1,8 +1,7 @@
 //! Order, pages and prefixes of listings.
 
-use cosmirror::store::{Listing, VersionStore};
+use cosmirror::store::{Head, Listing, VersionStore};
 
-use super::PAGE_ITEMS;
 use super::fixture::{create, listed, names, pages, replace};
 
 /// Names whose order as bytes differs from the order of directories, in that order.
@@ -52,8 +51,9 @@ pub(super) async fn pages_cut_through_the_versions_of_one_name(store: &dyn Versi
     create(store, "t/c", "after").await;
 
     let pages = pages(store, "t/", Listing::Versions).await;
-    let filled = pages.iter().filter(|page| page.len() == usize::from(PAGE_ITEMS)).count();
-    assert_eq!(filled, 3, "nine versions fill three pages");
+    let names = |page: &[Head]| page.iter().map(|head| head.name.clone()).collect::<Vec<_>>();
+    let cut = pages.windows(2).filter(|two| names(&two[0]).last() == names(&two[1]).first()).count();
+    assert!(cut >= 2, "seven versions of one name are on three pages at least");
     let found: Vec<_> = pages.into_iter().flatten().map(|head| (head.name, head.length)).collect();
     let versions = (1..=7).map(|length| ("t/b".to_owned(), length));
     let expected: Vec<_> = [("t/a".to_owned(), 6)].into_iter().chain(versions).chain([("t/c".to_owned(), 5)]).collect();

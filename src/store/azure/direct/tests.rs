@@ -10,11 +10,12 @@ use axum::response::Response;
 use proptest::prelude::*;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::super::errors::Operation;
 use super::super::shared_key::{SharedKey, Signed};
 use super::super::{AzureAuth, AzureStore};
 use super::*;
 use crate::config::Target;
-use crate::store::{Put, VersionStore as _};
+use crate::store::{Listing, Put, VersionStore as _};
 
 const ACCOUNT: &str = "account";
 const KEY: &str = "c2VjcmV0IGtleQ==";
@@ -203,6 +204,34 @@ async fn reading_content_and_listing_are_what_the_sdk_sends() {
 }
 
 #[tokio::test]
+async fn what_snapshots_take_is_what_the_sdk_sends() {
+    let service = Service::start().await;
+    let made = told(201, &[("etag", "\"1\""), ("x-ms-snapshot", "2026-01-01T00:00:00.0000001Z")], "");
+    let content = told(200, &[("etag", "\"1\"")], "{\"id\":1}");
+    for auth in [key(), AzureAuth::Sas("sv=2025-05-05&sig=a%2Bb%3D".into())] {
+        let (mut seen, mut got) = (Vec::new(), Vec::new());
+        for store in &service.stores(&auth) {
+            let name = "prefix with space/ü%25?#+&=;,~.json";
+            service.tell(made.clone());
+            store.take_snapshot(name, "\"0x8D\"").await.unwrap();
+            let asked = service.seen();
+            assert_eq!((&asked.headers["if-match"], asked.query.contains("comp=snapshot")), (&"\"0x8D\"".into(), true));
+            service.tell(content.clone());
+            let attempt = store.attempt(Operation::Read, name);
+            let snapshot = super::super::State::Snapshot("2026-01-01T00:00:00.0000001Z");
+            got.push(store.fetch(&attempt, Some(snapshot)).await.unwrap().unwrap());
+            let read = service.seen();
+            service.tell(listed("more"));
+            let attempt = store.attempt(Operation::List, "a&b/ü +");
+            let page = store.page(&attempt, Shown::Snapshots, Some("2!8 bytes/+&=%".to_owned())).await.unwrap();
+            assert_eq!(page.heads.await.unwrap().len(), 1);
+            seen.push([asked, read, service.seen()].map(comparable));
+        }
+        assert_eq!((&seen[0], &got[0]), (&seen[1], &got[1]));
+    }
+}
+
+#[tokio::test]
 async fn a_request_with_a_token_carries_it_and_no_other_proof() {
     #[derive(Debug)]
     struct Constant;
@@ -221,7 +250,7 @@ async fn a_request_with_a_token_carries_it_and_no_other_proof() {
     let url = Url::parse(&format!("{}/mirror", service.endpoint)).unwrap();
     let proof = Proof::token(Arc::new(Constant));
     let direct = Direct::new(&url, proof, "2026-04-06", RequestMetrics::unread()).unwrap().unwrap();
-    let attempt = Attempt { operation: super::super::errors::Operation::Put, name: "a", container: "mirror" };
+    let attempt = Attempt { operation: Operation::Put, name: "a", container: "mirror" };
     direct.put(&attempt, Bytes::from_static(b"{}"), BTreeMap::new(), &Condition::Absent).await.unwrap();
     let seen = service.seen();
     assert_eq!(seen.headers["authorization"], "Bearer abc");

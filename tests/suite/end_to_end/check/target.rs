@@ -21,6 +21,22 @@ async fn an_account_that_keeps_no_versions_fails() {
 }
 
 #[tokio::test]
+async fn an_account_that_keeps_no_versions_is_good_for_snapshots() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Snapshots).await;
+    world.source("orders").make(&["/pk"]).await;
+    world.source("orders").put(r#"["p"]"#, r#"{"id":"a","pk":"p"}"#).await;
+    world.catch_up().await;
+    let checked = Checked::of(&world).await;
+    assert_eq!(checked.names("fail"), [""; 0]);
+    checked.says("target.versioning", "ok", "snapshot").says("target.account", "ok", "kind");
+    storage(&world, json!({ "versioning": true, "hierarchicalNamespace": false })).await;
+    Checked::of(&world).await.says("target.versioning", "ok", "keeps versions too");
+    let puts = json!({ "service": "blob", "operation": "put", "status": 403, "path": "_cosmirror-probe", "count": 2 });
+    faults(&world, json!([puts])).await;
+    Checked::of(&world).await.says("target.versioning", "warn", "not checked: target.write failed");
+}
+
+#[tokio::test]
 async fn what_would_be_gone_too_early_or_with_one_building_is_warned_of() {
     let world = mirrored().await;
     for (days, status, detail) in [(0, "warn", "is off"), (6, "warn", "6 days"), (30, "ok", "30 days")] {
