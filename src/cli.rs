@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::task::JoinSet;
 
-use crate::config::{self, Container, Loaded, Override};
+use crate::config::{self, Config, Container, Loaded, Override};
 use crate::failure::{CommandError, Exit};
 
 pub mod args;
@@ -64,6 +64,10 @@ pub struct Cli {
     /// One setting, stronger than file and environment, such as admin.listen=127.0.0.1:9465; repeats
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = args::setting, help_heading = GLOBAL)]
     set: Vec<Override>,
+
+    /// The target whose mirror the command works with: "first", or a name of [[targets]]; left out, the first
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
+    target: Option<String>,
 
     /// Form of the data on standard output, and of errors
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
@@ -270,6 +274,16 @@ impl Cli {
         self.output
     }
 
+    /// The configuration as if the mirror were in this target alone.
+    fn on_target(&self, config: &Config, name: &str) -> Result<Config, CommandError> {
+        if matches!(self.command, Command::Run(_)) {
+            let remedy = "leave --target out: the daemon follows for every target of its configuration";
+            return Err(CommandError::new(Exit::Usage, "--target is not for run", remedy));
+        }
+        let remedy = "name one of them; [[targets]] of the configuration defines the others";
+        config.on_target(name).map_err(|unknown| CommandError::new(Exit::Usage, unknown.to_string(), remedy))
+    }
+
     /// Does what the command line asks for.
     pub async fn execute(self) -> Result<(), CommandError> {
         if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
@@ -277,11 +291,14 @@ impl Cli {
         }
         // Dropped at the end, when all has been said.
         let _beside = logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
-        let config = if self.command.reads_configuration() {
+        let mut config = if self.command.reads_configuration() {
             config::load(self.config.as_deref(), &self.set)?
         } else {
             Loaded::default()
         };
+        if let Some(name) = &self.target {
+            config.config = self.on_target(&config.config, name)?;
+        }
         let context = Context { config, output: Output::new(self.output) };
         match self.command {
             #[cfg(feature = "emulator")]
@@ -322,7 +339,7 @@ async fn on_a_worker<T: Send + 'static>(work: impl Future<Output = T> + Send + '
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, FeedMode, Start};
+    use crate::config::{FeedMode, Start};
 
     fn context(names: &[(&str, &str)]) -> Context {
         let container = |(database, container): &(&str, &str)| Container {

@@ -15,6 +15,7 @@ mod secret;
 mod size;
 mod sources;
 mod suggest;
+mod targets;
 mod validate;
 
 pub use duration::{format_duration, parse_duration};
@@ -22,6 +23,7 @@ pub use load::{ConfigError, Loaded, load, load_from, settings};
 pub use secret::resolve_secret;
 pub use size::{format_size, parse_size};
 pub use sources::{Fault, Origin, Override};
+pub use targets::{FIRST_TARGET, FurtherTarget, UnknownTarget};
 
 /// Everything a process is told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub leases: Leases,
     /// Where versions go.
     pub target: Target,
+    /// Where they go besides.
+    pub targets: Vec<FurtherTarget>,
     /// How much of everything at a time.
     pub limits: Limits,
     /// Comparison with the source, for what the feed does not show.

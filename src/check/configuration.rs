@@ -88,12 +88,12 @@ fn secrets(config: &Config, report: &mut Report) {
     if source.auth == SourceAuth::Key {
         look("source", "a key, where an identity would need no secret", &source.key_env, source.key_file.as_deref());
     }
-    if target.kind == TargetKind::Azure {
-        match target.auth {
-            TargetAuth::SharedKey => {
-                look("target", "a key, which may do everything", &target.key_env, target.key_file.as_deref());
-            }
-            TargetAuth::Sas => look("target", "a SAS token, which ends", &target.sas_env, target.sas_file.as_deref()),
+    let further = config.targets.iter().map(|further| (further.name.as_str(), &further.target));
+    for (name, target) in [("target", target)].into_iter().chain(further) {
+        let (key, sas) = ("a key, which may do everything", "a SAS token, which ends");
+        match (target.kind, target.auth) {
+            (TargetKind::Azure, TargetAuth::SharedKey) => look(name, key, &target.key_env, target.key_file.as_deref()),
+            (TargetKind::Azure, TargetAuth::Sas) => look(name, sas, &target.sas_env, target.sas_file.as_deref()),
             _ => {}
         }
     }

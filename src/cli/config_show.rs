@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Context;
-use crate::config::{Config, Origin, SourceAuth, TargetAuth, TargetKind, resolve_secret, settings};
+use crate::config::{Config, Origin, SourceAuth, Target, TargetAuth, TargetKind, resolve_secret, settings};
 use crate::failure::CommandError;
 
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ struct Setting {
 
 #[derive(Serialize)]
 struct Secret {
-    key: &'static str,
+    key: String,
     origin: String,
     available: bool,
     /// Why it is not.
@@ -64,12 +64,9 @@ fn secrets(config: &Config) -> Vec<Secret> {
     if source.auth == SourceAuth::Key {
         secrets.push(secret("source.key", &source.key_env, source.key_file.as_deref()));
     }
-    if target.kind == TargetKind::Azure {
-        match target.auth {
-            TargetAuth::SharedKey => secrets.push(secret("target.key", &target.key_env, target.key_file.as_deref())),
-            TargetAuth::Sas => secrets.push(secret("target.sas", &target.sas_env, target.sas_file.as_deref())),
-            _ => {}
-        }
+    secrets.extend(of_target("target", target));
+    for (at, further) in config.targets.iter().enumerate() {
+        secrets.extend(of_target(&format!("targets[{at}]"), &further.target));
     }
     let admin = &config.admin;
     if admin.token_file.is_some() || std::env::var_os(&admin.token_env).is_some() || admin.jobs {
@@ -82,11 +79,23 @@ fn secrets(config: &Config) -> Vec<Secret> {
     secrets
 }
 
-fn secret(key: &'static str, env: &str, file: Option<&Path>) -> Secret {
+fn of_target(at: &str, target: &Target) -> Option<Secret> {
+    match (target.kind, target.auth) {
+        (TargetKind::Azure, TargetAuth::SharedKey) => {
+            Some(secret(&format!("{at}.key"), &target.key_env, target.key_file.as_deref()))
+        }
+        (TargetKind::Azure, TargetAuth::Sas) => {
+            Some(secret(&format!("{at}.sas"), &target.sas_env, target.sas_file.as_deref()))
+        }
+        _ => None,
+    }
+}
+
+fn secret(key: &str, env: &str, file: Option<&Path>) -> Secret {
     let problem = resolve_secret(env, file).err();
     let origin = match file {
         Some(file) => Origin::File(file.to_owned()),
         None => Origin::Environment(env.to_owned()),
     };
-    Secret { key, origin: origin.to_string(), available: problem.is_none(), problem }
+    Secret { key: key.to_owned(), origin: origin.to_string(), available: problem.is_none(), problem }
 }

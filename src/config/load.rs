@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::sources::{Fault, Origin, Override, merged};
 use super::suggest::suggestion;
 use super::validate::validate;
-use super::{Config, Container, FeedMode, Start};
+use super::{Config, Container, FeedMode, FurtherTarget, Start};
 
 /// Names the configuration file where `-c` does not.
 const FILE_VARIABLE: &str = "COSMIRROR_CONFIG";
@@ -126,17 +126,19 @@ impl Reading {
             start: Start::default(),
             versions_per_minute_max: 0,
         };
-        let mut config = Config { containers: vec![template], ..Config::default() };
+        let further = vec![FurtherTarget::default()];
+        let mut config = Config { containers: vec![template], targets: further, ..Config::default() };
         let schema = serde_json::to_value(&config).unwrap_or_default();
-        let count = match &merged.kind {
-            ValueKind::Table(sections) => match sections.get("containers").map(|value| &value.kind) {
+        let count = |list: &str| match &merged.kind {
+            ValueKind::Table(sections) => match sections.get(list).map(|value| &value.kind) {
                 Some(ValueKind::Array(items)) => items.len(),
                 _ => 0,
             },
             _ => 0,
         };
         let template = config.containers.remove(0);
-        config.containers = vec![template; count];
+        config.containers = vec![template; count("containers")];
+        config.targets = vec![FurtherTarget::default(); count("targets")];
         Self { file, schema, config, origins: BTreeMap::new(), faults }
     }
 
@@ -198,12 +200,13 @@ impl Reading {
     }
 
     fn finish(mut self) -> Result<Loaded, ConfigError> {
-        for at in 0..self.config.containers.len() {
-            for required in ["database", "container"] {
-                let field = format!("containers[{at}].{required}");
-                if !self.origins.contains_key(&field) && !self.faults.iter().any(|fault| fault.field == field) {
-                    self.faults.push(Fault { field, message: "missing".to_owned() });
-                }
+        let of_containers = (0..self.config.containers.len())
+            .flat_map(|at| ["database", "container"].map(|required| format!("containers[{at}].{required}")));
+        let of_targets = (0..self.config.targets.len())
+            .flat_map(|at| ["name", "required"].map(|required| format!("targets[{at}].{required}")));
+        for field in of_containers.chain(of_targets) {
+            if !self.origins.contains_key(&field) && !self.faults.iter().any(|fault| fault.field == field) {
+                self.faults.push(Fault { field, message: "missing".to_owned() });
             }
         }
         // A field that could not be read holds a stand-in, about which there is nothing to say.

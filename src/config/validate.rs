@@ -11,7 +11,10 @@ use reqwest::Url;
 use super::duration::format_duration;
 use super::size::format_size;
 use super::sources::Fault;
-use super::{Admin, Config, Container, FeedMode, History, Limits, SourceAuth, Start, Target, TargetAuth, TargetKind};
+use super::{
+    Admin, Config, Container, FIRST_TARGET, FeedMode, FurtherTarget, History, Limits, SourceAuth, Start, Target,
+    TargetAuth, TargetKind,
+};
 use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
@@ -23,6 +26,7 @@ const COSMOS_NAME_CHARS_MAX: usize = 255;
 const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
 /// With the longest encoded names behind it, a blob's name stays under Azure's 1,024 characters.
 const PREFIX_CHARS_MAX: usize = 200;
+const TARGET_NAME_CHARS_MAX: usize = 40;
 
 /// All faults, in the order of the settings.
 pub(super) fn validate(config: &Config) -> Vec<Fault> {
@@ -30,22 +34,64 @@ pub(super) fn validate(config: &Config) -> Vec<Fault> {
     source(config, &mut faults);
     containers(&config.containers, &mut faults);
     leases(config, &mut faults);
-    match config.target.kind {
-        TargetKind::Azure => azure_target(&config.target, &mut faults),
-        TargetKind::Directory => directory(&config.target, &mut faults),
-    }
-    prefix(&config.target.prefix, &mut faults);
+    target("target", &config.target, &mut faults);
+    targets(config, &mut faults);
     limits(&config.limits, &mut faults);
     admin(&config.admin, &mut faults);
     faults.0
 }
 
-fn directory(target: &Target, faults: &mut Faults) {
+/// One target, whose settings are at `at`.
+fn target(at: &str, target: &Target, faults: &mut Faults) {
+    match target.kind {
+        TargetKind::Azure => azure_target(at, target, faults),
+        TargetKind::Directory => directory(at, target, faults),
+    }
+    prefix(at, &target.prefix, faults);
+}
+
+fn targets(config: &Config, faults: &mut Faults) {
+    let place = |target: &Target| {
+        let prefix = target.prefix.trim_matches('/').to_owned();
+        match target.kind {
+            TargetKind::Azure => (Some((target.endpoint.clone(), target.container.clone())), None, prefix),
+            TargetKind::Directory => (None, target.path.clone(), prefix),
+        }
+    };
+    let first = FurtherTarget { name: FIRST_TARGET.to_owned(), required: true, target: config.target.clone() };
+    let all: Vec<&FurtherTarget> = [&first].into_iter().chain(&config.targets).collect();
+    for (at, further) in config.targets.iter().enumerate() {
+        faults.check(format!("targets[{at}].name"), target_name(&further.name));
+        target(&format!("targets[{at}]"), &further.target, faults);
+        for earlier in &all[..=at] {
+            if earlier.name == further.name {
+                let message = format!("{:?} is the name of another target", further.name);
+                faults.add(format!("targets[{at}].name"), message);
+            }
+            if place(&earlier.target) == place(&further.target) {
+                let message = format!("is the same place as the target {:?}", earlier.name);
+                faults.add(format!("targets[{at}]"), message);
+            }
+        }
+    }
+}
+
+/// It is part of the names of leases, and a label of metrics.
+fn target_name(name: &str) -> Result<(), String> {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || name.len() > TARGET_NAME_CHARS_MAX || !name.bytes().all(legal) {
+        return Err(format!("must have 1 to {TARGET_NAME_CHARS_MAX} lower-case letters, digits and hyphens"));
+    }
+    Ok(())
+}
+
+fn directory(at: &str, target: &Target, faults: &mut Faults) {
     if target.path.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
-        faults.add("target.path", "missing: kind = \"directory\" needs the directory's path");
+        faults.add(format!("{at}.path"), "missing: kind = \"directory\" needs the directory's path");
     }
     if target.history == History::Snapshots {
-        faults.add("target.history", "\"snapshots\" is for kind = \"azure\"; a directory keeps versions by itself");
+        let message = "\"snapshots\" is for kind = \"azure\"; a directory keeps versions by itself";
+        faults.add(format!("{at}.history"), message);
     }
 }
 
@@ -129,24 +175,24 @@ fn leases(config: &Config, faults: &mut Faults) {
     }
 }
 
-fn azure_target(target: &Target, faults: &mut Faults) {
+fn azure_target(at: &str, target: &Target, faults: &mut Faults) {
     let emulator = target.auth == TargetAuth::Emulator;
     let plain = matches!(target.auth, TargetAuth::Emulator | TargetAuth::SharedKey | TargetAuth::Sas);
     let checked = endpoint(&target.endpoint, emulator, plain).and_then(|url| {
         let nameless = target.auth == TargetAuth::SharedKey && target.account.is_none() && account_of(&url).is_none();
-        if nameless { Err("does not tell the account's name: set target.account".to_owned()) } else { Ok(()) }
+        if nameless { Err(format!("does not tell the account's name: set {at}.account")) } else { Ok(()) }
     });
-    faults.check("target.endpoint", checked);
-    faults.check("target.container", blob_container_name(&target.container));
+    faults.check(format!("{at}.endpoint"), checked);
+    faults.check(format!("{at}.container"), blob_container_name(&target.container));
     if let Some(account) = &target.account {
         let legal =
             (3..=24).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if !legal {
-            faults.add("target.account", "an account's name has 3 to 24 lower-case letters and digits");
+            faults.add(format!("{at}.account"), "an account's name has 3 to 24 lower-case letters and digits");
         }
     }
-    faults.check("target.key_env", variable(&target.key_env));
-    faults.check("target.sas_env", variable(&target.sas_env));
+    faults.check(format!("{at}.key_env"), variable(&target.key_env));
+    faults.check(format!("{at}.sas_env"), variable(&target.sas_env));
 }
 
 /// The account in `https://<account>.blob.…` or, where the host is an address, in the first segment of the path.
@@ -221,17 +267,17 @@ fn blob_container_name(name: &str) -> Result<(), &'static str> {
     if legal { Ok(()) } else { Err("must have 3 to 63 lower-case letters, digits and single hyphens between them") }
 }
 
-fn prefix(prefix: &str, faults: &mut Faults) {
+fn prefix(at: &str, prefix: &str, faults: &mut Faults) {
     let inner = prefix.trim_matches('/');
     let component = |part: &str| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         !part.is_empty() && part.bytes().all(legal) && !part.ends_with('.')
     };
     if prefix.len() > PREFIX_CHARS_MAX {
-        faults.add("target.prefix", format!("must have at most {PREFIX_CHARS_MAX} characters"));
+        faults.add(format!("{at}.prefix"), format!("must have at most {PREFIX_CHARS_MAX} characters"));
     } else if !inner.is_empty() && !inner.split('/').all(component) {
         let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
-        faults.add("target.prefix", message);
+        faults.add(format!("{at}.prefix"), message);
     }
 }
 

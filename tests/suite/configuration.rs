@@ -131,7 +131,13 @@ fn unknown_settings_are_refused_with_their_place_and_what_was_meant() {
         container = "orders"
         strat = "now"
         [[targets]]
+        name = "south"
+        required = true
+        path = "/mirror"
         kind = "directory"
+        optional = true
+        [tracing]
+        on = true
     "#;
     let expected = "\
         admin.lisen: unknown setting; did you mean admin.listen? (from the environment variable COSMIRROR__ADMIN__LISEN)\n\
@@ -139,8 +145,57 @@ fn unknown_settings_are_refused_with_their_place_and_what_was_meant() {
         containers[0].strat: unknown setting; did you mean containers[0].start?\n\
         listen: unknown setting; did you mean admin.listen?\n\
         source.endpiont: unknown setting; did you mean source.endpoint?\n\
-        targets: unknown setting; did you mean target?";
+        targets[0].optional: unknown setting\n\
+        tracing: unknown setting";
     assert_eq!(faults(file, &[("COSMIRROR__ADMIN__LISEN", "x")], &[]), expected);
+}
+
+#[test]
+fn further_targets_have_every_setting_of_the_first_and_faults_of_their_own() {
+    let file = r#"
+        [[targets]]
+        name = "south"
+        required = true
+        container = "copy"
+        [[targets]]
+        name = "vault"
+        required = false
+        kind = "directory"
+        path = "/var/lib/vault"
+    "#;
+    let loaded = load(file, &[("COSMIRROR__TARGETS__1__PREFIX", "kept")], &[]).unwrap();
+    let named = |required| -> Vec<String> {
+        let targets = loaded.config.targets.iter().filter(|target| target.required == required);
+        targets.map(|target| format!("{} {}", target.name, target.target.prefix)).collect()
+    };
+    assert_eq!((named(true), named(false)), (vec!["south ".to_owned()], vec!["vault kept".to_owned()]));
+    assert_eq!(loaded.config.targets[0].target.container, "copy");
+    let wrong = r#"
+        [[targets]]
+        name = "South"
+        required = "no"
+        auth = "shared-key"
+        endpoint = "https://127.0.0.1/"
+        container = "Copy"
+        [[targets]]
+        name = "first"
+        [[targets]]
+        required = true
+        kind = "directory"
+        history = "snapshots"
+    "#;
+    let expected = "\
+        targets[0].container: must have 3 to 63 lower-case letters, digits and single hyphens between them\n\
+        targets[0].endpoint: does not tell the account's name: set targets[0].account\n\
+        targets[0].name: must have 1 to 40 lower-case letters, digits and hyphens\n\
+        targets[0].required: must be true or false, without quotes\n\
+        targets[1]: is the same place as the target \"first\"\n\
+        targets[1].name: \"first\" is the name of another target\n\
+        targets[1].required: missing\n\
+        targets[2].history: \"snapshots\" is for kind = \"azure\"; a directory keeps versions by itself\n\
+        targets[2].name: missing\n\
+        targets[2].path: missing: kind = \"directory\" needs the directory's path";
+    assert_eq!(faults(wrong, &[], &[]), expected);
 }
 
 #[test]
