@@ -33,6 +33,7 @@ use patient::Patient;
 
 mod access;
 mod browse;
+mod further;
 mod health;
 mod heartbeat;
 mod jobs;
@@ -84,6 +85,10 @@ pub struct Admin {
     pub samples: Samples,
     /// The jobs, once the process has started up.
     pub jobs: JobsSlot,
+    /// What further targets are followed for on their own.
+    further: further::Further,
+    /// The one that this tells of; none of the first.
+    target: Option<String>,
     browse: browse::Browse,
 }
 
@@ -111,6 +116,8 @@ impl Admin {
             recent: Recent::of_process(),
             samples: Samples::default(),
             jobs: JobsSlot::default(),
+            further: further::Further::default(),
+            target: None,
             browse: browse::Browse::default(),
         }
     }

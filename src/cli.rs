@@ -195,11 +195,29 @@ impl Command {
 pub struct Context {
     /// The configuration; the defaults for commands that do not read it.
     pub config: Loaded,
+    /// The configuration with all its targets, where one of them was chosen.
+    pub targets: Config,
+    /// The target that was chosen.
+    pub target: Option<String>,
     /// Where data goes.
     pub output: Output,
 }
 
 impl Context {
+    /// The same for the mirror in one target alone.
+    pub fn on_target(&self, name: &str) -> Result<Self, CommandError> {
+        let remedy = "name one of them; [[targets]] of the configuration defines all but the first";
+        let config = self.targets.on_target(name);
+        let config = config.map_err(|unknown| CommandError::new(Exit::Usage, unknown.to_string(), remedy))?;
+        let config = Loaded { config, origins: self.config.origins.clone() };
+        Ok(Self {
+            config,
+            targets: self.targets.clone(),
+            target: Some(name.to_owned()),
+            output: Output::new(self.output.format),
+        })
+    }
+
     /// The container that `--source DATABASE/CONTAINER` names; without it the only one.
     pub fn source_container(&self, source: &Option<String>) -> Result<&Container, CommandError> {
         match (source, self.configured()?) {
@@ -274,16 +292,6 @@ impl Cli {
         self.output
     }
 
-    /// The configuration as if the mirror were in this target alone.
-    fn on_target(&self, config: &Config, name: &str) -> Result<Config, CommandError> {
-        if matches!(self.command, Command::Run(_)) {
-            let remedy = "leave --target out: the daemon follows for every target of its configuration";
-            return Err(CommandError::new(Exit::Usage, "--target is not for run", remedy));
-        }
-        let remedy = "name one of them; [[targets]] of the configuration defines the others";
-        config.on_target(name).map_err(|unknown| CommandError::new(Exit::Usage, unknown.to_string(), remedy))
-    }
-
     /// Does what the command line asks for.
     pub async fn execute(self) -> Result<(), CommandError> {
         if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
@@ -291,15 +299,20 @@ impl Cli {
         }
         // Dropped at the end, when all has been said.
         let _beside = logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
-        let mut config = if self.command.reads_configuration() {
+        let config = if self.command.reads_configuration() {
             config::load(self.config.as_deref(), &self.set)?
         } else {
             Loaded::default()
         };
+        let (targets, output) = (config.config.clone(), Output::new(self.output));
+        let mut context = Context { config, targets, target: None, output };
         if let Some(name) = &self.target {
-            config.config = self.on_target(&config.config, name)?;
+            if matches!(self.command, Command::Run(_)) {
+                let remedy = "leave --target out: the daemon follows for every target of its configuration";
+                return Err(CommandError::new(Exit::Usage, "--target is not for run", remedy));
+            }
+            context = context.on_target(name)?;
         }
-        let context = Context { config, output: Output::new(self.output) };
         match self.command {
             #[cfg(feature = "emulator")]
             Command::Emulator(args) => emulator::run(args, context).await,
@@ -351,7 +364,7 @@ mod tests {
         };
         let containers = names.iter().map(container).collect();
         let config = Loaded { config: Config { containers, ..Config::default() }, ..Loaded::default() };
-        Context { config, output: Output::new(Format::Text) }
+        Context { config, targets: Config::default(), target: None, output: Output::new(Format::Text) }
     }
 
     #[test]

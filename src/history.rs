@@ -3,6 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | list versions with their metadata, grouped by document | `history/groups.rs` |
+//! | the same of two mirrors beside each other | `history/pairs.rs` |
 //! | add the dead letters whose document is known | `history/dead_letters.rs` |
 //! | put them in source order, each identity once | `history/order.rs` |
 //! | the state at an instant, and what cannot be known | `history/point.rs` |
@@ -29,6 +30,7 @@ mod groups;
 pub(crate) mod memory;
 mod order;
 mod origin;
+mod pairs;
 mod point;
 mod reader;
 
@@ -40,6 +42,7 @@ pub use expiry::{DefaultTtls, Expiry};
 pub(crate) use groups::groups;
 pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
+pub(crate) use pairs::{Pair, pairs};
 pub use point::State;
 pub use reader::{MirrorReader, described, key_definition};
 

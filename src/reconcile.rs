@@ -36,6 +36,7 @@ use crate::spool::Spool;
 mod compare;
 mod horizon;
 mod judge;
+mod mirrors;
 mod repair;
 mod scan;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use compare::State;
 use compare::{Candidate, pairs};
 use horizon::Horizon;
 use judge::{Judge, Limits, Looked, Verdict};
+pub use mirrors::Mirrors;
 use repair::Repaired;
 use scan::{Scan, Scanner, catalog};
 

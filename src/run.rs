@@ -26,15 +26,17 @@ use crate::pace::RequestUnits;
 use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
 use crate::retry::Backoff;
-use crate::store::VersionStore;
 use crate::store::azure::{AzureAuth, AzureStore, SnapshotStore, VersioningReport};
 use crate::store::directory::DirectoryStore;
+use crate::store::{Replicated, VersionStore};
 use crate::time::HostClock;
 
 mod background;
 mod board;
 mod container;
 mod counting;
+mod filling;
+mod further;
 mod jobs;
 mod observing;
 mod range;
@@ -49,6 +51,7 @@ mod tiling;
 mod versioning;
 
 use container::{Container, Shared};
+use further::Further;
 use reconciling::Reconciling;
 pub use signal::termination;
 
@@ -106,7 +109,10 @@ pub async fn run_until(config: Config, options: RunOptions, stop: CancellationTo
     let result = match started {
         Ok(Some(containers)) => {
             background::start(&config, &containers, heartbeat, &admin, &tracker);
-            follow(containers, &options, &admin, &stop, &tracker).await
+            let further = Further::start(&config, &options, &admin, &stop, &tracker);
+            let followed = follow(containers, &options, &admin, &stop, &tracker).await;
+            let ended = further.ended(options.once && followed.is_ok()).await;
+            followed.and(ended)
         }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -170,7 +176,9 @@ async fn start(
         Err(failure) => return Err(failure),
     };
     let (report, versioning_off) = versioning::report(admin);
-    let store = open_reporting_store(&config.target, Some((report, admin.metrics.requests_to_target())))?;
+    let first = open_reporting_store(&config.target, Some((report, admin.metrics.requests_to_target())))?;
+    let replicated = replicated(config, &first)?;
+    let store = replicated.clone().map_or(first, |replicated| replicated as _);
     store.prepare(config.target.create).await?;
     let leases = match leases {
         Some(resolved) => resolved,
@@ -186,6 +194,7 @@ async fn start(
         lease_key_paths: leases.source.key_paths,
         endpoint: account.endpoint().clone(),
         store,
+        replicated,
         prefix: config.target.prefix.clone(),
         source: config.source.clone(),
         leases: config.leases.clone(),
@@ -196,7 +205,7 @@ async fn start(
         requests: Requests::new(config.limits.requests_in_flight_max, admin.metrics.flow()),
         request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
         admin: admin.clone(),
-        quiet_max: background::quiet_max(background::longest_pause(config), config.target.kind),
+        quiet_max: background::quiet_max(background::longest_pause(config), slowest_kind(config)),
         drain: stop.child_token(),
         tasks: Arc::new(tracker.clone()),
         clock: HostClock::default(),
@@ -221,6 +230,12 @@ async fn start(
     background::watch_over_versioning(&shared.store, versioning_off, admin, &shared.drain, tracker);
     admin.progress.started();
     Ok(containers)
+}
+
+/// The kind of the target whose answers may take longest: of the first, and of those that the checkpoint waits for.
+fn slowest_kind(config: &Config) -> TargetKind {
+    let mut kinds = config.required_targets().map(|further| further.target.kind).chain([config.target.kind]);
+    if kinds.any(|kind| kind == TargetKind::Directory) { TargetKind::Directory } else { TargetKind::Azure }
 }
 
 /// Makes the lease container.
@@ -295,6 +310,25 @@ fn supervision(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Re
 /// The configured version store; makes no request.
 pub fn open_store(target: &config::Target) -> Result<Arc<dyn VersionStore>, Failure> {
     open_reporting_store(target, None)
+}
+
+/// Where the configuration's mirror is, written to every target that the checkpoint waits for; makes no request.
+pub fn open_mirror_store(config: &Config) -> Result<Arc<dyn VersionStore>, Failure> {
+    let first = open_store(&config.target)?;
+    Ok(replicated(config, &first)?.map_or(first, |replicated| replicated as _))
+}
+
+/// The first store with the required targets as its replicas; none where there are no such.
+fn replicated(config: &Config, first: &Arc<dyn VersionStore>) -> Result<Option<Arc<Replicated>>, Failure> {
+    let mut required = config.required_targets().peekable();
+    if required.peek().is_none() {
+        return Ok(None);
+    }
+    let mut replicated = Replicated::new(Arc::clone(first), &config.target.prefix);
+    for further in required {
+        replicated = replicated.with(&further.name, open_store(&further.target)?, &further.target.prefix);
+    }
+    Ok(Some(Arc::new(replicated)))
 }
 
 /// The same, which tells when versioning is switched off and on, and counts its requests.

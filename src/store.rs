@@ -26,6 +26,9 @@ use crate::failure::Failure;
 
 pub mod azure;
 pub mod directory;
+mod replicated;
+
+pub use replicated::Replicated;
 
 /// What must hold for a put to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]

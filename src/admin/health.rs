@@ -95,7 +95,7 @@ fn verdict(reasons: &[String]) -> (StatusCode, String) {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     admin.metrics.watchdog_age_seconds(admin.watchdog.age_seconds());
-    match admin.metrics.render(&admin.progress) {
+    match admin.exposition() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -20,6 +20,7 @@ use crate::failure::Kind;
 use crate::reconcile::Counts;
 
 mod flow;
+mod further;
 mod jobs;
 mod observed;
 mod process;
@@ -29,6 +30,7 @@ mod target;
 mod verified;
 
 pub use flow::FlowMetrics;
+pub(super) use further::FurtherSeen;
 pub use jobs::JobMetrics;
 pub use requests::RequestMetrics;
 pub use stored::StoredMetrics;
@@ -125,6 +127,7 @@ struct Shared {
     stored: stored::Families,
     requests: requests::Families,
     target: target::Families,
+    further: further::Families,
     checkpoint_age_seconds: Family<Labels, Seconds>,
     watchdog_age_seconds: Seconds,
     heartbeats: Family<ResultLabels, Counter>,
@@ -241,6 +244,7 @@ impl Metrics {
             stored: stored::Families::register(&mut r),
             requests: requests::Families::register(&mut r),
             target: target::Families::register(&mut r),
+            further: further::Families::register(&mut r),
             checkpoint_age_seconds: family(&mut r, CHECKPOINT_AGE_SECONDS, "Age of the oldest saved position"),
             flow: FlowMetrics::register(&mut r),
             jobs: JobMetrics::register(&mut r),

@@ -33,8 +33,21 @@ struct Status {
     ready: bool,
     reasons: Vec<String>,
     containers: Vec<Container>,
+    /// Targets beside the first.
+    targets: Vec<Target>,
     problems: Vec<Problem>,
     browsing: Browsing,
+}
+
+/// A target beside the first.
+#[derive(Debug, Serialize)]
+struct Target {
+    name: String,
+    /// Whether the checkpoint waits for it: then it is as far as the first one, and there is nothing of its own to tell.
+    required: bool,
+    ready: bool,
+    reasons: Vec<String>,
+    containers: Vec<Container>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,9 +99,27 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
         ready: reasons.is_empty(),
         reasons,
         containers: names.iter().map(|(name, _)| container(&admin, name)).collect(),
+        targets: targets(&admin),
         problems: admin.recent.problems(),
         browsing: Browsing { on: admin.access.browsing_is_on(), needs_token: admin.access.browsing_needs_token() },
     })
+}
+
+fn targets(admin: &Admin) -> Vec<Target> {
+    let required = admin.about.config.required_targets().map(|further| Target {
+        name: further.name.clone(),
+        required: true,
+        ready: true,
+        reasons: Vec::new(),
+        containers: Vec::new(),
+    });
+    let optional = admin.further.all().into_iter().map(|(name, beside)| {
+        let reasons = beside.progress.reasons();
+        let names = beside.progress.containers();
+        let containers = names.iter().map(|(name, _)| container(&beside, name)).collect();
+        Target { name, required: false, ready: reasons.is_empty(), reasons, containers }
+    });
+    required.chain(optional).collect()
 }
 
 #[derive(Debug, Deserialize)]

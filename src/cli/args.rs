@@ -293,6 +293,9 @@ pub struct VerifyArgs {
     /// Put right what is missing, stale or extra in the mirror
     #[arg(long)]
     pub repair: bool,
+    /// Compare with the mirror in this target instead of with the source: "first", or a name of [[targets]]
+    #[arg(long, value_name = "NAME", conflicts_with = "repair")]
+    pub against: Option<String>,
     /// How many differing documents to tell one by one, of each container
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub list: usize,

@@ -150,8 +150,9 @@ Examples:
   cosmirror -c my.toml verify
   cosmirror -c my.toml verify --mode hash --sample 5%
   cosmirror -c my.toml verify --repair
+  cosmirror -c my.toml verify --against south --mode full
 
-Ends with 4 where the mirror is not as the source, after --repair only where that is left; with 6 where the target reports \
+Ends with 4 where the mirror is not as the source, or as the one in the other target, after --repair only where that is left; with 6 where the target reports \
 damage.";
 
 /// `emulator`.

@@ -12,7 +12,7 @@ use crate::config::Container;
 use crate::failure::CommandError;
 use crate::history::{MirrorReader, instant, origins};
 use crate::look::versions::{View, view};
-use crate::run::open_store;
+use crate::run::open_mirror_store;
 use crate::store::VersionStore;
 
 /// Runs the command.
@@ -48,9 +48,9 @@ pub(super) fn mirror_of(
     context: &Context,
     container: &Container,
 ) -> Result<(Arc<dyn VersionStore>, MirrorPaths), CommandError> {
-    let target = &context.config.config.target;
-    let paths = MirrorPaths::new(&target.prefix, &container.database, &container.container);
-    Ok((open_store(target)?, paths))
+    let config = &context.config.config;
+    let paths = MirrorPaths::new(&config.target.prefix, &container.database, &container.container);
+    Ok((open_mirror_store(config)?, paths))
 }
 
 /// The key that was given, or the only one under which the id occurs.

@@ -11,13 +11,13 @@ use super::Context;
 use super::args::{VerifyArgs, VerifyMode};
 use super::history::open_mirror;
 use super::output::Format;
-use crate::config::{Config, Container};
+use crate::config::{Config, Container, FIRST_TARGET};
 use crate::cosmos::Account;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{CommandError, Exit};
 use crate::leases::live::Live;
 use crate::pace::RequestUnits;
-use crate::reconcile::{Counts, Difference, Mode, Reconcile, Repair, Report, Request, Sample, Source, State};
+use crate::reconcile::{Counts, Difference, Mirrors, Mode, Reconcile, Repair, Report, Request, Sample, Source, State};
 use crate::run::termination;
 
 /// The contract's form of a comparison.
@@ -49,6 +49,9 @@ pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<(), Comm
 }
 
 async fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CommandError> {
+    if let Some(name) = &args.against {
+        return against(name, args, context).await;
+    }
     let config = &context.config.config;
     let account = Account::connect(&config.source).await?;
     let units = RequestUnits::new(config.source.request_units_per_second_max);
@@ -60,6 +63,42 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CommandError
     }
     show(&view, context)?;
     verdict(&view.total)
+}
+
+/// Compares the mirror with the one in another target.
+async fn against(name: &str, args: &VerifyArgs, context: &Context) -> Result<(), CommandError> {
+    let here = context.target.as_deref().unwrap_or(FIRST_TARGET);
+    let other = context.on_target(name)?;
+    let mut view = View { total: Counts::default(), containers: Vec::new() };
+    for container in context.containers(&args.sources)? {
+        let mirrors = (open_mirror(context, container).await?, open_mirror(&other, container).await?);
+        let mirrors = Mirrors { first: (&mirrors.0, here), other: (&mirrors.1, name), request: request(args) };
+        let report = mirrors.run().await?;
+        view.total += report.counts;
+        view.containers.push(ContainerView { database: &container.database, container: &container.container, report });
+    }
+    show(&view, context)?;
+    let drift = view.total.drift();
+    if drift == 0 {
+        return Ok(());
+    }
+    let message = format!("{drift} documents differ between the targets {here:?} and {name:?}");
+    let remedy =
+        "compare each with the source, by verify and verify --target NAME; --repair puts right the one that is wrong";
+    Err(CommandError::new(Exit::Drift, message, remedy))
+}
+
+fn request(args: &VerifyArgs) -> Request {
+    Request {
+        mode: match args.mode {
+            VerifyMode::Presence => Mode::Presence,
+            VerifyMode::Hash => Mode::Hash,
+            VerifyMode::Full => Mode::Full,
+        },
+        sample: args.sample.map_or(Sample::ALL, Sample),
+        repair: if args.repair { Repair::All } else { Repair::No },
+        list_max: args.list,
+    }
 }
 
 async fn compare(
@@ -90,16 +129,7 @@ async fn compare(
             units,
             effective_key: &effective_key,
         },
-        request: Request {
-            mode: match args.mode {
-                VerifyMode::Presence => Mode::Presence,
-                VerifyMode::Hash => Mode::Hash,
-                VerifyMode::Full => Mode::Full,
-            },
-            sample: args.sample.map_or(Sample::ALL, Sample),
-            repair: if args.repair { Repair::All } else { Repair::No },
-            list_max: args.list,
-        },
+        request: request(args),
         scope: None,
         within: EpkRange::full(),
         progress: progress.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap};
+use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Window};
 use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
 use tokio::sync::OnceCell;
 
@@ -74,6 +74,11 @@ impl MirrorReader {
         let modes = self.record.generations.last().map(|generation| generation.modes.as_slice()).unwrap_or_default();
         let latest_version = modes.last().is_some_and(|mode| mode == config::FeedMode::LatestVersion.as_str());
         latest_version && !self.coverage.knows_deletes(at)
+    }
+
+    /// The window in which instants are covered, as its own records say.
+    pub fn window(&self) -> &Window {
+        &self.coverage.window
     }
 
     /// Every recorded gap, ended ones included.

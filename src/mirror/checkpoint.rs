@@ -24,6 +24,7 @@ const WATERMARK: &str = "cosmirror.watermark";
 const GAP: &str = "cosmirror.gap";
 const REREAD: &str = "cosmirror.reread";
 const REPAIRED: &str = "cosmirror.repaired";
+const TARGETS: &str = "cosmirror.targets";
 const FAILURES: &str = "cosmirror.failures";
 const PROGRESSED: &str = "cosmirror.progressed";
 
@@ -77,6 +78,8 @@ pub struct RangeProgress {
     pub reread: Option<i64>,
     /// The gaps that were repaired.
     pub repaired: Option<Repair>,
+    /// The targets beside the first that hold all that the first one holds of the range, as far as the position.
+    pub targets: BTreeSet<String>,
 }
 
 /// Recorded gaps that were repaired.
@@ -103,6 +106,7 @@ impl RangeProgress {
             gaps: BTreeSet::new(),
             reread: None,
             repaired: None,
+            targets: BTreeSet::new(),
         }
     }
 
@@ -211,6 +215,7 @@ impl RangeProgress {
                 let (gaps, at) = text.split_once('/')?;
                 Some(Repair { gaps: instants(gaps), at: at.parse().ok()? })
             }),
+            targets: text(TARGETS).map(|text| text.split('+').map(str::to_owned).collect()).unwrap_or_default(),
         }
     }
 
@@ -231,6 +236,8 @@ impl RangeProgress {
         set(&mut lease.properties, REREAD, self.reread.map(|at| at.to_string()));
         let repaired = self.repaired.as_ref().map(|repair| format!("{}/{}", text_of(&repair.gaps), repair.at));
         set(&mut lease.properties, REPAIRED, repaired);
+        let targets = self.targets.iter().map(String::as_str).collect::<Vec<_>>().join("+");
+        set(&mut lease.properties, TARGETS, Some(targets).filter(|text| !text.is_empty()));
     }
 
     /// Whether a lease was written by this program; else it was left by another processor.
@@ -299,6 +306,7 @@ mod tests {
             gaps: BTreeSet::from([40, 45]),
             reread: Some(50),
             repaired: Some(Repair { gaps: BTreeSet::from([20]), at: 30 }),
+            targets: BTreeSet::from(["south".to_owned(), "vault".to_owned()]),
         }
     }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::board::Board;
+use super::filling::Filling;
 use super::range::Ended;
 use super::reconciling::Reconciling;
 use super::supervisor::Supervisor;
@@ -30,7 +31,7 @@ use crate::mirror::write::Writer;
 use crate::pace::RequestUnits;
 use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
-use crate::store::VersionStore;
+use crate::store::{Replicated, VersionStore};
 use crate::time::HostClock;
 
 /// What all containers of a process have in common.
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) endpoint: Url,
     /// The target.
     pub(super) store: Arc<dyn VersionStore>,
+    /// The same, where it has replicas.
+    pub(super) replicated: Option<Arc<Replicated>>,
     /// What every name in the target begins with.
     pub(super) prefix: String,
     /// Settings of the source.
@@ -96,6 +99,7 @@ pub(super) struct Container {
     metrics: ContainerMetrics,
     progress: ContainerProgress,
     board: Arc<Board>,
+    filling: Option<Filling>,
     reconciling: Option<Reconciling>,
 }
 
@@ -133,9 +137,21 @@ impl Container {
         if settings.feed == FeedMode::AllVersionsAndDeletes {
             metrics.feed_retention_seconds.set(shared.source.feed_retention.as_secs_f64());
         }
+        let filling = shared.replicated.clone().map(|replicated| Filling::new(replicated, paths.clone()));
         let (leases, writer) = (Arc::new(leases), Arc::new(writer));
-        let container =
-            Self { leases, writer, board, shared, settings, feed, paths, metrics, progress, reconciling: None };
+        let container = Self {
+            leases,
+            writer,
+            board,
+            shared,
+            settings,
+            feed,
+            paths,
+            metrics,
+            progress,
+            filling,
+            reconciling: None,
+        };
         container.begin().await?;
         Ok(container)
     }
@@ -211,6 +227,11 @@ impl Container {
         &self.progress
     }
 
+    /// How the required targets are brought to where the first one is; none where there are none.
+    pub(super) fn filling(&self) -> Option<&Filling> {
+        self.filling.as_ref()
+    }
+
     /// What its ranges report.
     pub(super) fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
@@ -218,7 +239,11 @@ impl Container {
 
     /// `database/container`.
     pub(super) fn name(&self) -> String {
-        format!("{}/{}", self.settings.database, self.settings.container)
+        let name = format!("{}/{}", self.settings.database, self.settings.container);
+        match self.shared.admin.target() {
+            Some(target) => format!("{name} for target {target:?}"),
+            None => name,
+        }
     }
 
     /// What its leases are held to.

@@ -1,13 +1,16 @@
 //! One range while its lease is ours: the follower and the lease's keeper, side by side.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use cosmirror_formats::EpkRange;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::container::{Container, Shared};
+use super::filling;
 use super::reconciling::{Reconciler, WhenReconciled};
 use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
@@ -95,6 +98,7 @@ pub(super) async fn follow(
         guard,
         reconciled: Arc::clone(&reconciler.done),
         stop: stop.clone(),
+        taken: Instant::now(),
     };
     let done = CancellationToken::new();
     let following = async {
@@ -136,10 +140,15 @@ struct Following<'a> {
     guard: Arc<Guard>,
     reconciled: Arc<AtomicBool>,
     stop: CancellationToken,
+    /// When the lease was taken.
+    taken: Instant,
 }
 
 impl Following<'_> {
     async fn run(self) -> Halt {
+        if let Err(halt) = self.fill_targets().await {
+            return halt;
+        }
         loop {
             match self.follower().follow().await {
                 Halt::Failed(failure) if failure.kind == Kind::TokenExpired && self.guard.is_open() => {
@@ -150,6 +159,28 @@ impl Following<'_> {
                 halt => return halt,
             }
         }
+    }
+
+    /// Sees to it that every required target holds what the first one does.
+    async fn fill_targets(&self) -> Result<(), Halt> {
+        let mut targets = BTreeSet::new();
+        if let Some(filling) = self.container.filling() {
+            targets = filling.targets();
+            let progress = self.progress.borrow().clone();
+            let filled = filling.complete(&progress, self.taken);
+            tokio::pin!(filled);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.guard.closed() => return Err(Halt::Fenced),
+                    () = self.stop.cancelled() => return Err(Halt::Drained),
+                    filled = &mut filled => break filled?,
+                    () = tokio::time::sleep(filling::SIGN) => self.guard.alive(),
+                }
+            }
+        }
+        self.progress.send_modify(|progress| progress.targets = targets);
+        Ok(())
     }
 
     /// Goes on from the present moment, behind a recorded gap.

@@ -49,6 +49,7 @@ mod rivals;
 mod runbook;
 mod secrets;
 mod snapshots;
+mod targets;
 mod telemetry;
 mod tls;
 mod traffic;

@@ -229,6 +229,7 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
     Shared {
         endpoint: "http://mirror.example/".parse().unwrap(),
         store: Arc::new(SimulatedStore::new(service.clone(), life.clone())),
+        replicated: None,
         prefix: String::new(),
         source: config::Source {
             poll_interval: setup.poll_interval,

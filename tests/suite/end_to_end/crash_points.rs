@@ -14,6 +14,7 @@ use super::oracle::assert_every_change_once;
 use super::ranges::assert_leases_tile;
 use super::restore_apply;
 use super::snapshots;
+use super::targets;
 use super::traffic::{create, delete, replace};
 use super::world::{ALL_VERSIONS, Target, World};
 
@@ -61,7 +62,7 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 8] = [
+    let stories: [&[&str]; 9] = [
         &START,
         &FOLLOWING,
         &ENDING,
@@ -70,6 +71,7 @@ fn every_crash_point_has_its_story() {
         &repairs::POINTS,
         &restore_apply::POINTS,
         &snapshots::POINTS,
+        &targets::POINTS,
     ];
     let mut told = stories.concat();
     let mut all = POINTS.to_vec();

@@ -44,15 +44,20 @@ pub(super) type Mirror = BTreeMap<String, Vec<Stored>>;
 
 /// All that a blob container holds; nothing where there is no such container.
 pub(super) async fn of_blobs(emulator: &Emulator) -> Mirror {
-    let listed = list(emulator, "versions,metadata").await.iter().map(|xml| item(xml)).collect();
-    read(emulator, "versionid", listed).await
+    of_container(emulator, CONTAINER).await
+}
+
+/// The same of another blob container.
+pub(super) async fn of_container(emulator: &Emulator, container: &str) -> Mirror {
+    let listed = list(emulator, container, "versions,metadata").await.iter().map(|xml| item(xml)).collect();
+    read(emulator, container, "versionid", listed).await
 }
 
 /// The same by snapshots. What a snapshot was taken of is the blob, or was it; a blob without one is the version without name.
 pub(super) async fn of_snapshots(emulator: &Emulator) -> Mirror {
     let mut listed: Vec<(String, Stored)> = Vec::new();
     let mut last = String::new();
-    for xml in list(emulator, "metadata,snapshots").await {
+    for xml in list(emulator, CONTAINER, "metadata,snapshots").await {
         let (name, stored) = item(&xml);
         let etag = format!("{name} {}", text(&xml, "Etag"));
         let snapshot = text(&xml, "Snapshot");
@@ -62,12 +67,12 @@ pub(super) async fn of_snapshots(emulator: &Emulator) -> Mirror {
         }
         last = etag;
     }
-    read(emulator, "snapshot", listed).await
+    read(emulator, CONTAINER, "snapshot", listed).await
 }
 
-async fn read(emulator: &Emulator, kind: &str, listed: Vec<(String, Stored)>) -> Mirror {
+async fn read(emulator: &Emulator, container: &str, kind: &str, listed: Vec<(String, Stored)>) -> Mirror {
     let reads = stream::iter(listed).map(|(name, mut stored)| async move {
-        let path = format!("/{BLOB_ACCOUNT}/{CONTAINER}/{name}");
+        let path = format!("/{BLOB_ACCOUNT}/{container}/{name}");
         let query = [(kind, stored.version.as_str())];
         let query = if stored.version.is_empty() { &[][..] } else { &query };
         let answer = get(emulator, &path, query).await;
@@ -84,7 +89,7 @@ async fn read(emulator: &Emulator, kind: &str, listed: Vec<(String, Stored)>) ->
 }
 
 /// Each blob of a listing, as it stands there.
-async fn list(emulator: &Emulator, include: &str) -> Vec<String> {
+async fn list(emulator: &Emulator, container: &str, include: &str) -> Vec<String> {
     let (mut listed, mut marker) = (Vec::new(), String::new());
     loop {
         let mut query =
@@ -92,7 +97,7 @@ async fn list(emulator: &Emulator, include: &str) -> Vec<String> {
         if !marker.is_empty() {
             query.push(("marker", &marker));
         }
-        let answer = get(emulator, &format!("/{BLOB_ACCOUNT}/{CONTAINER}"), &query).await;
+        let answer = get(emulator, &format!("/{BLOB_ACCOUNT}/{container}"), &query).await;
         if answer.status() == 404 {
             return listed;
         }

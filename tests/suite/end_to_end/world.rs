@@ -90,6 +90,12 @@ impl World {
         self.variable(&format!("COSMIRROR__{setting}"), value);
     }
 
+    /// Takes back every setting that begins so, such as `TARGETS__0`.
+    pub(super) fn unset(&mut self, settings: &str) {
+        let begin = format!("COSMIRROR__{settings}");
+        self.environment.retain(|(name, _)| !name.starts_with(&begin));
+    }
+
     /// Sets a variable for every command from now on.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -1,0 +1,83 @@
+//! Filling replicas from the first store: all that is there and not here, name by name, several at a time.
+//!
+//! Documents come first and what the mirror says of itself last, so that a replica never claims more than it holds. A crash leaves
+//! it as far as it was, and the next filling looks at every name again: two listings, and what is missing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cosmirror_formats::MirrorPaths;
+use futures::{Stream, TryStreamExt as _};
+
+use super::Replicated;
+use super::replica::{Replica, identity, missing};
+use crate::failure::Failure;
+use crate::history::{Pair, pairs};
+use crate::retry::persist;
+use crate::store::Head;
+
+/// Names that are brought at the same time.
+const NAMES_AT_ONCE: usize = 16;
+/// So many names between two words in the log.
+const NAMES_PER_WORD: u64 = 50_000;
+
+impl Replicated {
+    /// Brings everything of a container's mirror to every replica; gives how many versions were missing.
+    pub async fn fill(&self, paths: &MirrorPaths) -> Result<u64, Failure> {
+        let mut brought = 0;
+        for replica in &self.replicas {
+            tracing::info!(target = replica.name(), "looking for what the target lacks of the first one");
+            let documents = self.fill_under(replica, &paths.documents()).await?;
+            let records =
+                [paths.dead_letters(), paths.gaps(), paths.restores(), paths.jobs(), paths.container_record()];
+            let mut others = 0;
+            for prefix in records.into_iter().chain([paths.range_states()]) {
+                others += self.fill_under(replica, &prefix).await?;
+            }
+            tracing::info!(
+                target = replica.name(),
+                versions = documents,
+                records = others,
+                "the target holds what the first one held"
+            );
+            brought += documents + others;
+        }
+        Ok(brought)
+    }
+
+    async fn fill_under(&self, replica: &Replica, prefix: &str) -> Result<u64, Failure> {
+        let looked_at = AtomicU64::new(0);
+        let told = |name: String| {
+            let count = looked_at.fetch_add(1, Ordering::Relaxed) + 1;
+            if count.is_multiple_of(NAMES_PER_WORD) {
+                tracing::info!(target = replica.name(), names = count, "filling the target");
+            }
+            name
+        };
+        let first = self.first.as_ref();
+        let bring = |name: String| async move { persist(|| replica.bring(first, &name)).await };
+        self.lacking(replica, prefix)
+            .map_ok(told)
+            .map_ok(bring)
+            .try_buffer_unordered(NAMES_AT_ONCE)
+            .try_fold(0, |sum, brought| std::future::ready(Ok(sum + brought)))
+            .await
+    }
+
+    /// The names under a prefix of which the replica may lack something, by listings of both.
+    fn lacking<'a>(&'a self, replica: &'a Replica, prefix: &str) -> impl Stream<Item = Result<String, Failure>> + 'a {
+        let sides = ((self.first.as_ref(), prefix.to_owned()), (replica.store(), replica.named(prefix)));
+        pairs(sides.0, sides.1).try_filter_map(|Pair { left, right, .. }| async move {
+            let name = left.first().map(|head| head.name.clone());
+            Ok(name.filter(|_| lacks(&left, &right)))
+        })
+    }
+}
+
+/// Whether something of a name's versions is not among those of the replica. Of records, which are few, nobody can tell by listing.
+fn lacks(versions: &[Head], here: &[Head]) -> bool {
+    let of_current = |heads: &[Head]| heads.iter().find(|head| head.current).and_then(identity);
+    let held = here.iter().filter_map(identity).collect();
+    of_current(versions).is_none()
+        || of_current(versions) != of_current(here)
+        || missing(versions, &held).next().is_some()
+}
