@@ -58,18 +58,41 @@ pub async fn run(config: &Config, options: Options) -> Report {
     let bounds = Bounds::begin(sample);
     let mut report = Report::default();
     configuration::check(config, &mut report);
+    let targets = each_target(config);
     if offline {
-        if config.target.kind == TargetKind::Directory {
-            report.append(target::check(config, &bounds).await);
+        let directories = targets.iter().filter(|(_, alone)| alone.target.kind == TargetKind::Directory);
+        for (name, alone) in directories {
+            report.append(of_target(*name, target::check(alone, &bounds).await));
         }
         return report;
     }
-    let (of_source, of_target) = tokio::join!(source(config, &bounds), target::check(config, &bounds));
-    let (of_source, rids) = of_source;
+    let of_targets = join_all(targets.iter().map(|(_, alone)| target::check(alone, &bounds)));
+    let ((of_source, rids), of_targets) = tokio::join!(source(config, &bounds), of_targets);
     report.append(of_source);
-    report.append(of_target);
-    report.append(mirrors(config, &rids, &bounds).await);
+    for ((name, _), found) in targets.iter().zip(of_targets) {
+        report.append(of_target(*name, found));
+    }
+    let mirrors = join_all(targets.iter().map(|(_, alone)| mirrors(alone, &rids, &bounds))).await;
+    for ((name, _), found) in targets.iter().zip(mirrors) {
+        report.append(of_target(*name, found));
+    }
     report
+}
+
+/// The configuration for each target alone, and what the target is called; the first one needs no name.
+fn each_target(config: &Config) -> Vec<(Option<&str>, Config)> {
+    let further = config.targets.iter().filter_map(|further| {
+        let name = further.name.as_str();
+        Some((Some(name), config.on_target(name).ok()?))
+    });
+    [(None, config.clone())].into_iter().chain(further).collect()
+}
+
+fn of_target(name: Option<&str>, report: Report) -> Report {
+    match name {
+        None => report,
+        Some(name) => report.of_target(name),
+    }
 }
 
 /// The account, its containers and the leases; and the resource id of each container that was found.

@@ -24,8 +24,12 @@ pub(super) fn told(sample: &Sample, config: &Config, container: &Container) -> S
     let most = if container.feed == FeedMode::LatestVersion { "at most " } else { "" };
     let each = if nothing { "each change a second would be " } else { "" };
     let mut parts = vec![format!("{each}{most}{} versions a month", about(versions))];
-    if config.target.kind == TargetKind::Azure {
-        parts.push(format!("about {} USD for their puts", about(versions / 10_000.0 * DOLLARS_PER_10_000_PUTS)));
+    let kinds = config.targets.iter().map(|further| further.target.kind).chain([config.target.kind]);
+    let accounts = kinds.filter(|kind| *kind == TargetKind::Azure).count();
+    if accounts > 0 {
+        let dollars = versions * accounts as f64 / 10_000.0 * DOLLARS_PER_10_000_PUTS;
+        let where_to = if accounts > 1 { format!(", in {accounts} accounts") } else { String::new() };
+        parts.push(format!("about {} USD for their puts{where_to}", about(dollars)));
     }
     if let Some(bytes) = sample.document_bytes {
         parts.push(format!("{} GiB of growth a month", about(versions * bytes / GIB)));

@@ -96,6 +96,19 @@ impl Report {
         }
     }
 
+    /// The same, told of a target beside the first.
+    #[must_use]
+    pub(super) fn of_target(mut self, target: &str) -> Self {
+        for check in &mut self.checks {
+            check.subject = Some(match check.subject.take() {
+                None => target.to_owned(),
+                Some(subject) => format!("{subject} in {target}"),
+            });
+            check.detail = format!("target {target:?}: {}", check.detail);
+        }
+        self
+    }
+
     /// The others behind these.
     pub(super) fn append(&mut self, other: Self) {
         self.checks.extend(other.checks);

@@ -1,6 +1,6 @@
 //! The contract of a version store, held to every implementation: the directory, and Azure over HTTP against the embedded
 //! emulator, once with a shared key and once with a shared access signature; and by snapshots
-//! where the account keeps no versions.
+//! where the account keeps no versions; and a store with a replica.
 
 use std::any::Any;
 
@@ -19,6 +19,7 @@ mod azure_snapshots;
 mod azure_versioning;
 mod directory;
 mod fixture;
+mod replicated;
 
 /// Page length of the stores under test, so short that every longer listing has several pages.
 const PAGE_ITEMS: u16 = 3;

@@ -21,10 +21,15 @@ const RANGES: usize = 2;
 const SOUTH: &str = "south";
 const PREFIX: &str = "kept/copy";
 
-async fn world() -> World {
-    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+/// An empty container that is followed, and with it the other target, where there is one: whether it is required.
+async fn world(south: Option<bool>) -> World {
+    let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
     let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": RANGES });
     world.emulator.control("seed", &seed).await;
+    if let Some(required) = south {
+        add_south(&mut world, required);
+    }
+    world.catch_up().await;
     world
 }
 
@@ -70,8 +75,7 @@ async fn assert_both_hold_all(world: &World) {
 
 #[tokio::test]
 async fn a_required_target_holds_every_change_through_faults_of_either() {
-    let mut world = world().await;
-    add_south(&mut world, true);
+    let world = world(Some(true)).await;
     let flaky = [
         json!({ "status": 503, "probability": 0.2 }),
         json!({ "operation": "put", "action": "respond-then-reset", "probability": 0.2 }),
@@ -88,13 +92,16 @@ async fn a_required_target_holds_every_change_through_faults_of_either() {
 
 #[tokio::test]
 async fn nothing_is_checkpointed_while_a_required_target_is_gone() {
-    let mut world = world().await;
-    add_south(&mut world, true);
+    let world = world(Some(true)).await;
     changes(&world, 0).await;
     world.catch_up().await;
     let until = world.complete_until("orders").await;
     let daemon = world.start(&["run"]);
     let admin = admins(&daemon, 1).await.remove(0);
+    eventually("every range is followed", async || {
+        (value(&metrics(&world, &admin).await, "leases_owned", None) == Some(RANGES as f64)).then_some(())
+    })
+    .await;
     faults(&world, SOUTH, &[json!({ "status": 503 })]).await;
     world.emulator.advance(30).await;
     changes(&world, 1).await;
@@ -120,7 +127,7 @@ async fn nothing_is_checkpointed_while_a_required_target_is_gone() {
 
 #[tokio::test]
 async fn a_new_required_target_is_filled_first_and_again_after_it_was_left_out() {
-    let mut world = world().await;
+    let mut world = world(None).await;
     changes(&world, 0).await;
     world.catch_up().await;
     let at = world.complete_until("orders").await;
@@ -152,9 +159,7 @@ async fn a_new_required_target_is_filled_first_and_again_after_it_was_left_out()
 
 #[tokio::test]
 async fn a_daemon_that_dies_between_two_targets_is_followed_by_one_that_loses_nothing() {
-    let mut world = world().await;
-    add_south(&mut world, true);
-    world.catch_up().await;
+    let world = world(Some(true)).await;
     let points = POINTS.into_iter().chain(AROUND).flat_map(|point| PASSES.map(|pass| format!("{point}:{pass}")));
     for (round, point) in points.enumerate() {
         println!("{point}");
@@ -167,8 +172,7 @@ async fn a_daemon_that_dies_between_two_targets_is_followed_by_one_that_loses_no
 
 #[tokio::test]
 async fn an_optional_target_that_is_gone_holds_up_nobody_and_catches_up_later() {
-    let mut world = world().await;
-    add_south(&mut world, false);
+    let world = world(Some(false)).await;
     changes(&world, 0).await;
     world.catch_up().await;
     let (first, other) = (world.mirror().await, south(&world).await);
@@ -232,8 +236,7 @@ async fn an_optional_target_that_is_gone_holds_up_nobody_and_catches_up_later() 
 
 #[tokio::test]
 async fn a_run_to_the_end_without_an_optional_target_brings_the_first_one_up_to_date_and_is_partial() {
-    let mut world = world().await;
-    add_south(&mut world, false);
+    let world = world(Some(false)).await;
     changes(&world, 0).await;
     faults(&world, SOUTH, &[json!({ "status": 403 })]).await;
     let finished = world.run(&["run", "--once"]).await;
@@ -243,13 +246,33 @@ async fn a_run_to_the_end_without_an_optional_target_brings_the_first_one_up_to_
 }
 
 #[tokio::test]
+async fn every_target_is_audited_and_each_finding_tells_whose_it_is() {
+    let world = world(Some(true)).await;
+    let all = world.json(&["check", "--sample", "0s"]).await;
+    let found = |name: &str, subject: Value| {
+        let checks = all["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["name"] == name && check["subject"] == subject).count()
+    };
+    for (name, of_first, of_south) in [
+        ("target.versioning", Value::Null, json!("south")),
+        ("target.write", Value::Null, json!("south")),
+        ("container.mirror", json!("shop/orders"), json!("shop/orders in south")),
+    ] {
+        assert_eq!((found(name, of_first), found(name, of_south)), (1, 1), "{name}: {all}");
+    }
+}
+
+#[tokio::test]
 async fn two_mirrors_are_held_against_each_other() {
-    let mut world = world().await;
+    let mut world = world(None).await;
     changes(&world, 0).await;
     world.catch_up().await;
     add_south(&mut world, false);
+    world.catch_up().await;
     world.emulator.advance(10).await;
     changes(&world, 1).await;
+    world.catch_up().await;
+    world.emulator.advance(10).await;
     world.catch_up().await;
     for mode in ["presence", "hash", "full"] {
         let verified = world.json(&["verify", "--against", SOUTH, "--mode", mode]).await;
