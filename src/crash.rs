@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 47] = [
+pub const POINTS: [&str; 49] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -75,6 +75,9 @@ pub const POINTS: [&str; 47] = [
     "undo-completed",
     // src/store/azure/snapshots.rs
     "snapshot-to-take",
+    // src/store/directory/put.rs
+    "version-staged",
+    "version-linked",
 ];
 
 /// Dies here if that was asked for.

@@ -124,7 +124,7 @@ findings! {
     DELETE_UNKNOWN = Warn "target.delete-permission": "whether the credential may delete could not be found out"
         => "see that its role or SAS does not allow to delete";
 
-    DIRECTORY_UNUSABLE = Fail "target.directory": "the directory is missing, not writable, not case-sensitive, or its file system has no hard links"
+    DIRECTORY_UNUSABLE = Fail "target.directory": "the directory is missing, not writable, not case-sensitive, or its file system has no hard links or locks"
         => "name a directory on a local, case-sensitive file system that this user may write";
     LITTLE_SPACE = Warn "target.space": "less than 5 GiB are free, or it could not be found out"
         => "make room: a full disk stops the mirror until there is some";

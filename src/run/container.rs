@@ -30,7 +30,7 @@ use crate::mirror::write::Writer;
 use crate::pace::RequestUnits;
 use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
-use crate::store::VersionStore;
+use crate::store::{Claim, Claimant, VersionStore};
 use crate::time::HostClock;
 
 /// What all containers of a process have in common.
@@ -73,6 +73,15 @@ pub(super) struct Shared {
     pub(super) clock: HostClock,
 }
 
+impl Shared {
+    /// What replicas have in common.
+    fn claimant(&self, account: &str) -> Claimant {
+        let config::Leases { database, container, processor, .. } = &self.leases;
+        let leases = format!("{database}/{container}");
+        Claimant { account: account.to_owned(), leases, processor: processor.clone() }
+    }
+}
+
 /// Owns the tasks that follow ranges.
 pub(super) trait Tasks: Send + Sync {
     /// Runs a task of its own.
@@ -97,10 +106,12 @@ pub(super) struct Container {
     progress: ContainerProgress,
     board: Arc<Board>,
     reconciling: Option<Reconciling>,
+    /// Held until nothing of this is written any more.
+    _claim: Claim,
 }
 
 impl Container {
-    /// Builds the parts, describes the container in the mirror and makes sure that its leases exist.
+    /// Builds the parts, claims the mirror, describes the container in it and makes sure that its leases exist.
     pub(super) async fn prepare(
         shared: Arc<Shared>,
         settings: config::Container,
@@ -118,6 +129,7 @@ impl Container {
             shared.clock.clone(),
         )?;
         let paths = MirrorPaths::new(&shared.prefix, &settings.database, &settings.container);
+        let claim = shared.store.claim(paths.base(), &shared.claimant(host)).await?;
         let metrics = shared.admin.metrics.container(&settings.database, &settings.container);
         let progress = shared.admin.progress.container(&settings.database, &settings.container);
         let requests = Arc::clone(&shared.requests);
@@ -134,8 +146,9 @@ impl Container {
             metrics.feed_retention_seconds.set(shared.source.feed_retention.as_secs_f64());
         }
         let (leases, writer) = (Arc::new(leases), Arc::new(writer));
+        let (reconciling, _claim) = (None, claim);
         let container =
-            Self { leases, writer, board, shared, settings, feed, paths, metrics, progress, reconciling: None };
+            Self { leases, writer, board, shared, settings, feed, paths, metrics, progress, reconciling, _claim };
         container.begin().await?;
         Ok(container)
     }

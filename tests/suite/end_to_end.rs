@@ -24,6 +24,7 @@ mod fidelity;
 mod fleet;
 mod flow;
 mod foreign;
+mod full_disk;
 mod gaps;
 mod histories;
 mod hostile_names;

@@ -179,6 +179,7 @@ fn walk(root: &Path, folder: &Path, mirror: &mut Mirror) {
             let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
             let header: serde_json::Value = serde_json::from_slice(&bytes[..end]).unwrap();
             let metadata = serde_json::from_value(header["metadata"].clone()).unwrap();
+            assert_eq!(header["length"], bytes.len() - end - 1, "{} is not whole", path.display());
             let name = folder.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             let stored = Stored { version: file, current: false, metadata, body: bytes[end + 1..].to_vec() };
             mirror.entry(name).or_default().push(stored);
