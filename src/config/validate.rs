@@ -11,9 +11,14 @@ use reqwest::Url;
 use super::duration::format_duration;
 use super::size::format_size;
 use super::sources::Fault;
-use super::{Admin, Config, Container, FeedMode, History, Limits, SourceAuth, Start, Target, TargetAuth, TargetKind};
+use super::{
+    Admin, Config, Container, FeedMode, History, ImmutabilityMode, Limits, SourceAuth, Start, Target, TargetAuth,
+    TargetKind,
+};
 use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
+/// The service takes no shorter retention (Azure Storage: "Immutable storage for blob data").
+const IMMUTABLE_FOR_MIN: Duration = Duration::from_hours(24);
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -46,6 +51,42 @@ fn directory(target: &Target, faults: &mut Faults) {
     }
     if target.history == History::Snapshots {
         faults.add("target.history", "\"snapshots\" is for kind = \"azure\"; a directory keeps versions by itself");
+    }
+    for (setting, _) in riders(target).into_iter().filter(|(_, is_on)| *is_on) {
+        faults.add(setting, "is for kind = \"azure\": a directory has nothing of the kind");
+    }
+}
+
+/// What can ride with every put, and whether it does.
+fn riders(target: &Target) -> [(&'static str, bool); 4] {
+    [
+        ("target.immutable_for", !target.immutable_for.is_zero()),
+        ("target.legal_hold", target.legal_hold),
+        ("target.encryption_scope", !target.encryption_scope.is_empty()),
+        ("target.tags", target.tags),
+    ]
+}
+
+fn azure_riders(target: &Target, faults: &mut Faults) {
+    if !target.immutable_for.is_zero() {
+        faults.at_least("target.immutable_for", target.immutable_for, IMMUTABLE_FOR_MIN);
+    } else if target.immutability_mode == ImmutabilityMode::Locked {
+        faults.add("target.immutability_mode", "\"locked\" needs target.immutable_for");
+    }
+    if target.history == History::Snapshots {
+        let reasons = [
+            ("target.immutable_for", "needs history = \"versions\": policies protect versions, not snapshots"),
+            ("target.legal_hold", "needs history = \"versions\": holds protect versions, not snapshots"),
+            ("target.tags", "needs history = \"versions\": accounts with a hierarchical namespace have no index tags"),
+        ];
+        for (setting, reason) in reasons {
+            if riders(target).contains(&(setting, true)) {
+                faults.add(setting, reason);
+            }
+        }
+    }
+    if !target.encryption_scope.is_empty() {
+        faults.check("target.encryption_scope", encryption_scope(&target.encryption_scope));
     }
 }
 
@@ -145,6 +186,7 @@ fn azure_target(target: &Target, faults: &mut Faults) {
             faults.add("target.account", "an account's name has 3 to 24 lower-case letters and digits");
         }
     }
+    azure_riders(target, faults);
     faults.check("target.key_env", variable(&target.key_env));
     faults.check("target.sas_env", variable(&target.sas_env));
 }
@@ -219,6 +261,16 @@ fn blob_container_name(name: &str) -> Result<(), &'static str> {
         && !name.ends_with('-')
         && !name.contains("--");
     if legal { Ok(()) } else { Err("must have 3 to 63 lower-case letters, digits and single hyphens between them") }
+}
+
+/// Source: "Encryption Scopes - Put" of the Azure Storage resource provider's reference.
+fn encryption_scope(name: &str) -> Result<(), &'static str> {
+    let inner = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if (3..=63).contains(&name.len()) && name.split('-').all(inner) {
+        Ok(())
+    } else {
+        Err("must have 3 to 63 lower-case letters, digits and single hyphens between them")
+    }
 }
 
 fn prefix(prefix: &str, faults: &mut Faults) {

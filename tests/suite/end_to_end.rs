@@ -46,6 +46,7 @@ mod restore_apply;
 mod restore_oracle;
 mod restore_plan;
 mod restore_undo;
+mod riders;
 mod rivals;
 mod runbook;
 mod secrets;

@@ -84,7 +84,7 @@ async fn read(emulator: &Emulator, kind: &str, listed: Vec<(String, Stored)>) ->
 }
 
 /// Each blob of a listing, as it stands there.
-async fn list(emulator: &Emulator, include: &str) -> Vec<String> {
+pub(super) async fn list(emulator: &Emulator, include: &str) -> Vec<String> {
     let (mut listed, mut marker) = (Vec::new(), String::new());
     loop {
         let mut query =
@@ -132,7 +132,8 @@ fn between<'a>(xml: &'a str, element: &str) -> Vec<&'a str> {
     xml.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap()).collect()
 }
 
-fn text(xml: &str, element: &str) -> String {
+/// What an element holds; empty where there is none.
+pub(super) fn text(xml: &str, element: &str) -> String {
     unescape(between(xml, element).first().copied().unwrap_or_default())
 }
 
