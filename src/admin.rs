@@ -54,7 +54,7 @@ pub use heartbeat::Heartbeat;
 pub use jobs::JobsSlot;
 pub use metrics::{
     ContainerMetrics, FlowMetrics, JobMetrics, Metrics, Protection, RequestMetrics, RestoreSeen, Restores,
-    StoredMetrics,
+    StoredMetrics, VersionProtection,
 };
 pub use observed::Observed;
 pub use progress::{ContainerProgress, Progress, RangeProgress, Saved, Whole};

@@ -4,6 +4,7 @@
 //! reports every unknown key. `config/validate.rs` reports every fault with its field. Defaults are the values of
 //! `config/cosmirror.toml`, which a test holds to this code.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -215,6 +216,20 @@ pub struct Target {
     pub sas_file: Option<PathBuf>,
     /// What keeps history.
     pub history: History,
+    /// Azure: for how long a version cannot be deleted; zero is not at all.
+    #[serde(with = "duration")]
+    pub immutable_for: Duration,
+    /// Azure: whether that time can be taken back.
+    pub immutability_mode: ImmutabilityMode,
+    /// Azure: whether no version can be deleted until somebody lifts that.
+    pub legal_hold: bool,
+    /// Azure: what versions are encrypted with; empty is what the container says.
+    pub encryption_scope: String,
+    /// Azure: whether each document's newest version is tagged.
+    pub tags: bool,
+    /// The feeds of the containers that are followed, by what their names in the target begin with. Not a setting: tags tell them.
+    #[serde(skip)]
+    pub feeds: BTreeMap<String, FeedMode>,
     /// Create the container where it is missing.
     pub create: bool,
 }
@@ -249,6 +264,16 @@ pub enum History {
     Versions,
     /// Snapshots, for accounts without versions.
     Snapshots,
+}
+
+/// Whether the time for which versions cannot be deleted can be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImmutabilityMode {
+    /// By whoever may change policies.
+    Unlocked,
+    /// By nobody; it can only be extended.
+    Locked,
 }
 
 /// How much of everything at a time, over all containers.
@@ -351,6 +376,12 @@ impl Default for Target {
             sas_env: "COSMIRROR_TARGET_SAS".to_owned(),
             sas_file: None,
             history: History::Versions,
+            immutable_for: Duration::ZERO,
+            immutability_mode: ImmutabilityMode::Unlocked,
+            legal_hold: false,
+            encryption_scope: String::new(),
+            tags: false,
+            feeds: BTreeMap::new(),
             create: true,
         }
     }

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 48] = [
+pub const POINTS: [&str; 50] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -77,6 +77,9 @@ pub const POINTS: [&str; 48] = [
     "snapshot-to-take",
     // src/store/replicated.rs
     "replica-to-put",
+    // src/store/directory/put.rs
+    "version-staged",
+    "version-linked",
 ];
 
 /// Dies here if that was asked for.

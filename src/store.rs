@@ -25,9 +25,11 @@ use crate::admin::Protection;
 use crate::failure::Failure;
 
 pub mod azure;
+mod claim;
 pub mod directory;
 mod replicated;
 
+pub use claim::{Claim, Claimant};
 pub use replicated::Replicated;
 
 /// What must hold for a put to be done.
@@ -110,6 +112,12 @@ pub trait VersionStore: Send + Sync + 'static {
     /// Makes the store usable, creating its container if asked to, and proves that it keeps versions. Writes nothing but what
     /// that proof takes. A store that would lose history answers `Kind::Misconfigured` with the remedy.
     async fn prepare(&self, create: bool) -> Result<(), Failure>;
+
+    /// Claims the mirror whose names begin with `base` for one daemon, until the claim is dropped. `Kind::Held` where another daemon has it,
+    /// with the remedy. Nothing to do where daemons cannot tell each other apart. A store that wraps another one passes it on.
+    async fn claim(&self, _base: &str, _claimant: &Claimant) -> Result<Claim, Failure> {
+        Ok(Claim::default())
+    }
 
     /// What protects the versions from being deleted; none where the store has nothing of the kind.
     async fn protection(&self) -> Result<Option<Protection>, Failure> {

@@ -64,6 +64,9 @@ param softDeleteDays int = 30
 @maxValue(146000)
 param immutableDays int = 0
 
+@description('Tags each document\'s newest version with op and feed (target.tags). The writer\'s role can write tags then; each blob\'s tags are billed every month.')
+param tags bool = false
+
 @description('Moves replaced versions to the cool tier so many days after their creation: cheaper to keep, dearer to read, at hand at once; 0 is off. Nothing here deletes versions: the account counts their age from creation, so it would delete the last good version of a document that had rested for longer, right after it was overwritten.')
 @minValue(0)
 param coolVersionsAfterDays int = 0
@@ -108,6 +111,7 @@ module storage 'modules/storage.bicep' = {
     softDeleteDays: softDeleteDays
     immutableDays: immutableDays
     coolVersionsAfterDays: coolVersionsAfterDays
+    tags: tags
     lock: lockStorage
     writerPrincipalId: identity.properties.principalId
     restorePrincipalId: restorePrincipalId
@@ -145,6 +149,7 @@ module app 'modules/app.bicep' = {
     leaseDatabase: leaseDatabase
     leaseContainer: leaseContainer
     feedRetention: feedRetention
+    tags: tags
     replicasMin: replicasMin
     replicasMax: replicasMax
     heartbeatUrl: heartbeatUrl

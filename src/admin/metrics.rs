@@ -34,7 +34,7 @@ pub(super) use further::FurtherSeen;
 pub use jobs::JobMetrics;
 pub use requests::RequestMetrics;
 pub use stored::StoredMetrics;
-pub use target::{Protection, RestoreSeen, Restores};
+pub use target::{Protection, RestoreSeen, Restores, VersionProtection};
 
 // The exposition puts `cosmirror_` before every name and, as OpenMetrics demands, `_total` behind counters and `_info` behind
 // the build.

@@ -119,12 +119,18 @@ findings! {
         => "use a container with version-level immutability support instead of a container-level policy";
     IMMUTABILITY_UNKNOWN = Warn "target.immutability": "the properties of the container may not be read"
         => "see that it has no container-level policy, or grant an account SAS or a role and check again";
+    PROTECTION_MISSING = Fail "target.protection": "`target.immutable_for` or `target.legal_hold` is set, and the probe that was just written is not protected so"
+        => "turn on version-level immutability for the container; where the service leaves a policy unlocked, set target.immutability_mode = \"unlocked\" and lock the container's default policy";
+    PROTECTION_UNKNOWN = Warn "target.protection": "one of these is set, and what protects the probe could not be read"
+        => "grant the data action blobs/read, or the SAS permission r";
+    SCOPE_MISSING = Fail "target.encryption-scope": "`target.encryption_scope` is set, and the probe that was just written is under another scope"
+        => "create and enable the scope: az storage account encryption-scope create --name NAME";
     MAY_DELETE = Warn "target.delete-permission": "the credential may delete blobs, or versions of them: a daemon that is taken over could delete history"
         => "use an identity with a role of the data actions blobs/read, blobs/write and blobs/add/action only, or a SAS without d and x";
     DELETE_UNKNOWN = Warn "target.delete-permission": "whether the credential may delete could not be found out"
         => "see that its role or SAS does not allow to delete";
 
-    DIRECTORY_UNUSABLE = Fail "target.directory": "the directory is missing, not writable, not case-sensitive, or its file system has no hard links"
+    DIRECTORY_UNUSABLE = Fail "target.directory": "the directory is missing, not writable, not case-sensitive, or its file system has no hard links or locks"
         => "name a directory on a local, case-sensitive file system that this user may write";
     LITTLE_SPACE = Warn "target.space": "less than 5 GiB are free, or it could not be found out"
         => "make room: a full disk stops the mirror until there is some";

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
+use cosmirror_formats::MirrorPaths;
 use serde_json::Value as Json;
 
 use super::sources::{Fault, Origin, Override, merged};
@@ -218,11 +219,19 @@ impl Reading {
             for (name, _) in settings(&self.config) {
                 self.origins.entry(name).or_insert(Origin::Default);
             }
+            self.config.target.feeds = feeds(&self.config);
             return Ok(Loaded { config: self.config, origins: self.origins });
         }
         self.faults.sort();
         Err(ConfigError { faults: self.faults })
     }
+}
+
+/// What tags of the target tell; nothing where there are none.
+fn feeds(config: &Config) -> BTreeMap<String, FeedMode> {
+    let base = |c: &Container| MirrorPaths::new(&config.target.prefix, &c.database, &c.container).base().to_owned();
+    let tagged = config.containers.iter().filter(|_| config.target.tags);
+    tagged.map(|container| (base(container), container.feed)).collect()
 }
 
 fn settings_of(schema: &Json) -> Vec<String> {

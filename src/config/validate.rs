@@ -12,11 +12,13 @@ use super::duration::format_duration;
 use super::size::format_size;
 use super::sources::Fault;
 use super::{
-    Admin, Config, Container, FIRST_TARGET, FeedMode, FurtherTarget, History, Limits, SourceAuth, Start, Target,
-    TargetAuth, TargetKind,
+    Admin, Config, Container, FIRST_TARGET, FeedMode, FurtherTarget, History, ImmutabilityMode, Limits, SourceAuth,
+    Start, Target, TargetAuth, TargetKind,
 };
 use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
+/// The service takes no shorter retention (Azure Storage: "Immutable storage for blob data").
+const IMMUTABLE_FOR_MIN: Duration = Duration::from_hours(24);
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -92,6 +94,42 @@ fn directory(at: &str, target: &Target, faults: &mut Faults) {
     if target.history == History::Snapshots {
         let message = "\"snapshots\" is for kind = \"azure\"; a directory keeps versions by itself";
         faults.add(format!("{at}.history"), message);
+    }
+    for (setting, _) in riders(target).into_iter().filter(|(_, is_on)| *is_on) {
+        faults.add(format!("{at}.{setting}"), "is for kind = \"azure\": a directory has nothing of the kind");
+    }
+}
+
+/// What can ride with every put, and whether it does.
+fn riders(target: &Target) -> [(&'static str, bool); 4] {
+    [
+        ("immutable_for", !target.immutable_for.is_zero()),
+        ("legal_hold", target.legal_hold),
+        ("encryption_scope", !target.encryption_scope.is_empty()),
+        ("tags", target.tags),
+    ]
+}
+
+fn azure_riders(at: &str, target: &Target, faults: &mut Faults) {
+    if !target.immutable_for.is_zero() {
+        faults.at_least("immutable_for", target.immutable_for, IMMUTABLE_FOR_MIN);
+    } else if target.immutability_mode == ImmutabilityMode::Locked {
+        faults.add(format!("{at}.immutability_mode"), "\"locked\" needs immutable_for");
+    }
+    if target.history == History::Snapshots {
+        let reasons = [
+            ("immutable_for", "needs history = \"versions\": policies protect versions, not snapshots"),
+            ("legal_hold", "needs history = \"versions\": holds protect versions, not snapshots"),
+            ("tags", "needs history = \"versions\": accounts with a hierarchical namespace have no index tags"),
+        ];
+        for (setting, reason) in reasons {
+            if riders(target).contains(&(setting, true)) {
+                faults.add(format!("{at}.{setting}"), reason);
+            }
+        }
+    }
+    if !target.encryption_scope.is_empty() {
+        faults.check("encryption_scope", encryption_scope(&target.encryption_scope));
     }
 }
 
@@ -191,6 +229,7 @@ fn azure_target(at: &str, target: &Target, faults: &mut Faults) {
             faults.add(format!("{at}.account"), "an account's name has 3 to 24 lower-case letters and digits");
         }
     }
+    azure_riders(at, target, faults);
     faults.check(format!("{at}.key_env"), variable(&target.key_env));
     faults.check(format!("{at}.sas_env"), variable(&target.sas_env));
 }
@@ -265,6 +304,16 @@ fn blob_container_name(name: &str) -> Result<(), &'static str> {
         && !name.ends_with('-')
         && !name.contains("--");
     if legal { Ok(()) } else { Err("must have 3 to 63 lower-case letters, digits and single hyphens between them") }
+}
+
+/// Source: "Encryption Scopes - Put" of the Azure Storage resource provider's reference.
+fn encryption_scope(name: &str) -> Result<(), &'static str> {
+    let inner = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if (3..=63).contains(&name.len()) && name.split('-').all(inner) {
+        Ok(())
+    } else {
+        Err("must have 3 to 63 lower-case letters, digits and single hyphens between them")
+    }
 }
 
 fn prefix(at: &str, prefix: &str, faults: &mut Faults) {

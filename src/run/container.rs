@@ -31,7 +31,7 @@ use crate::mirror::write::Writer;
 use crate::pace::RequestUnits;
 use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
-use crate::store::{Replicated, VersionStore};
+use crate::store::{Claim, Claimant, Replicated, VersionStore};
 use crate::time::HostClock;
 
 /// What all containers of a process have in common.
@@ -76,6 +76,15 @@ pub(super) struct Shared {
     pub(super) clock: HostClock,
 }
 
+impl Shared {
+    /// What replicas have in common.
+    fn claimant(&self, account: &str) -> Claimant {
+        let config::Leases { database, container, processor, .. } = &self.leases;
+        let leases = format!("{database}/{container}");
+        Claimant { account: account.to_owned(), leases, processor: processor.clone() }
+    }
+}
+
 /// Owns the tasks that follow ranges.
 pub(super) trait Tasks: Send + Sync {
     /// Runs a task of its own.
@@ -101,10 +110,12 @@ pub(super) struct Container {
     board: Arc<Board>,
     filling: Option<Filling>,
     reconciling: Option<Reconciling>,
+    /// Held until nothing of this is written any more.
+    _claim: Claim,
 }
 
 impl Container {
-    /// Builds the parts, describes the container in the mirror and makes sure that its leases exist.
+    /// Builds the parts, claims the mirror, describes the container in it and makes sure that its leases exist.
     pub(super) async fn prepare(
         shared: Arc<Shared>,
         settings: config::Container,
@@ -122,6 +133,7 @@ impl Container {
             shared.clock.clone(),
         )?;
         let paths = MirrorPaths::new(&shared.prefix, &settings.database, &settings.container);
+        let claim = shared.store.claim(paths.base(), &shared.claimant(host)).await?;
         let metrics = shared.admin.metrics.container(&settings.database, &settings.container);
         let progress = shared.admin.progress.container(&settings.database, &settings.container);
         let requests = Arc::clone(&shared.requests);
@@ -151,6 +163,7 @@ impl Container {
             progress,
             filling,
             reconciling: None,
+            _claim: claim,
         };
         container.begin().await?;
         Ok(container)

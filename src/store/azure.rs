@@ -36,10 +36,12 @@ use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
 use self::direct::Direct;
 use self::errors::{Attempt, Operation};
 use self::listing::Shown;
+use self::riders::{Ride, Riders};
 use super::{Arriving, Condition, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::admin::{Protection, RequestMetrics};
 use crate::config::Target;
 use crate::failure::Failure;
+use crate::time::HostClock;
 
 mod answer;
 mod audit;
@@ -50,6 +52,7 @@ mod errors;
 mod heads;
 mod listing;
 mod prepare;
+mod riders;
 mod shared_key;
 mod snapshots;
 mod versioning;
@@ -96,6 +99,7 @@ pub struct AzureStore {
     prefix: String,
     page_items_max: u16,
     versioning: versioning::Versioning,
+    riders: Riders,
 }
 
 /// The client's own form shows its URL, and with it a SAS.
@@ -130,7 +134,15 @@ impl AzureStore {
             prefix: settings.prefix.trim_matches('/').to_owned(),
             page_items_max: PAGE_ITEMS_MAX,
             versioning: versioning::Versioning::default(),
+            riders: Riders::new(settings),
         })
+    }
+
+    /// The same, for which it is as late as this clock says.
+    #[must_use]
+    pub fn with_clock(mut self, clock: HostClock) -> Self {
+        self.riders.set_clock(clock);
+        self
     }
 
     /// The same, which tells when versioning is switched off and on.
@@ -206,10 +218,12 @@ impl AzureStore {
         metadata: BTreeMap<String, String>,
         condition: &Condition,
     ) -> Result<(String, Option<String>), Failure> {
-        match &self.direct {
-            Some(direct) => direct.put(attempt, body, metadata, condition).await,
-            None => self.upload(*attempt, body, upload_options(metadata, condition)).await,
-        }
+        let ride = self.riders.of(attempt.name, &metadata);
+        let done = match &self.direct {
+            Some(direct) => direct.put(attempt, body, metadata, condition, &ride).await,
+            None => self.upload(*attempt, body, upload_options(metadata, condition, ride)).await,
+        };
+        done.inspect(|_| self.riders.stored(attempt.name)).map_err(|failure| self.riders.explained(failure))
     }
 
     /// One Snapshot Blob, of what has this etag; `Kind::Conflict` where something else is current by now, or nothing.
@@ -326,7 +340,8 @@ impl VersionStore for AzureStore {
         let soft_delete = self.soft_delete().await? != SoftDelete::Off;
         let container = self.container_properties().await?;
         let immutability = container.version_level_immutability || container.has_policy || container.has_legal_hold;
-        Ok(Some(Protection { soft_delete, immutability }))
+        let version = self.protection_of_newest().await?;
+        Ok(Some(Protection { soft_delete, immutability, version }))
     }
 
     async fn put(&self, put: Put) -> Result<Stored, Failure> {
@@ -387,16 +402,15 @@ impl VersionStore for AzureStore {
     }
 }
 
-fn upload_options(metadata: BTreeMap<String, String>, condition: &Condition) -> BlockBlobClientUploadOptions<'static> {
+fn upload_options(
+    metadata: BTreeMap<String, String>,
+    condition: &Condition,
+    ride: Ride,
+) -> BlockBlobClientUploadOptions<'static> {
     let (if_match, if_none_match) = match condition {
         Condition::Absent => (None, Some("*".into())),
         Condition::Matches(etag) => (Some(etag.clone().into()), None),
     };
     let metadata: HashMap<String, String> = metadata.into_iter().collect();
-    BlockBlobClientUploadOptions {
-        metadata: Some(metadata),
-        if_match,
-        if_none_match,
-        ..BlockBlobClientUploadOptions::default()
-    }
+    BlockBlobClientUploadOptions { metadata: Some(metadata), if_match, if_none_match, ..ride.options() }
 }

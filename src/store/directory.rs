@@ -11,22 +11,27 @@
 //! **After a crash** a file may be left in `<root>/.staging`. It is never listed, and [`prepare`](VersionStore::prepare)
 //! removes those older than a day; a process otherwise removes only its own. Nothing here removes a version.
 //!
-//! The file system must tell upper from lower case and have hard links. Anyone who can write to the directory can change
+//! **Two daemons** that do not share their work never write one mirror: a lock file tells whose it is (`directory/lock.rs`).
+//!
+//! The file system must tell upper from lower case, have hard links and advisory locks. Anyone who can write to the directory can change
 //! history: files are for their owner only (0600, directories 0700).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Head, Listing, Page, Put, Stored, VersionStore};
+use self::lock::Asked;
+use super::{Claim, Claimant, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::failure::{Failure, Kind};
 
 mod durable;
 mod errors;
 mod file;
+mod lock;
 mod names;
 mod prepare;
 mod put;
@@ -38,6 +43,9 @@ mod tests;
 
 /// Most versions on one page of a listing.
 const PAGE_ITEMS_MAX: usize = 5_000;
+/// How often a lock is asked for that another holds, and how long it is waited in between: its holder may be about to end, or only asking too.
+const ASKS_FOR_LOCK_MAX: u32 = 20;
+const ASKS_FOR_LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The store; cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,6 +92,22 @@ impl DirectoryStore {
 impl VersionStore for DirectoryStore {
     async fn prepare(&self, create: bool) -> Result<(), Failure> {
         self.blocking(move |shared| shared.prepare(create)).await
+    }
+
+    async fn claim(&self, base: &str, claimant: &Claimant) -> Result<Claim, Failure> {
+        let mut asks = 1;
+        loop {
+            let (base, claimant) = (base.to_owned(), claimant.clone());
+            match self.blocking(move |shared| shared.ask_for_lock(&base, &claimant)).await? {
+                Asked::Granted(file) => return Ok(Claim::of_lock(file)),
+                Asked::Taken(path, holder) if asks >= ASKS_FOR_LOCK_MAX => {
+                    return Err(lock::held(&path, holder.as_ref()));
+                }
+                Asked::Taken(..) => {}
+            }
+            asks += 1;
+            tokio::time::sleep(ASKS_FOR_LOCK_PAUSE).await;
+        }
     }
 
     async fn put(&self, put: Put) -> Result<Stored, Failure> {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 
 use self::replica::Replica;
-use super::{Arriving, Head, Listing, Page, Put, Stored, VersionStore};
+use super::{Arriving, Claim, Claimant, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::admin::Protection;
 use crate::crash::crash_point;
 use crate::failure::Failure;
@@ -94,6 +94,14 @@ impl VersionStore for Replicated {
             replica.prepare(create).await?;
         }
         Ok(())
+    }
+
+    async fn claim(&self, base: &str, claimant: &Claimant) -> Result<Claim, Failure> {
+        let mut claims = self.first.claim(base, claimant).await?;
+        for replica in &self.replicas {
+            claims = claims.and(replica.claim(base, claimant).await?);
+        }
+        Ok(claims)
     }
 
     async fn protection(&self) -> Result<Option<Protection>, Failure> {

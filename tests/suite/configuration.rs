@@ -261,6 +261,27 @@ fn limits_that_would_stop_everything_or_mean_nothing_are_told_with_their_reason(
 }
 
 #[test]
+fn what_is_to_ride_with_every_put_is_refused_where_the_target_cannot_have_it() {
+    let of = |file: &str| faults(&format!("[target]\n{file}"), &[], &[]);
+    let right = "immutable_for = \"30d\"\nimmutability_mode = \"locked\"\nencryption_scope = \"shop-1\"\ntags = true";
+    assert!(load(&format!("[target]\n{right}"), &[], &[]).is_ok());
+    assert_eq!(of("immutable_for = \"23h\""), "target.immutable_for: must be at least 1d");
+    assert_eq!(of("immutable_for = \"30\"").lines().count(), 1);
+    assert_eq!(of("immutability_mode = \"locked\""), "target.immutability_mode: \"locked\" needs immutable_for");
+    for scope in ["ab", "a--b", "-ab", "Shop", "a b", "a\\nb"] {
+        assert!(
+            of(&format!("encryption_scope = \"{scope}\"")).starts_with("target.encryption_scope: must have 3 to 63")
+        );
+    }
+    let all = "immutable_for = \"1d\"\nlegal_hold = true\nencryption_scope = \"shop\"\ntags = true";
+    let snapshots = of(&format!("history = \"snapshots\"\n{all}"));
+    let named: Vec<&str> = snapshots.lines().map(|line| line.split(": needs history").next().unwrap()).collect();
+    assert_eq!(named, ["target.immutable_for", "target.legal_hold", "target.tags"], "{snapshots}");
+    let directory = of(&format!("kind = \"directory\"\npath = \"x\"\n{all}"));
+    assert_eq!(directory.matches("is for kind = \"azure\"").count(), 4, "{directory}");
+}
+
+#[test]
 fn variables_and_flags_that_cannot_be_settings_are_told_too() {
     let environment = [
         ("COSMIRROR__CONTAINERS__4000000000__DATABASE", "x"),

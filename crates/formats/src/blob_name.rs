@@ -100,6 +100,11 @@ impl MirrorPaths {
         Self { base: format!("{prefix}{slash}{database}/{container}") }
     }
 
+    /// What all names begin with, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The name of a document's blob, the same for all of its versions and lives.
     pub fn document(&self, key: &PartitionKey, id: &str) -> String {
         let components: Vec<String> = key.0.iter().map(encode_key_value).chain([encode_component(id)]).collect();

@@ -15,6 +15,7 @@ param containers array
 param leaseDatabase string
 param leaseContainer string
 param feedRetention string
+param tags bool
 param replicasMin int
 param replicasMax int
 @secure()
@@ -71,6 +72,10 @@ var settings = [
   {
     name: 'COSMIRROR__TARGET__CREATE'
     value: 'false'
+  }
+  {
+    name: 'COSMIRROR__TARGET__TAGS'
+    value: tags ? 'true' : 'false'
   }
   {
     name: 'COSMIRROR__ADMIN__LISTEN'

@@ -6,6 +6,7 @@ param sku string
 param softDeleteDays int
 param immutableDays int
 param coolVersionsAfterDays int
+param tags bool
 param lock bool
 param writerPrincipalId string
 param restorePrincipalId string
@@ -117,7 +118,8 @@ resource accountLock 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
   }
 }
 
-// Reads and adds. It has no delete, no deletion of versions, no permanent deletion, no change of tiers, tags or policies.
+// Reads and adds. It has no delete, no deletion of versions, no permanent deletion, no change of tiers or policies, and of tags only where they are
+// asked for. What protects versions is the container's default policy: a role that may set policies may remove unlocked ones too.
 resource writer 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'writer')
   properties: {
@@ -136,11 +138,13 @@ resource writer 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.Storage/storageAccounts/blobServices/containers/read'
         ]
         notActions: []
-        dataActions: [
+        dataActions: concat([
           'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'
           'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write'
           'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/add/action'
-        ]
+        ], tags ? [
+          'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/tags/write'
+        ] : [])
         notDataActions: []
       }
     ]

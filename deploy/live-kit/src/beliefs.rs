@@ -93,6 +93,7 @@ beliefs! {
     protection::the_account_tells_its_kind_and_hierarchy
     protection::soft_delete_days_can_be_read
     protection::an_immutable_version_is_overwritten_by_a_new_one
+    protection::a_put_locks_its_own_policy
     source_contract::the_contract_of_a_source_holds 30
     store_contract::the_contract_of_a_store_holds 30
 }

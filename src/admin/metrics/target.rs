@@ -9,6 +9,9 @@ use super::{Labels, family};
 
 const SOFT_DELETE: &str = "target_soft_delete";
 const IMMUTABILITY: &str = "target_immutability";
+const IMMUTABLE_UNTIL: &str = "target_immutable_until_timestamp_seconds";
+const IMMUTABILITY_LOCKED: &str = "target_immutability_locked";
+const LEGAL_HOLD: &str = "target_legal_hold";
 const PROTECTION_KNOWN: &str = "target_protection_known";
 const RESTORES: &str = "restores";
 const RESTORE_TIMESTAMP: &str = "restore_timestamp_seconds";
@@ -21,6 +24,19 @@ pub struct Protection {
     pub soft_delete: bool,
     /// Single versions can be protected, or a policy or a legal hold protects all.
     pub immutability: bool,
+    /// What protects the newest version that was looked at.
+    pub version: VersionProtection,
+}
+
+/// What protects one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VersionProtection {
+    /// It cannot be deleted until then, in seconds since 1970.
+    pub immutable_until: Option<i64>,
+    /// Nobody can shorten that.
+    pub locked: bool,
+    /// It cannot be deleted until somebody lifts the hold.
+    pub legal_hold: bool,
 }
 
 /// What a mirror records of restores.
@@ -54,6 +70,9 @@ struct ResultLabels {
 pub(super) struct Families {
     soft_delete: Gauge,
     immutability: Gauge,
+    immutable_until: Gauge,
+    locked: Gauge,
+    legal_hold: Gauge,
     known: Gauge,
     restores: Family<Labels, Gauge>,
     timestamp: Family<Labels, Gauge>,
@@ -73,6 +92,9 @@ impl Families {
                 IMMUTABILITY,
                 "1 where versions can be immutable, or a policy or legal hold protects all",
             ),
+            immutable_until: gauge(IMMUTABLE_UNTIL, "Until when the newest version cannot be deleted, 0 if it can"),
+            locked: gauge(IMMUTABILITY_LOCKED, "1 where nobody can shorten that"),
+            legal_hold: gauge(LEGAL_HOLD, "1 where the newest version has a legal hold"),
             known: gauge(PROTECTION_KNOWN, "1 where it could be read what protects the target"),
             restores: family(r, RESTORES, "Restores that the mirror has records of"),
             timestamp: family(r, RESTORE_TIMESTAMP, "When the newest restore began, 0 if there was none"),
@@ -95,9 +117,12 @@ impl Families {
     }
 
     pub(super) fn protection(&self, protection: Option<Protection>) {
-        let Protection { soft_delete, immutability } = protection.unwrap_or_default();
+        let Protection { soft_delete, immutability, version } = protection.unwrap_or_default();
         self.soft_delete.set(soft_delete.into());
         self.immutability.set(immutability.into());
+        self.immutable_until.set(version.immutable_until.unwrap_or_default());
+        self.locked.set(version.locked.into());
+        self.legal_hold.set(version.legal_hold.into());
         self.known.set(protection.is_some().into());
     }
 
@@ -131,12 +156,19 @@ mod tests {
             r#"cosmirror_restores{database="d",container="c"} 0"#,
             r#"cosmirror_restore_documents{database="d",container="c",result="deleted"} 0"#,
         ]);
-        metrics.target_protection(Some(Protection { soft_delete: true, immutability: false }));
+        metrics.target_protection(Some(Protection {
+            soft_delete: true,
+            immutability: false,
+            version: VersionProtection { immutable_until: Some(1_800_000_000), locked: true, legal_hold: false },
+        }));
         let newest = RestoreSeen { began: 1_700_000_000, written: 40, deleted: 2 };
         metrics.restores("d", "c", &Restores { count: 3, newest: Some(newest) });
         shown(&[
             "cosmirror_target_soft_delete 1",
             "cosmirror_target_immutability 0",
+            "cosmirror_target_immutable_until_timestamp_seconds 1800000000",
+            "cosmirror_target_immutability_locked 1",
+            "cosmirror_target_legal_hold 0",
             "cosmirror_target_protection_known 1",
             r#"cosmirror_restores{database="d",container="c"} 3"#,
             r#"cosmirror_restore_timestamp_seconds{database="d",container="c"} 1700000000"#,

@@ -16,6 +16,8 @@ use crate::failure::{Failure, Kind};
 use crate::store::azure::{AccountInformation, AzureAuth, AzureStore, ContainerProperties, MayDelete, SoftDelete};
 use crate::store::{Listing, VersionStore as _};
 
+mod riders;
+
 const SETTINGS: &str = "target.settings";
 const REACHABLE: &str = "target.reachable";
 const ACCOUNT: &str = "target.account";
@@ -149,7 +151,7 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
                 report.found(&TARGET_TO_CREATE, None, detail);
             }
         }
-        for rest in OF_CONTAINER {
+        for rest in OF_CONTAINER.into_iter().chain(riders::asked(target)) {
             report.not_there_yet(rest, None, &format!("the container {name:?}"));
         }
         return report;
@@ -167,7 +169,9 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
         Ok(_) => report.ok(LIST, None, "a page was listed"),
         Err(failure) => report.failed(&NO_LIST, None, &failure),
     }
-    let accepted = probes(store, target.history, bounds, &mut report).await || listed_some;
+    let probed = probes(store, target.history, bounds, &mut report).await;
+    let accepted = probed.accepted || listed_some;
+    riders::check(store, target, probed.written, bounds, &mut report).await;
     match properties {
         Ok(properties) => immutability(&properties, &mut report),
         Err(failure) => report.failed(&IMMUTABILITY_UNKNOWN, None, &failure),
@@ -181,15 +185,21 @@ async fn container(store: &AzureStore, target: &Target, bounds: &Bounds) -> Repo
     report
 }
 
-/// Whether any of them was permitted.
-async fn probes(store: &AzureStore, history: History, bounds: &Bounds, report: &mut Report) -> bool {
+/// What came of the probes.
+struct Probed {
+    written: bool,
+    /// Any of them was permitted.
+    accepted: bool,
+}
+
+async fn probes(store: &AzureStore, history: History, bounds: &Bounds, report: &mut Report) -> Probed {
     let written = bounds.look("write the probe", store.write_probe()).await;
     match &written {
         Ok(_) => report.ok(WRITE, None, "the probe was written"),
         Err(failure) => report.failed(&NO_WRITE, None, failure),
     }
     let read = bounds.look("read the probe", store.read_probe()).await;
-    let accepted = written.is_ok() || read.is_ok();
+    let probed = Probed { written: written.is_ok(), accepted: written.is_ok() || read.is_ok() };
     match read {
         Ok(true) => report.ok(READ, None, "the probe was read"),
         Ok(false) if written.is_ok() => report.found(&NO_READ, None, "the probe that was written is not there"),
@@ -211,7 +221,7 @@ async fn probes(store: &AzureStore, history: History, bounds: &Bounds, report: &
         }
         (Err(_), _) => report.not_checked(VERSIONING, None, &format!("{WRITE} failed")),
     }
-    accepted
+    probed
 }
 
 fn immutability(container: &ContainerProperties, report: &mut Report) {

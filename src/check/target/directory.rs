@@ -36,7 +36,7 @@ pub(super) async fn check(target: &Target, bounds: &Bounds) -> Report {
     };
     match bounds.look(&format!("use the directory {shown}"), usable).await {
         Ok(()) if is_there => {
-            let detail = format!("{shown} can be written, tells upper from lower case and has hard links");
+            let detail = format!("{shown} can be written, tells upper from lower case, has hard links and locks");
             report.ok(DIRECTORY, None, detail);
         }
         Ok(()) => report.ok(DIRECTORY, None, format!("{shown} does not exist; the daemon will create it")),

@@ -6,9 +6,12 @@
 
 use azure_storage_blob::models::BlobClientDeleteOptions;
 
+use azure_core::time::parse_rfc7231;
+
 use super::AzureStore;
 use super::answer::AnswerHeaders as _;
 use super::errors::{self, Attempt, Operation};
+use crate::admin::VersionProtection;
 use crate::failure::{Failure, Kind};
 
 /// An entity tag that no blob has.
@@ -94,6 +97,37 @@ impl AzureStore {
             has_legal_hold: is("x-ms-has-legal-hold"),
             public_access: text("x-ms-blob-public-access").map(str::to_owned),
         })
+    }
+
+    /// What protects the last version of a document that this store has put, or the probe where there is none.
+    pub(super) async fn protection_of_newest(&self) -> Result<VersionProtection, Failure> {
+        let name = self.riders.last_protected().unwrap_or_else(|| self.probe_name());
+        Ok(self.protection_of(&name).await?.0)
+    }
+
+    /// What protects the newest version of the probe, and the scope that it is encrypted under.
+    pub async fn protection_of_probe(&self) -> Result<(VersionProtection, Option<String>), Failure> {
+        self.protection_of(&self.probe_name()).await
+    }
+
+    async fn protection_of(&self, name: &str) -> Result<(VersionProtection, Option<String>), Failure> {
+        let attempt = self.attempt(Operation::Read, name);
+        let answer = match self.blob(name).get_properties(None).await {
+            Ok(answer) => answer,
+            Err(error) if errors::is_missing_blob(&error) => return Ok((VersionProtection::default(), None)),
+            Err(error) => return Err(attempt.failure(&error)),
+        };
+        let text = |header| answer.headers().text(header);
+        let until = match text("x-ms-immutability-policy-until-date") {
+            Some(date) => Some(parse_rfc7231(date).map_err(|_| attempt.malformed("its policy ends at no instant"))?),
+            None => None,
+        };
+        let protection = VersionProtection {
+            immutable_until: until.map(azure_core::time::OffsetDateTime::unix_timestamp),
+            locked: text("x-ms-immutability-policy-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("locked")),
+            legal_hold: text("x-ms-legal-hold") == Some("true"),
+        };
+        Ok((protection, text("x-ms-encryption-scope").map(str::to_owned)))
     }
 
     /// Writes the probe; gives its etag, and whether its version is kept.

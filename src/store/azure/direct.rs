@@ -29,6 +29,7 @@ use super::answer::AnswerHeaders as _;
 use super::client::Counted;
 use super::errors::{self, Attempt};
 use super::listing::Shown;
+use super::riders::Ride;
 use super::{
     CONTENT_TYPE as DOCUMENT_TYPE, GET_BYTES_MAX, PUT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, State, heads, listing,
 };
@@ -155,6 +156,7 @@ impl Direct {
         body: Bytes,
         metadata: BTreeMap<String, String>,
         condition: &Condition,
+        ride: &Ride,
     ) -> Result<(String, Option<String>), Failure> {
         let unusable = |_| attempt.unusable();
         let mut headers = HeaderMap::with_capacity(HEADERS);
@@ -166,6 +168,9 @@ impl Direct {
         };
         headers.insert(BLOB_CONTENT_TYPE, HeaderValue::from_static(DOCUMENT_TYPE));
         headers.insert(BLOB_TYPE, HeaderValue::from_static("BlockBlob"));
+        for (name, value) in ride.headers() {
+            headers.insert(name, value.ok_or_else(|| attempt.unusable())?);
+        }
         for (name, value) in metadata {
             let name = metadata_header(&name).ok_or_else(|| attempt.unusable())?;
             headers.insert(name, HeaderValue::try_from(value).map_err(unusable)?);

@@ -12,6 +12,7 @@ use azure_core::http::headers::Headers;
 use hyper_util::client::legacy;
 
 use super::answer::AnswerHeaders;
+use super::riders;
 use crate::failure::{Failure, Kind};
 
 /// The code of a missing blob, or of a missing version of one.
@@ -173,6 +174,9 @@ impl Attempt<'_> {
             (_, "ContainerBeingDeleted") => "wait until the container's deletion has ended".to_owned(),
             (_, "LeaseIdMissing") => "somebody holds a lease on the blob: break it".to_owned(),
             (_, "BlobArchived" | "BlobBeingRehydrated") => "move the blob out of the archive tier".to_owned(),
+            (_, code) if riders::is_refusal(code) => {
+                "one of the settings for every put is not to be had there".to_owned()
+            }
             (Kind::Unauthorized, _) => self.remedy_unauthorized(code),
             (Kind::NotFound, _) => "check target.endpoint and target.container".to_owned(),
             (Kind::Misconfigured, _) => "check target.endpoint, target.container and target.prefix".to_owned(),
@@ -204,6 +208,8 @@ impl Attempt<'_> {
 fn classify(operation: Operation, status: u16, code: &str) -> Kind {
     let is_put = operation == Operation::Put;
     match (status, code) {
+        // Whatever the document is: none can be stored so.
+        (400..=499, code) if riders::is_refusal(code) => Kind::Misconfigured,
         (_, "ContainerBeingDeleted" | "AccountBeingCreated" | "ServerBusy" | "OperationTimedOut") => Kind::Transient,
         (_, "InvalidAuthenticationInfo" | "NoAuthenticationInformation") | (401 | 403, _) => Kind::Unauthorized,
         (404, "BlobNotFound") | (409, "BlobAlreadyExists") if is_put => Kind::Conflict,
@@ -296,6 +302,9 @@ mod tests {
             (Put, 404, "BlobNotFound", Kind::Conflict),
             (Put, 412, "LeaseIdMissing", Kind::Refused),
             (Put, 409, "BlobImmutableDueToPolicy", Kind::Refused),
+            (Put, 409, "FeatureNotEnabled", Kind::Misconfigured),
+            (Put, 404, "EncryptionScopeNotFound", Kind::Misconfigured),
+            (Put, 403, "RequestForbiddenByContainerEncryptionPolicy", Kind::Misconfigured),
             (Put, 409, "ContainerBeingDeleted", Kind::Transient),
             (Put, 400, "MetadataTooLarge", Kind::Refused),
             (Put, 413, "RequestBodyTooLarge", Kind::Refused),

@@ -4,8 +4,10 @@
 //! none. Reading a blob does not tell, because a blob keeps the id it got while versioning was on. So each start writes
 //! the small blob `<prefix>/_cosmirror-probe`, one version per start. Where the answer has no id the blob is deleted again,
 //! as far as the credential may, and nothing else is ever written. Later probes are made where versioning is in doubt.
+//!
+//! The probe carries whatever is to ride with every put (`azure/riders.rs`), so that what the service refuses is refused at the start.
 
-use azure_storage_blob::models::{BlockBlobClientUploadOptions, StorageErrorCode};
+use azure_storage_blob::models::StorageErrorCode;
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -68,8 +70,9 @@ impl AzureStore {
     pub(super) async fn put_probe(&self) -> Result<(String, Option<String>), Failure> {
         let name = self.probe_name();
         let attempt = self.attempt(Operation::Probe, &name);
-        let options = BlockBlobClientUploadOptions::default();
-        self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await
+        let options = self.riders.of_probe().options();
+        let done = self.upload(attempt, Bytes::from_static(PROBE_BODY), options).await;
+        done.map_err(|failure| self.riders.explained(failure))
     }
 
     pub(super) async fn create_container(&self) -> Result<(), Failure> {

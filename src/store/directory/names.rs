@@ -1,7 +1,7 @@
 //! How names of objects become paths, and back.
 //!
-//! A component of a name is a directory of the same name. Three kinds of entries are the store's own: version files (20
-//! digits), its staging directory, and what the file system puts into a root (`lost+found`). A component that looks like
+//! A component of a name is a directory of the same name. Four kinds of entries are not: version files (20 digits), the store's staging
+//! directory, its locks, and what the file system puts into a root (`lost+found`). A component that looks like
 //! one of them gets a `~` at its end, and so does one that already is such a name with `~` at its end; so every name has
 //! one path and every path at most one name.
 
@@ -12,6 +12,8 @@ use crate::failure::{Failure, Kind};
 
 /// Where versions are written before they get their place.
 pub(super) const STAGING: &str = ".staging";
+/// The file that is locked by who writes the mirror beside it. The names of a mirror have no plus.
+pub(super) const LOCK: &str = "+lock";
 /// Digits of a version file's name; enough for every `u64`.
 const SEQUENCE_DIGITS: usize = 20;
 /// Longest name, as on Azure, in bytes.
@@ -66,7 +68,7 @@ pub(super) fn logical(directory: &str) -> Option<&str> {
 }
 
 fn is_reserved(stem: &str) -> bool {
-    stem == STAGING || stem == "lost+found" || is_sequence(stem)
+    [STAGING, LOCK, "lost+found"].contains(&stem) || is_sequence(stem)
 }
 
 fn is_sequence(text: &str) -> bool {
@@ -99,6 +101,7 @@ mod tests {
             ".staging",
             ".staging~",
             "lost+found",
+            "+lock",
             "1234",
             "a~",
         ];

@@ -1,15 +1,15 @@
 //! Making the directory usable, and proving that its file system can hold a mirror.
 //!
 //! Proved with two files in the staging directory: names that differ only by case are different files, a hard link is
-//! possible and never replaces one that exists, and directories can be synced.
+//! possible and never replaces one that exists, files can be locked, and directories can be synced.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::put::{Staged, create};
-use super::{Shared, durable, errors};
+use super::put::{Staged, create as create_file};
+use super::{Shared, durable, errors, lock};
 use crate::failure::{Failure, Kind};
 
 /// Age from which a staged file is nobody's any more. Its writer is dead: a put takes seconds.
@@ -25,8 +25,9 @@ impl Shared {
             // Names made of the probe's are this process's; a crash of an earlier one may have left them.
             let _ = fs::remove_file(probe.path.with_extension(suffix));
         }
-        self.prove_case(&probe)?;
+        self.prove_case(&probe, create_file)?;
         self.prove_links(&probe)?;
+        lock::prove(&probe.file, &probe.path)?;
         self.remove_left_over(&probe)
     }
 
@@ -45,9 +46,10 @@ impl Shared {
         }
     }
 
-    fn prove_case(&self, probe: &Staged) -> Result<(), Failure> {
-        let _lower = staged_beside(probe, "a")?;
-        match staged_beside(probe, "A") {
+    /// `create` makes a file that must not exist, as the file system does it.
+    pub(super) fn prove_case(&self, probe: &Staged, create: impl Fn(&Path) -> io::Result<File>) -> Result<(), Failure> {
+        let _lower = staged_beside(probe, "a", &create)?;
+        match staged_beside(probe, "A", &create) {
             Ok(_upper) => Ok(()),
             Err(failure) if failure.kind == Kind::Conflict => Err(Failure::new(
                 Kind::Misconfigured,
@@ -104,7 +106,7 @@ impl Shared {
 }
 
 /// A file beside the probe; a conflict where the file system takes the name for another's.
-fn staged_beside(probe: &Staged, suffix: &str) -> Result<Staged, Failure> {
+fn staged_beside(probe: &Staged, suffix: &str, create: impl Fn(&Path) -> io::Result<File>) -> Result<Staged, Failure> {
     let path = probe.path.with_extension(suffix);
     match create(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

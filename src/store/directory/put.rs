@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::names::{self, STAGING};
 use super::{Shared, errors, file};
+use crate::crash::crash_point;
 use crate::failure::{Failure, Kind};
 use crate::store::{Condition, Put, Stored};
 
@@ -83,12 +84,14 @@ impl Shared {
         self.synced.create(&directory)?;
 
         let place = directory.join(names::version_file(sequence));
+        crash_point!("version-staged");
         match fs::hard_link(&staged.path, &place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(self.conflict(&put.name, &directory));
             }
             linked => linked.map_err(|error| errors::writing(&place, &error))?,
         }
+        crash_point!("version-linked");
         // Should this fail, the version is there but perhaps not on disk: unknown to the caller, who looks.
         self.synced.sync(&directory)?;
         Ok(Stored { etag: sequence.to_string(), version: sequence.to_string() })

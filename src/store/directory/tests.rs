@@ -155,3 +155,76 @@ async fn two_names_of_metadata_that_differ_only_by_case_are_refused() {
     let failure = store.put(Put { metadata, ..put_of("a", Condition::Absent) }).await.unwrap_err();
     assert_eq!(failure.kind, Kind::Refused);
 }
+
+fn claimant(processor: &str) -> Claimant {
+    let text = str::to_owned;
+    Claimant { account: text("shop.documents.azure.com"), leases: text("shop/leases"), processor: text(processor) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_is_claimed_by_one_daemon_and_its_replicas_until_the_last_of_them_is_gone() {
+    let (_directory, store) = prepared().await;
+    let other = DirectoryStore::new(root(&store).to_path_buf());
+    let mut claims = vec![
+        store.claim("shop/orders", &claimant("ours")).await.unwrap(),
+        other.claim("shop/orders", &claimant("ours")).await.unwrap(),
+    ];
+    while let Some(claim) = claims.pop() {
+        let failure = other.claim("shop/orders", &claimant("theirs")).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Held);
+        assert!(failure.message.contains("processor \"ours\"") && failure.remedy.contains("fuser"), "{failure}");
+        drop(claim);
+    }
+    let _theirs = other.claim("shop/orders", &claimant("theirs")).await.unwrap();
+    let failure = store.claim("shop/orders", &claimant("ours")).await.unwrap_err();
+    assert!(failure.message.contains("processor \"theirs\""), "{failure}");
+    let _other_container = store.claim("shop/customers", &claimant("ours")).await.unwrap();
+    assert_eq!(listed(&store, "").await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_dies_while_it_claims_a_mirror_keeps_nobody_from_it() {
+    let (_directory, store) = prepared().await;
+    let lock = root(&store).join("shop/orders/+lock");
+    drop(store.claim("shop/orders", &claimant("dead")).await.unwrap());
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o600);
+    for left in ["", "{\"account\":\"shop.docu", "{\"account\":\"a\",\"leases\":\"b\",\"processor\":\"dead\"}\n   "] {
+        fs::write(&lock, left).unwrap();
+        drop(store.claim("shop/orders", &claimant("ours")).await.unwrap());
+        let named: Claimant = serde_json::from_slice(&fs::read(&lock).unwrap()).unwrap();
+        assert_eq!(named, claimant("ours"));
+    }
+}
+
+/// Two daemons start at once, again and again: never do both have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_daemons_that_claim_a_mirror_at_once_never_both_get_it() {
+    let (_directory, store) = prepared().await;
+    for _ in 0..200 {
+        let ask = |processor: &'static str| {
+            let store = store.clone();
+            async move { store.blocking(move |shared| shared.ask_for_lock("shop/orders", &claimant(processor))).await }
+        };
+        let asked = tokio::join!(ask("ours"), ask("theirs"));
+        let granted = [asked.0.unwrap(), asked.1.unwrap()].map(|asked| matches!(asked, Asked::Granted(_)));
+        assert_ne!(granted, [true, true]);
+    }
+}
+
+/// Such file systems (vfat, NTFS, APFS as it comes) take no part in the tests' machines, so their one difference is made up here.
+#[tokio::test]
+async fn a_file_system_that_does_not_tell_upper_from_lower_case_is_refused() {
+    let (_directory, store) = prepared().await;
+    let probe = store.shared.staging.file().unwrap();
+    let folded = |path: &Path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        put::create(&path.with_file_name(name.to_lowercase()))
+    };
+    let failure = store.shared.prove_case(&probe, folded).unwrap_err();
+    assert_eq!((failure.kind, failure.kind.exit()), (Kind::Misconfigured, crate::failure::Exit::Usage));
+    assert!(
+        failure.message.contains("upper from lower case") && failure.remedy.contains("case-sensitive"),
+        "{failure}"
+    );
+    store.shared.prove_case(&probe, put::create).unwrap();
+}

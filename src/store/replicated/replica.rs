@@ -16,7 +16,7 @@ use cosmirror_formats::Version;
 
 use super::known::Known;
 use crate::failure::{Failure, Kind};
-use crate::store::{Condition, Head, Listing, Put, VersionStore};
+use crate::store::{Claim, Claimant, Condition, Head, Listing, Put, VersionStore};
 
 /// How often a name is looked at again that others write at the same time.
 const LOOKS_MAX: u32 = 10;
@@ -51,6 +51,10 @@ impl Replica {
 
     pub(super) async fn prepare(&self, create: bool) -> Result<(), Failure> {
         self.store.prepare(create).await.map_err(|failure| self.of_this(failure))
+    }
+
+    pub(super) async fn claim(&self, base: &str, claimant: &Claimant) -> Result<Claim, Failure> {
+        self.store.claim(&self.named(base), claimant).await.map_err(|failure| self.of_this(failure))
     }
 
     /// Puts what was just put into the first store, where it has this etag.

@@ -9,6 +9,7 @@ use rand::RngExt as _;
 use serde_json::json;
 
 use super::cosmos::DATABASE;
+use super::directory;
 use super::documents::random;
 use super::oracle::assert_every_change_once;
 use super::ranges::assert_leases_tile;
@@ -62,7 +63,7 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 9] = [
+    let stories: [&[&str]; 10] = [
         &START,
         &FOLLOWING,
         &ENDING,
@@ -72,6 +73,7 @@ fn every_crash_point_has_its_story() {
         &restore_apply::POINTS,
         &snapshots::POINTS,
         &targets::POINTS,
+        &directory::POINTS,
     ];
     let mut told = stories.concat();
     let mut all = POINTS.to_vec();

@@ -35,10 +35,13 @@ const DOCUMENTS: u32 = 40;
 const PACE: Duration = Duration::from_millis(8);
 
 /// Where daemons die, if they are not killed before.
-const CRASHES: [&str; 12] = [
+const CRASHES: [&str; 14] = [
     "lease-taken",
     "version-to-put",
     "version-put",
+    // These two are passed in a directory only.
+    "version-staged",
+    "version-linked",
     "page-durable",
     "position-moved",
     "lease-to-renew",
@@ -194,8 +197,8 @@ async fn application(world: &World, random: &mut StdRng, stop: &CancellationToke
     }
 }
 
-async fn history_under_faults(feed: &str, mut random: StdRng) {
-    let world = World::new(&[("orders", feed)], Target::Blobs).await;
+async fn history_under_faults(feed: &str, target: Target, mut random: StdRng) {
+    let world = World::new(&[("orders", feed)], target).await;
     let ttl = json!({ "defaultTtl": -1 });
     world.source("orders").make_with(&["/pk"], ttl.as_object().unwrap().clone()).await;
     let seed = json!({ "database": DATABASE, "container": "orders", "count": SEEDED, "keys": KEYS });
@@ -234,7 +237,7 @@ async fn history_under_faults(feed: &str, mut random: StdRng) {
 async fn histories_under_faults(feed: &str) {
     let mut random = random();
     for _ in 0..HISTORIES {
-        history_under_faults(feed, StdRng::from_rng(&mut random)).await;
+        history_under_faults(feed, Target::Blobs, StdRng::from_rng(&mut random)).await;
     }
 }
 
@@ -246,4 +249,9 @@ async fn every_version_of_random_histories_is_mirrored_once_and_in_order_whateve
 #[tokio::test]
 async fn the_latest_version_of_random_histories_is_mirrored_and_what_is_gone_gets_its_tombstone_whatever_fails() {
     histories_under_faults(LATEST_VERSION).await;
+}
+
+#[tokio::test]
+async fn every_version_of_a_random_history_is_in_a_directory_once_and_in_order_whatever_fails() {
+    history_under_faults(ALL_VERSIONS, Target::Directory, random()).await;
 }

@@ -89,7 +89,7 @@ async fn read(emulator: &Emulator, container: &str, kind: &str, listed: Vec<(Str
 }
 
 /// Each blob of a listing, as it stands there.
-async fn list(emulator: &Emulator, container: &str, include: &str) -> Vec<String> {
+pub(super) async fn list(emulator: &Emulator, container: &str, include: &str) -> Vec<String> {
     let (mut listed, mut marker) = (Vec::new(), String::new());
     loop {
         let mut query =
@@ -137,7 +137,8 @@ fn between<'a>(xml: &'a str, element: &str) -> Vec<&'a str> {
     xml.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap()).collect()
 }
 
-fn text(xml: &str, element: &str) -> String {
+/// What an element holds; empty where there is none.
+pub(super) fn text(xml: &str, element: &str) -> String {
     unescape(between(xml, element).first().copied().unwrap_or_default())
 }
 
@@ -184,6 +185,7 @@ fn walk(root: &Path, folder: &Path, mirror: &mut Mirror) {
             let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
             let header: serde_json::Value = serde_json::from_slice(&bytes[..end]).unwrap();
             let metadata = serde_json::from_value(header["metadata"].clone()).unwrap();
+            assert_eq!(header["length"], bytes.len() - end - 1, "{} is not whole", path.display());
             let name = folder.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             let stored = Stored { version: file, current: false, metadata, body: bytes[end + 1..].to_vec() };
             mirror.entry(name).or_default().push(stored);

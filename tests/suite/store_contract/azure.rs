@@ -52,6 +52,32 @@ mod with_a_shared_key {
     holds_the_contract!(prepared);
 }
 
+mod with_all_that_rides_with_a_put {
+    use std::time::Duration;
+
+    use cosmirror::config::{ImmutabilityMode, Target};
+
+    use super::{Opened, keep, shared_key, store_at};
+    use crate::suite::emulated::Emulated;
+    use crate::suite::store_contract::holds_the_contract;
+
+    async fn prepared() -> Opened {
+        let emulated = Emulated::start().await;
+        let target = Target {
+            immutable_for: Duration::from_hours(24),
+            immutability_mode: ImmutabilityMode::Locked,
+            legal_hold: true,
+            encryption_scope: "scope".to_owned(),
+            tags: true,
+            ..emulated.target()
+        };
+        let store = store_at(&target, shared_key());
+        keep(store, emulated).await
+    }
+
+    holds_the_contract!(prepared);
+}
+
 mod with_a_shared_key_by_the_sdk_alone {
     use super::{Opened, keep, shared_key, store_at};
     use crate::suite::emulated::Emulated;

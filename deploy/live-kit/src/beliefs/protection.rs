@@ -1,5 +1,7 @@
 //! What protects history from whoever writes it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cosmirror::config::Target;
 use cosmirror::store::azure::{AzureAuth, AzureStore};
@@ -7,11 +9,14 @@ use cosmirror::store::{Condition, Put, VersionStore as _};
 use cosmirror::time;
 use jiff::ToSpan as _;
 
-use crate::belief::{Seen, Unsettled, ensure, expect, skipped};
+use crate::belief::{Seen, Unsettled, ensure, expect};
 use crate::blob_wire::{WITHOUT_DELETE, code, elements};
 use crate::cosmos_wire::Answer;
 use crate::kit::Kit;
 use crate::settings::IMMUTABLE;
+
+/// How long a locked policy of the kit's lasts, and is waited for.
+const LOCKED: Duration = Duration::from_secs(20);
 
 /// Without the permission to delete, the daemon does its work and cannot remove a blob or a version, so such a role keeps history from a program that
 /// was taken over. Its only delete is that of a probe (`src/store/azure/prepare.rs`).
@@ -70,14 +75,50 @@ pub(crate) async fn soft_delete_days_can_be_read(kit: &Kit) -> Seen {
     Ok(format!("enabled {enabled}, days {days}; the daemon's client reads {told:?}"))
 }
 
+/// A put may bring a policy that is locked from the start, so no second request has to lock it (`src/store/azure/riders.rs`,
+/// `src/check/target/azure/riders.rs`). The documentation has it that what a put brings is unlocked.
+pub(crate) async fn a_put_locks_its_own_policy(kit: &Kit) -> Seen {
+    let container = immutable_container(kit)?;
+    let name = format!("{}/locked", kit.database);
+    let until = time::now() + LOCKED;
+    let until = until.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headers = [
+        ("x-ms-blob-type", "BlockBlob"),
+        ("x-ms-immutability-policy-until-date", until.as_str()),
+        ("x-ms-immutability-policy-mode", "locked"),
+    ];
+    let put = kit.blob.send("PUT", &[&container, &name], "", &headers, "1").await?;
+    let put = put.expect(&[201], "a put with a locked policy")?;
+    let version = expect(put.header("x-ms-version-id"), "the version id")?.replace(':', "%3A");
+    let looked = kit.blob.send("HEAD", &[&container, &name], "", &[], "").await;
+    tokio::time::sleep(LOCKED).await;
+    if let Err(Unsettled::Failed(why) | Unsettled::Skipped { reason: why, .. }) =
+        remove(kit, &container, &name, &[&version]).await
+    {
+        kit.leave(format!("a version of {name} in the container {container}: {why}"));
+    }
+    let looked = looked?.expect(&[200], "its properties")?;
+    let mode = looked.header("x-ms-immutability-policy-mode").unwrap_or("none").to_owned();
+    ensure(mode.eq_ignore_ascii_case("locked"), || format!("its mode is {mode}"))?;
+    Ok(format!("its mode is {mode}"))
+}
+
+/// The container whose versions can be protected.
+fn immutable_container(kit: &Kit) -> Result<String, Unsettled> {
+    match (&kit.settings.immutable_container, kit.settings.is_emulator) {
+        (Some(container), _) => Ok(container.clone()),
+        (None, true) => Ok(kit.database.clone()),
+        (None, false) => Err(Unsettled::Skipped {
+            reason: "needs a container with version-level immutability".to_owned(),
+            variable: IMMUTABLE,
+        }),
+    }
+}
+
 /// A version under an immutability policy cannot be deleted, and a conditional put makes a new version over it, so a mirror can be immutable and
 /// still grow (`src/store/azure.rs`, `docs/operations.md`).
 pub(crate) async fn an_immutable_version_is_overwritten_by_a_new_one(kit: &Kit) -> Seen {
-    let container = match (&kit.settings.immutable_container, kit.settings.is_emulator) {
-        (Some(container), _) => container.clone(),
-        (None, true) => kit.database.clone(),
-        (None, false) => return skipped("needs a container with version-level immutability", IMMUTABLE),
-    };
+    let container = immutable_container(kit)?;
     let name = format!("{}/immutable", kit.database);
     let until = (time::now() + 24.hours()).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let headers = [

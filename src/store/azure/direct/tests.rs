@@ -14,8 +14,9 @@ use super::super::errors::Operation;
 use super::super::shared_key::{SharedKey, Signed};
 use super::super::{AzureAuth, AzureStore};
 use super::*;
-use crate::config::Target;
+use crate::config::{FeedMode, ImmutabilityMode, Target};
 use crate::store::{Listing, Put, VersionStore as _};
+use crate::time::HostClock;
 
 const ACCOUNT: &str = "account";
 const KEY: &str = "c2VjcmV0IGtleQ==";
@@ -160,6 +161,40 @@ async fn a_put_and_a_look_are_what_the_sdk_sends() {
     }
 }
 
+#[tokio::test]
+async fn what_rides_with_a_put_is_what_the_sdk_sends() {
+    let service = Service::start().await;
+    let clock = HostClock::new(|| "2026-01-31T08:00:00Z".parse().unwrap());
+    for mode in [ImmutabilityMode::Unlocked, ImmutabilityMode::Locked] {
+        let target = Target {
+            immutable_for: Duration::from_hours(48),
+            immutability_mode: mode,
+            legal_hold: true,
+            encryption_scope: "shop-2026".to_owned(),
+            tags: true,
+            feeds: [("shop/orders".to_owned(), FeedMode::AllVersionsAndDeletes)].into(),
+            ..service.target()
+        };
+        for auth in [key(), AzureAuth::Sas("sv=2025-05-05&sig=a%2Bb%3D".into())] {
+            let store = || AzureStore::new(&target, auth.clone()).unwrap().with_clock(clock.clone());
+            for name in ["shop/orders/documents/p/a.json", "shop/orders/_mirror/restores/r.json"] {
+                let mut seen = Vec::new();
+                for store in [store(), store().by_the_sdk_alone()] {
+                    store.put(put(name, "{}", Condition::Absent)).await.unwrap();
+                    seen.push(comparable(service.seen()));
+                }
+                assert_eq!(seen[0], seen[1]);
+                let sent = |header: &str| seen[0].headers.get(header).map(String::as_str);
+                assert_eq!(sent("x-ms-immutability-policy-until-date"), Some("Mon, 02 Feb 2026 08:00:00 GMT"));
+                assert_eq!(sent("x-ms-immutability-policy-mode"), Some(format!("{mode:?}").to_lowercase().as_str()));
+                assert_eq!((sent("x-ms-legal-hold"), sent("x-ms-encryption-scope")), (Some("true"), Some("shop-2026")));
+                let tags = name.contains("/documents/").then_some("op=create&feed=all-versions-and-deletes");
+                assert_eq!(sent("x-ms-tags"), tags);
+            }
+        }
+    }
+}
+
 const BLOB: &str = "<Blob><Name>a</Name><VersionId>v</VersionId><Properties><Etag>0x1</Etag><Content-Length>1</Content-Length>\
                     </Properties><Metadata><op>create</op></Metadata></Blob>";
 
@@ -251,7 +286,8 @@ async fn a_request_with_a_token_carries_it_and_no_other_proof() {
     let proof = Proof::token(Arc::new(Constant));
     let direct = Direct::new(&url, proof, "2026-04-06", RequestMetrics::unread()).unwrap().unwrap();
     let attempt = Attempt { operation: Operation::Put, name: "a", container: "mirror" };
-    direct.put(&attempt, Bytes::from_static(b"{}"), BTreeMap::new(), &Condition::Absent).await.unwrap();
+    let nothing = Ride::default();
+    direct.put(&attempt, Bytes::from_static(b"{}"), BTreeMap::new(), &Condition::Absent, &nothing).await.unwrap();
     let seen = service.seen();
     assert_eq!(seen.headers["authorization"], "Bearer abc");
     assert_eq!((seen.headers.get("x-ms-date"), seen.query.as_str()), (None, ""));

@@ -64,6 +64,34 @@ async fn a_policy_that_forbids_to_overwrite_fails() {
 }
 
 #[tokio::test]
+async fn what_is_to_ride_with_every_put_is_looked_for_on_the_probe() {
+    let mut world = mirrored().await;
+    let without = Checked::of(&world).await;
+    assert!(!serde_json::to_string(&without.checks).unwrap().contains("target.protection"));
+    world.set("TARGET__IMMUTABLE_FOR", "30d");
+    world.set("TARGET__LEGAL_HOLD", "true");
+    world.set("TARGET__ENCRYPTION_SCOPE", "shop");
+    world.set("TARGET__TAGS", "true");
+    let checked = Checked::of(&world).await;
+    assert_eq!((checked.names("fail"), checked.names("warn")), (vec![], vec![]));
+    checked.says("target.protection", "ok", "cannot be deleted until").says(
+        "target.protection",
+        "ok",
+        "versions for 30d",
+    );
+    checked.says("target.protection", "ok", "unlocked: whoever").says("target.protection", "ok", "legal hold");
+    checked.says("target.encryption-scope", "ok", "under \"shop\"").says("target.tags", "ok", "with tags");
+    storage(&world, json!({ "versionLevelImmutability": false })).await;
+    let checked = Checked::of(&world).await;
+    assert_eq!(checked.names("fail"), ["target.write"]);
+    checked.remedies("target.write", "version-level immutability").remedies("target.write", "scope \"shop\"");
+    checked.says("target.protection", "warn", "not checked: target.write failed");
+    storage(&world, json!({ "versionLevelImmutability": true })).await;
+    faults(&world, json!([{ "service": "blob", "operation": "head", "status": 500 }])).await;
+    Checked::of(&world).await.says("target.protection", "warn", "500");
+}
+
+#[tokio::test]
 async fn a_wrong_key_of_the_target_fails_and_what_needs_it_is_not_checked() {
     let mut world = mirrored().await;
     world.set("TARGET__AUTH", "shared-key");
