@@ -211,6 +211,8 @@ pub struct Target {
     pub sas_file: Option<PathBuf>,
     /// What keeps history.
     pub history: History,
+    /// Public keys of age to which content is encrypted; none: it is stored as it comes.
+    pub recipients: Vec<String>,
     /// Create the container where it is missing.
     pub create: bool,
 }
@@ -347,6 +349,7 @@ impl Default for Target {
             sas_env: "COSMIRROR_TARGET_SAS".to_owned(),
             sas_file: None,
             history: History::Versions,
+            recipients: Vec::new(),
             create: true,
         }
     }

@@ -12,6 +12,7 @@ use super::duration::format_duration;
 use super::size::format_size;
 use super::sources::Fault;
 use super::{Admin, Config, Container, FeedMode, History, Limits, SourceAuth, Start, Target, TargetAuth, TargetKind};
+use crate::encryption::{self, RECIPIENTS_MAX};
 use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
@@ -35,6 +36,7 @@ pub(super) fn validate(config: &Config) -> Vec<Fault> {
         TargetKind::Directory => directory(&config.target, &mut faults),
     }
     prefix(&config.target.prefix, &mut faults);
+    recipients(&config.target.recipients, &mut faults);
     limits(&config.limits, &mut faults);
     admin(&config.admin, &mut faults);
     faults.0
@@ -232,6 +234,20 @@ fn prefix(prefix: &str, faults: &mut Faults) {
     } else if !inner.is_empty() && !inner.split('/').all(component) {
         let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
         faults.add("target.prefix", message);
+    }
+}
+
+fn recipients(recipients: &[String], faults: &mut Faults) {
+    for (at, text) in recipients.iter().enumerate() {
+        let field = format!("target.recipients[{at}]");
+        if let Some(first) = recipients[..at].iter().position(|other| other == text) {
+            faults.add(field, format!("is already target.recipients[{first}]"));
+        } else {
+            faults.check(field, encryption::recipient(text).map(drop));
+        }
+    }
+    if recipients.len() > RECIPIENTS_MAX {
+        faults.add("target.recipients", format!("must be at most {RECIPIENTS_MAX} keys"));
     }
 }
 
