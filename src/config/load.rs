@@ -127,16 +127,11 @@ impl Reading {
             versions_per_minute_max: 0,
         };
         let mut config = Config { containers: vec![template], ..Config::default() };
+        config.target.recipients = vec![String::new()];
         let schema = serde_json::to_value(&config).unwrap_or_default();
-        let count = match &merged.kind {
-            ValueKind::Table(sections) => match sections.get("containers").map(|value| &value.kind) {
-                Some(ValueKind::Array(items)) => items.len(),
-                _ => 0,
-            },
-            _ => 0,
-        };
         let template = config.containers.remove(0);
-        config.containers = vec![template; count];
+        config.containers = vec![template; entries(merged, &["containers"])];
+        config.target.recipients = vec![String::new(); entries(merged, &["target", "recipients"])];
         Self { file, schema, config, origins: BTreeMap::new(), faults }
     }
 
@@ -159,9 +154,12 @@ impl Reading {
             // An entry of a list that only a later variable named.
             (ValueKind::Nil, Json::Object(_)) => {}
             (_, Json::Object(_)) => self.fault(path, format!("must be a section, [{path}]"), value),
-            (_, Json::Array(_)) => {
-                let variable = path.to_ascii_uppercase();
-                let message = format!("must be a list, [[{path}]]; in the environment COSMIRROR__{variable}__0__…");
+            (_, Json::Array(known)) => {
+                let variable = path.to_ascii_uppercase().replace('.', "__");
+                let sections = known[0].is_object();
+                let (shape, more) =
+                    if sections { (format!("[[{path}]]"), "__…") } else { ("[\"…\"]".to_owned(), "") };
+                let message = format!("must be a list, {shape}; in the environment COSMIRROR__{variable}__0{more}");
                 self.fault(path, message, value);
             }
             (_, leaf) => self.leaf(path, value, leaf),
@@ -219,6 +217,15 @@ impl Reading {
         }
         self.faults.sort();
         Err(ConfigError { faults: self.faults })
+    }
+}
+
+/// How many entries the list at `path` has.
+fn entries(merged: &Value, path: &[&str]) -> usize {
+    match (&merged.kind, path) {
+        (ValueKind::Table(members), [first, rest @ ..]) => members.get(*first).map_or(0, |value| entries(value, rest)),
+        (ValueKind::Array(items), []) => items.len(),
+        _ => 0,
     }
 }
 

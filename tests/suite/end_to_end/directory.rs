@@ -9,14 +9,14 @@ const DOCUMENTS: usize = 40;
 
 #[tokio::test]
 async fn a_directory_holds_every_version_and_gives_it_back() {
-    let world = held_and_given_back(Target::Directory).await;
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Directory).await;
+    held_and_given_back(&world).await;
     assert_eq!(world.emulator.requests("blob", "*", "*").await, 0);
 }
 
 /// Documents of every kind are written and changed, looked at and restored.
-pub(super) async fn held_and_given_back(target: Target) -> World {
+pub(super) async fn held_and_given_back(world: &World) {
     let mut random = random();
-    let world = World::new(&[("orders", ALL_VERSIONS)], target).await;
     let source = world.source("orders");
     source.make(&["/pk"]).await;
     let mut documents: Vec<Document> = (0..DOCUMENTS).map(|number| document(&mut random, number, 0)).collect();
@@ -46,5 +46,4 @@ pub(super) async fn held_and_given_back(target: Target) -> World {
     }
     world.succeed(&["restore", "--all", "--at", &at, "--delete-extra", "--yes"]).await;
     assert_eq!(live_as_sent(&world.history("orders").await), live_as_sent(&held));
-    world
 }
