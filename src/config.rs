@@ -230,6 +230,8 @@ pub struct Target {
     /// The feeds of the containers that are followed, by what their names in the target begin with. Not a setting: tags tell them.
     #[serde(skip)]
     pub feeds: BTreeMap<String, FeedMode>,
+    /// Public keys of age to which content is encrypted; none: it is stored as it comes.
+    pub recipients: Vec<String>,
     /// Create the container where it is missing.
     pub create: bool,
 }
@@ -382,6 +384,7 @@ impl Default for Target {
             encryption_scope: String::new(),
             tags: false,
             feeds: BTreeMap::new(),
+            recipients: Vec::new(),
             create: true,
         }
     }

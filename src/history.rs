@@ -37,7 +37,9 @@ mod reader;
 pub use coverage::Coverage;
 pub(crate) use coverage::instant;
 pub use dead_letters::unresolved as unresolved_dead_letters;
-pub(crate) use dead_letters::{Letter, incoming as dead_letter_version, resolution};
+pub(crate) use dead_letters::{
+    Letter, encryption as dead_letter_encryption, incoming as dead_letter_version, resolution,
+};
 pub use expiry::{DefaultTtls, Expiry};
 pub(crate) use groups::groups;
 pub(crate) use order::source_order;

@@ -50,6 +50,8 @@ pub enum Refused {
     Unknown,
     /// This job of the container has not ended.
     Busy(Box<JobRecord>),
+    /// It would have to read content that is encrypted.
+    Encrypted,
     /// The source or the target could not be asked.
     Failed(Failure),
 }
@@ -94,6 +96,9 @@ impl Jobs {
     pub async fn start(&self, request: &JobRequest) -> Result<JobRecord, Refused> {
         let name = (request.database.clone(), request.container.clone());
         let place = self.0.get(&name).ok_or(Refused::Unknown)?;
+        if request.reads_content() && place.parts.store.recipients().is_some() {
+            return Err(Refused::Encrypted);
+        }
         place.start(&request.work).await
     }
 

@@ -15,6 +15,7 @@
 //! | [`config`] | settings as data: file < environment < flag, every fault reported |
 //! | [`run`](mod@run) | the composition root, and the only spawner |
 //! | [`store`], [`documents`], [`feed`] | the contracts of the outside world, with their implementations |
+//! | [`encryption`] | content that only the owner of a key can read |
 //! | [`diff`](mod@diff) | two JSON documents, path by path; pure |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`check`] | the audit before the first write |
@@ -36,6 +37,7 @@ pub mod demo;
 pub mod diff;
 mod discreet;
 pub mod documents;
+pub mod encryption;
 pub mod failure;
 pub mod feed;
 pub mod history;

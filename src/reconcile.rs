@@ -427,9 +427,7 @@ impl Reconcile<'_> {
         limits: Limits,
         report: &mut Report,
     ) -> Result<(), Failure> {
-        let mut mirror =
-            MirrorReader::open(std::sync::Arc::clone(&self.mirror.store), self.mirror.paths.clone()).await?;
-        mirror.source.clone_from(&self.mirror.source);
+        let mirror = self.mirror.read_again().await?;
         let judge = Judge { reconcile: self, mirror: &mirror, horizon, limits };
         let judged = stream::iter(candidates.read()?)
             .map_ok(|candidate| self.second_look(&judge, candidate))

@@ -16,8 +16,9 @@ use cosmirror_formats::{KeyDefinition, MirrorPaths};
 use futures::TryStreamExt as _;
 
 use crate::crash::crash_point;
+use crate::encryption::Identities;
 use crate::failure::{Failure, Kind};
-use crate::history::{Entry, Life, Place, dead_letter_version, groups, source_order};
+use crate::history::{Entry, Life, Place, dead_letter_encryption, dead_letter_version, groups, source_order};
 use crate::mirror::order::{Decision, Known, arrange, decide};
 use crate::mirror::plan::Incoming;
 use crate::mirror::write::{known_of, put_on};
@@ -39,6 +40,8 @@ pub struct Replay<'a> {
     pub paths: &'a MirrorPaths,
     /// Where the container's documents hold their partition key.
     pub definition: Option<KeyDefinition>,
+    /// What opens entries that are encrypted and were not understood; a version's bytes are put as they are encrypted.
+    pub identities: &'a Identities,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
 }
@@ -56,6 +59,8 @@ pub enum Outcome {
     AlreadyResolved,
     /// It stays, for this reason.
     Failed(String),
+    /// It stays, because it is encrypted and no identity opens it.
+    Closed(String),
 }
 
 /// One dead letter and what became of it.
@@ -85,7 +90,9 @@ impl Replay<'_> {
         for (name, record) in letters {
             if record.resolved {
                 done.push(Done { name, record, outcome: Outcome::AlreadyResolved });
-            } else if let Some(incoming) = dead_letter_version(&record, self.definition.as_ref()) {
+            } else if let Some(outcome) = self.closed(&record) {
+                done.push(Done { name, record, outcome });
+            } else if let Some(incoming) = dead_letter_version(&record, self.definition.as_ref(), self.identities) {
                 let blob = self.paths.document(&incoming.version.pk, &incoming.version.id);
                 documents.entry(blob.clone()).or_default().push(Candidate { name, record, blob, incoming });
             } else {
@@ -99,6 +106,16 @@ impl Replay<'_> {
             }
         }
         (done, None)
+    }
+
+    /// What becomes of an encrypted entry that cannot be opened, or whose content would be put as it is.
+    fn closed(&self, record: &DeadLetter) -> Option<Outcome> {
+        let encryption = dead_letter_encryption(record).filter(|_| record.metadata.is_none())?;
+        if self.store.recipients().is_none() {
+            return Some(Outcome::Failed("it is encrypted, and target.recipients says to whom no more".to_owned()));
+        }
+        let closed = self.identities.require("it", [&encryption]).err()?;
+        Some(Outcome::Closed(closed.message))
     }
 
     /// The letters of one document. What is wrong with that document alone does not end the work.

@@ -66,7 +66,7 @@ pub use cosmirror_formats::restore_plan::Counts;
 pub use estimate::{Basis, Estimate};
 pub use execute::{Application, blocking};
 pub use file::{EarlierRun, RestoreFile};
-pub use journal::UndoFile;
+pub use journal::{Keys, UndoFile};
 pub use live::Meter;
 pub use pace::Pace;
 pub use plan::Tally;

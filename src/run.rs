@@ -17,6 +17,7 @@ use crate::config::{self, Config, History, TargetKind};
 use crate::cosmos::Account;
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
+use crate::encryption::{EncryptingStore, Recipients};
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::feed::cosmos::CosmosFeed;
 use crate::history::unresolved_dead_letters;
@@ -333,6 +334,18 @@ fn replicated(config: &Config, first: &Arc<dyn VersionStore>) -> Result<Option<A
 
 /// The same, which tells when versioning is switched off and on, and counts its requests.
 fn open_reporting_store(
+    target: &config::Target,
+    report: Option<(VersioningReport, RequestMetrics)>,
+) -> Result<Arc<dyn VersionStore>, Failure> {
+    let store = open_plain_store(target, report)?;
+    Ok(match Recipients::configured(&target.recipients)? {
+        Some(recipients) => Arc::new(EncryptingStore::new(store, recipients)),
+        None => store,
+    })
+}
+
+/// The same, which puts what it is given.
+fn open_plain_store(
     target: &config::Target,
     report: Option<(VersioningReport, RequestMetrics)>,
 ) -> Result<Arc<dyn VersionStore>, Failure> {

@@ -9,7 +9,8 @@
 //! - **Unknown, not undone**: a put that failed with `Kind::Transient` may have been done. The caller looks (`head`) before it
 //!   judges.
 //! - **Atomic**: a reader sees a version whole, bytes and metadata together, or not at all.
-//! - **Exact**: bytes and metadata values come back as they were put. Metadata names are compared without case.
+//! - **Exact**: bytes and metadata values come back as they were put. Metadata names are compared without case. A store that
+//!   [encrypts](crate::encryption) gives back what it made of a version's bytes, with metadata that say so.
 //! - **Ordered**: listings go by name (bytes ascending), then oldest version first.
 //! - **Cancellation**: dropping a future leaves the request's effect unknown, never half done.
 
@@ -22,6 +23,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::Protection;
+use crate::encryption::Recipients;
 use crate::failure::Failure;
 
 pub mod azure;
@@ -117,6 +119,11 @@ pub trait VersionStore: Send + Sync + 'static {
     /// with the remedy. Nothing to do where daemons cannot tell each other apart. A store that wraps another one passes it on.
     async fn claim(&self, _base: &str, _claimant: &Claimant) -> Result<Claim, Failure> {
         Ok(Claim::default())
+    }
+
+    /// To whom the content of versions is encrypted before it is put; none where it is put as it came.
+    fn recipients(&self) -> Option<&Recipients> {
+        None
     }
 
     /// What protects the versions from being deleted; none where the store has nothing of the kind.

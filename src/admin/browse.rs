@@ -173,6 +173,7 @@ fn status(exit: Exit) -> StatusCode {
         Exit::NotFound => StatusCode::NOT_FOUND,
         Exit::NotCovered | Exit::Conflict => StatusCode::CONFLICT,
         Exit::Limit => StatusCode::PAYLOAD_TOO_LARGE,
+        Exit::Unauthorized => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

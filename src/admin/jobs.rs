@@ -115,6 +115,11 @@ async fn start(State(admin): State<Admin>, headers: HeaderMap, body: Body) -> Re
             let error = json!({ "code": "busy", "message": message, "remedy": remedy, "job": busy.id });
             Err(Denied::Told(StatusCode::CONFLICT, json!({ "error": error })))
         }
+        Err(Refused::Encrypted) => {
+            let message = "mode full reads content, which is encrypted, and the daemon holds no key";
+            let remedy = "use mode hash, which needs none, or run `cosmirror verify --mode full --identity FILE`";
+            Err(told(StatusCode::CONFLICT, "encrypted", message, remedy))
+        }
         Err(Refused::Failed(failure)) => Err(of_failure(&failure)),
     }
 }

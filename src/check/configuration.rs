@@ -12,6 +12,7 @@ use super::findings::{
 use super::report::Report;
 use crate::admin::Access;
 use crate::config::{Config, FeedMode, SourceAuth, Start, TargetAuth, TargetKind, format_duration, resolve_secret};
+use crate::encryption::Recipients;
 
 const NAME: &str = "configuration";
 const SECRETS: &str = "configuration.secrets";
@@ -30,7 +31,21 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     for (finding, setting, detail) in unwise {
         report.found(&finding, Some(&setting), format!("{setting}: {detail}"));
     }
+    encryption(config, report);
     secrets(config, report);
+}
+
+/// To whom content is encrypted. That the keys are some was found out when the configuration was read.
+fn encryption(config: &Config, report: &mut Report) {
+    let detail = match Recipients::configured(&config.target.recipients) {
+        Ok(Some(recipients)) => {
+            let keys = &recipients.encryption().recipients;
+            let plural = if keys.len() == 1 { "key" } else { "keys" };
+            format!("content is encrypted to {} {plural}: {}", keys.len(), keys.join(", "))
+        }
+        Ok(None) | Err(_) => "content is stored as it comes: target.recipients is empty".to_owned(),
+    };
+    report.ok("configuration.encryption", Some("target.recipients"), detail);
 }
 
 fn unwise(config: &Config) -> Vec<(Finding, String, String)> {

@@ -143,4 +143,8 @@ findings! {
         => "bring back its previous version, or set another target.prefix";
     MIRROR_OF_EARLIER = Warn "container.mirror": "the source container was created again since it was mirrored"
         => "nothing, if that was meant: its history goes on under the same names, behind a recorded gap; otherwise set another target.prefix";
+    PLAIN_BEFORE = Warn "container.encryption": "`target.recipients` is set, and newest versions of the mirror's first documents are not encrypted"
+        => "nothing encrypts what is stored already: a document is encrypted from its next change on; for all of it begin a new mirror with another target.prefix, and delete the old one by hand";
+    ENCRYPTED_BEFORE = Warn "container.encryption": "`target.recipients` is empty, and newest versions of the mirror's first documents are encrypted"
+        => "set target.recipients again, if it was not meant that content is stored readable from now on";
 }

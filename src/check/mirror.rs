@@ -1,17 +1,20 @@
 //! What the target already holds of a container: nothing, the beginning of this mirror, or another one's.
 
 use azure_core::http::Url;
-use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::records::{ContainerRecord, FORMAT};
+use cosmirror_formats::{MirrorPaths, Version};
 
 use super::bounds::Bounds;
-use super::findings::{MIRROR_FOREIGN, MIRROR_NEWER, MIRROR_OF_EARLIER, MIRROR_UNREADABLE};
+use super::findings::{
+    ENCRYPTED_BEFORE, MIRROR_FOREIGN, MIRROR_NEWER, MIRROR_OF_EARLIER, MIRROR_UNREADABLE, PLAIN_BEFORE,
+};
 use super::report::Report;
 use crate::config::{Config, Container};
 use crate::failure::Kind;
-use crate::store::VersionStore;
+use crate::store::{Listing, VersionStore};
 
 const MIRROR: &str = "container.mirror";
+const ENCRYPTION: &str = "container.encryption";
 
 /// Looks at it. `rid` is the resource id of the container as it is now, where it is known.
 pub(super) async fn check(
@@ -26,7 +29,10 @@ pub(super) async fn check(
     let subject = Some(name.as_str());
     let record = MirrorPaths::new(&config.target.prefix, &container.database, &container.container).container_record();
     match bounds.look(&format!("read {record:?} on the target"), store.get(&record, None)).await {
-        Ok(Some((_, body))) => judge(&body, &name, &config.source.endpoint, rid, &mut report),
+        Ok(Some((_, body))) => {
+            judge(&body, &name, &config.source.endpoint, rid, &mut report);
+            encryption(store, config, container, bounds, &mut report).await;
+        }
         Ok(None) => report.ok(MIRROR, subject, format!("{name}: the target holds nothing of it yet")),
         Err(failure) if failure.kind == Kind::NotFound => {
             report.ok(MIRROR, subject, format!("{name}: the target holds nothing of it yet"));
@@ -34,6 +40,40 @@ pub(super) async fn check(
         Err(failure) => not_checked(container, &failure.message, &mut report),
     }
     report
+}
+
+/// Whether what is stored is encrypted as what comes will be. One page of a listing is looked at, however large the mirror is.
+async fn encryption(
+    store: &dyn VersionStore,
+    config: &Config,
+    container: &Container,
+    bounds: &Bounds,
+    report: &mut Report,
+) {
+    let name = format!("{}/{}", container.database, container.container);
+    let subject = Some(name.as_str());
+    let prefix = MirrorPaths::new(&config.target.prefix, &container.database, &container.container).documents();
+    let what = format!("list {prefix:?} on the target");
+    let heads = match bounds.look(&what, store.list(&prefix, Listing::Current, None)).await {
+        Ok(page) => page.heads,
+        Err(failure) => return report.not_checked(ENCRYPTION, subject, &failure.message),
+    };
+    let versions = heads.iter().filter(|head| head.length > 0);
+    let versions: Vec<Version> = versions.filter_map(|head| Version::from_metadata(&head.metadata).ok()).collect();
+    let all = versions.len();
+    let encrypted = versions.iter().filter(|version| version.encryption.is_some()).count();
+    match (config.target.recipients.is_empty(), encrypted) {
+        (false, encrypted) if encrypted < all => {
+            let detail = format!("{name}: {} of the first {all} documents are not encrypted", all - encrypted);
+            report.found(&PLAIN_BEFORE, subject, detail);
+        }
+        (true, 1..) => {
+            let detail = format!("{name}: {encrypted} of the first {all} documents are encrypted");
+            report.found(&ENCRYPTED_BEFORE, subject, detail);
+        }
+        (false, _) => report.ok(ENCRYPTION, subject, format!("{name}: the first {all} documents are encrypted")),
+        (true, _) => report.ok(ENCRYPTION, subject, format!("{name}: nothing is encrypted, as configured")),
+    }
 }
 
 /// The target could not be asked.

@@ -11,6 +11,11 @@ use jiff::Timestamp;
 
 use super::help;
 use crate::config::{Override, parse_duration};
+use crate::encryption::Identities;
+use crate::failure::CommandError;
+
+/// Names a file of identities.
+const IDENTITY_VARIABLE: &str = "COSMIRROR_IDENTITY";
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, Args)]
@@ -125,6 +130,25 @@ impl KeyArgs {
     }
 }
 
+/// What opens content that is encrypted.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct IdentityArgs {
+    /// File of an age identity, AGE-SECRET-KEY-1…, that opens encrypted content; repeats. Left out, the one that COSMIRROR_IDENTITY
+    /// names
+    #[arg(long = "identity", value_name = "FILE")]
+    pub identities: Vec<PathBuf>,
+}
+
+impl IdentityArgs {
+    /// The keys in the files; none where no file is named.
+    pub fn read(&self) -> Result<Identities, CommandError> {
+        let named = std::env::var_os(IDENTITY_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let files = if self.identities.is_empty() { named.into_iter().collect() } else { self.identities.clone() };
+        Ok(Identities::of_files(&files)?)
+    }
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
@@ -172,6 +196,9 @@ pub struct ShowArgs {
     /// The stored bytes and nothing else
     #[arg(long)]
     pub raw: bool,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 /// Arguments of `diff`.
@@ -195,6 +222,9 @@ pub struct DiffArgs {
     /// Compare the properties that the service writes as well: _rid, _self, _etag, _attachments, _ts, _lsn
     #[arg(long)]
     pub system: bool,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 /// What `gaps` can do.
@@ -249,6 +279,9 @@ pub struct DeadLettersShowArgs {
     /// The bytes that the feed delivered and nothing else
     #[arg(long)]
     pub raw: bool,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 /// Arguments of `dead-letters replay`.
@@ -267,6 +300,9 @@ pub struct DeadLettersReplayArgs {
     /// Say what would be done and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 /// What `verify` compares.
@@ -299,6 +335,9 @@ pub struct VerifyArgs {
     /// How many differing documents to tell one by one, of each container
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub list: usize,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// The containers; left out, all that are configured
     #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
     pub sources: Vec<String>,

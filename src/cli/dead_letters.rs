@@ -16,10 +16,11 @@ use super::args::{DeadLettersCommand, DeadLettersListArgs, DeadLettersReplayArgs
 use super::history::mirror_of;
 use super::output::Format;
 use crate::config::Container;
+use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit, Failure, Kind};
-use crate::history::{described, key_definition, resolution};
+use crate::history::{dead_letter_encryption, described, key_definition, resolution};
 use crate::records;
-use crate::replay::Replay;
+use crate::replay::{Done, Outcome, Replay};
 use crate::store::VersionStore;
 
 mod view;
@@ -59,6 +60,7 @@ struct Mirror {
     store: Arc<dyn VersionStore>,
     paths: MirrorPaths,
     definition: Option<KeyDefinition>,
+    identities: Identities,
 }
 
 /// Runs the command.
@@ -73,7 +75,7 @@ pub(super) async fn run(command: &DeadLettersCommand, context: &Context) -> Resu
 async fn list(args: &DeadLettersListArgs, context: &Context) -> Result<(), CommandError> {
     let mut view = ListView::default();
     for container in context.containers(&args.sources)? {
-        let mirror = Mirror::open(context, container).await?;
+        let mirror = Mirror::open(context, container, Identities::default()).await?;
         for (name, record) in mirror.letters(args.unresolved).await? {
             view.add(&mirror, &name, &record);
         }
@@ -86,17 +88,15 @@ async fn list(args: &DeadLettersListArgs, context: &Context) -> Result<(), Comma
 }
 
 async fn show(args: &DeadLettersShowArgs, context: &Context) -> Result<(), CommandError> {
-    let mirror = Mirror::open(context, context.source_container(&args.source)?).await?;
+    let identities = args.identity.read()?;
+    let mirror = Mirror::open(context, context.source_container(&args.source)?, identities).await?;
     let name = mirror.full_name(&args.name);
     let record = mirror.letter(&name).await?.ok_or_else(|| missing(std::slice::from_ref(&args.name)))?;
+    let raw = mirror.raw(&name, &record)?;
     if args.raw {
-        let raw = STANDARD.decode(&record.raw_base64).map_err(|error| {
-            let message = format!("the dead letter {name} does not hold base64: {error}");
-            CommandError::new(Exit::Integrity, message, "bring back a previous version of the record")
-        })?;
         return context.output.bytes(&raw);
     }
-    let view = RecordView::new(&mirror, &name, record);
+    let view = RecordView::new(&mirror, &name, record, &raw);
     if context.output.format.is_json() {
         return context.output.json(&view);
     }
@@ -115,19 +115,22 @@ async fn replay(args: &DeadLettersReplayArgs, context: &Context) -> Result<(), C
             }
         }
     };
+    let identities = args.identity.read()?;
     let mut view = ReplayView::new(args.dry_run);
-    let mut ended = None;
+    let (mut ended, mut closed) = (None, None);
     for container in containers {
-        let mirror = Mirror::open(context, container).await?;
+        let mirror = Mirror::open(context, container, identities.clone()).await?;
         let letters = if args.all { mirror.letters(true).await? } else { mirror.named(&args.names).await? };
         let replay = Replay {
             store: mirror.store.as_ref(),
             paths: &mirror.paths,
             definition: mirror.definition.clone(),
+            identities: &identities,
             dry_run: args.dry_run,
         };
         let (done, failure) = replay.run(letters).await;
         done.iter().for_each(|done| view.add(&mirror, done));
+        closed = closed.or_else(|| done.iter().find_map(closed_for));
         ended = failure;
         if ended.is_some() {
             break;
@@ -139,7 +142,22 @@ async fn replay(args: &DeadLettersReplayArgs, context: &Context) -> Result<(), C
         Format::Text | Format::JsonPatch => view.text().iter().try_for_each(|line| context.output.line(line))?,
     }
     // What was done before it is shown above.
-    ended.map_or_else(|| all_replayed(&view), |failure| Err(failure.into()))
+    match (ended, closed) {
+        (Some(failure), _) => Err(failure.into()),
+        (None, Some(closed)) => Err(closed),
+        (None, None) => all_replayed(&view),
+    }
+}
+
+/// Where a letter could not be opened.
+fn closed_for(done: &Done) -> Option<CommandError> {
+    let Outcome::Closed(why) = &done.outcome else { return None };
+    let message = format!("the dead letter {:?}: {why}", without_folder(&done.name));
+    Some(CommandError::new(
+        Exit::Unauthorized,
+        message,
+        "name the file of an identity that opens it with --identity FILE",
+    ))
 }
 
 fn all_replayed(view: &ReplayView) -> Result<(), CommandError> {
@@ -162,10 +180,24 @@ fn missing(names: &[String]) -> CommandError {
 }
 
 impl Mirror {
-    async fn open(context: &Context, container: &Container) -> Result<Self, CommandError> {
+    async fn open(context: &Context, container: &Container, identities: Identities) -> Result<Self, CommandError> {
         let (store, paths) = mirror_of(context, container)?;
         let definition = key_definition(&described(store.as_ref(), &paths).await?);
-        Ok(Self { container: container.clone(), store, paths, definition })
+        Ok(Self { container: container.clone(), store, paths, definition, identities })
+    }
+
+    /// The bytes of a letter as the feed delivered them.
+    fn raw(&self, name: &str, record: &DeadLetter) -> Result<Vec<u8>, CommandError> {
+        let broken = |why: &dyn std::fmt::Display| {
+            let message = format!("the dead letter {name} cannot be read: {why}");
+            CommandError::new(Exit::Integrity, message, "bring back a previous version of the record")
+        };
+        let stored = STANDARD.decode(&record.raw_base64).map_err(|error| broken(&error))?;
+        if record.encryption.is_none() {
+            return Ok(stored);
+        }
+        let encryption = dead_letter_encryption(record).ok_or_else(|| broken(&"how it is encrypted is not known"))?;
+        Ok(self.identities.open(&format!("the dead letter {name}"), &encryption, &stored)?.to_vec())
     }
 
     /// The records, by name.

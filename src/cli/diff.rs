@@ -25,7 +25,7 @@ mod asked;
 /// Runs the command.
 pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<(), CommandError> {
     let container = context.source_container(&args.source)?;
-    let mirror = open_mirror(context, container).await?;
+    let mirror = open_mirror(context, container, &args.identity.read()?).await?;
     let key = key_or_only(&mirror, args.key.key(), &args.id).await?;
     let history = mirror.history(&key, &args.id).await?;
     if history.is_empty() {

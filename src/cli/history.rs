@@ -9,6 +9,7 @@ use super::args::HistoryArgs;
 use super::output::Format;
 use super::table;
 use crate::config::Container;
+use crate::encryption::Identities;
 use crate::failure::CommandError;
 use crate::history::{MirrorReader, instant, origins};
 use crate::look::versions::{View, view};
@@ -17,7 +18,7 @@ use crate::store::VersionStore;
 
 /// Runs the command.
 pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<(), CommandError> {
-    let mirror = open_mirror(context, context.source_container(&args.source)?).await?;
+    let mirror = open_mirror(context, context.source_container(&args.source)?, &Identities::default()).await?;
     let key = key_or_only(&mirror, args.key.key(), &args.id).await?;
     let history = mirror.history(&key, &args.id).await?;
     if history.is_empty() {
@@ -35,10 +36,14 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<(), Com
     }
 }
 
-/// One container's mirror in the configured target.
-pub(super) async fn open_mirror(context: &Context, container: &Container) -> Result<MirrorReader, CommandError> {
+/// One container's mirror in the configured target. Without `identities` what is encrypted stays closed.
+pub(super) async fn open_mirror(
+    context: &Context,
+    container: &Container,
+    identities: &Identities,
+) -> Result<MirrorReader, CommandError> {
     let (store, paths) = mirror_of(context, container)?;
-    let mut mirror = MirrorReader::open(store, paths).await?;
+    let mut mirror = MirrorReader::open_with(store, paths, identities.clone()).await?;
     mirror.source = Some((context.config.config.clone(), container.clone()));
     Ok(mirror)
 }

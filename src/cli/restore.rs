@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit};
 use crate::restore::Report;
 use crate::run::termination;
@@ -56,19 +57,23 @@ async fn dispatch(args: &RestoreArgs, context: &Context, cancel: &CancellationTo
         };
     match &args.command {
         Some(RestoreCommand::Plan(plan)) => {
-            let planned = unless_cancelled(&mut Box::pin(plan::plan(plan, context, plan::To::File))).await?;
+            let identities = plan.identity.read()?;
+            let planned =
+                unless_cancelled(&mut Box::pin(plan::plan(plan, context, &identities, plan::To::File))).await?;
             planned.show(context)
         }
-        Some(RestoreCommand::Apply(ApplyArgs { file, unfinished, options })) => {
-            apply::run(file, *unfinished, options, context, cancel).await
+        Some(RestoreCommand::Apply(ApplyArgs { file, unfinished, options, identity })) => {
+            apply::run((file, *unfinished), options, context, &identity.read()?, cancel).await
         }
         None => {
             let to = if args.dry_run { plan::To::Nowhere } else { plan::To::File };
-            let planned = unless_cancelled(&mut Box::pin(plan::plan(&args.plan, context, to))).await?;
+            // Read once: it may be a pipe.
+            let identities = args.plan.identity.read()?;
+            let planned = unless_cancelled(&mut Box::pin(plan::plan(&args.plan, context, &identities, to))).await?;
             if args.dry_run {
                 return planned.show(context);
             }
-            at_once(&planned, args, context, cancel).await
+            at_once(&planned, args, context, &identities, cancel).await
         }
     }
 }
@@ -78,12 +83,13 @@ async fn at_once(
     planned: &plan::Planned,
     args: &RestoreArgs,
     context: &Context,
+    identities: &Identities,
     cancel: &CancellationToken,
 ) -> Result<(), CommandError> {
     let path = &planned.path;
-    let file = apply::open(path, false, cancel).await.inspect_err(|_| remove(path))?;
+    let file = apply::open(path, false, identities, cancel).await.inspect_err(|_| remove(path))?;
     let nothing = file.changes() == 0;
-    let report = match apply::applied(file, path, &args.apply, context, cancel).await {
+    let report = match apply::applied(file, path, &args.apply, (context, identities), cancel).await {
         Ok(report) => report,
         Err(error) => {
             remove(path);

@@ -12,7 +12,8 @@ use crate::look::{Absence, Seen, Which, covered, look};
 
 /// Runs the command.
 pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
-    let mirror = open_mirror(context, context.source_container(&args.source)?).await?;
+    let identities = args.identity.read()?;
+    let mirror = open_mirror(context, context.source_container(&args.source)?, &identities).await?;
     let key = key_or_only(&mirror, args.key.key(), &args.id).await?;
     let history = mirror.history(&key, &args.id).await?;
     if history.is_empty() {
@@ -36,7 +37,7 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Comman
     context.output.line(json_text::visible(&json_text::pretty(&text)))
 }
 
-/// The stored bytes of what was asked for.
+/// The bytes of what was asked for.
 async fn document(mirror: &MirrorReader, history: &DocumentHistory, which: Which<'_>) -> Result<Bytes, CommandError> {
     match look(mirror, history, which).await? {
         Seen::Document { bytes, .. } => Ok(bytes),

@@ -14,6 +14,7 @@ use super::output::Format;
 use crate::config::{Config, Container, FIRST_TARGET};
 use crate::cosmos::Account;
 use crate::documents::cosmos::CosmosDocuments;
+use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit};
 use crate::leases::live::Live;
 use crate::pace::RequestUnits;
@@ -53,11 +54,12 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CommandError
         return against(name, args, context).await;
     }
     let config = &context.config.config;
+    let identities = args.identity.read()?;
     let account = Account::connect(&config.source).await?;
     let units = RequestUnits::new(config.source.request_units_per_second_max);
     let mut view = View { total: Counts::default(), containers: Vec::new() };
     for container in context.containers(&args.sources)? {
-        let report = compare(args, context, container, &account, &units).await?;
+        let report = compare(args, context, container, (&account, &units), &identities).await?;
         view.total += report.counts;
         view.containers.push(ContainerView { database: &container.database, container: &container.container, report });
     }
@@ -69,9 +71,14 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CommandError
 async fn against(name: &str, args: &VerifyArgs, context: &Context) -> Result<(), CommandError> {
     let here = context.target.as_deref().unwrap_or(FIRST_TARGET);
     let other = context.on_target(name)?;
+    // Metadata tell all that is compared.
+    let without_keys = Identities::default();
     let mut view = View { total: Counts::default(), containers: Vec::new() };
     for container in context.containers(&args.sources)? {
-        let mirrors = (open_mirror(context, container).await?, open_mirror(&other, container).await?);
+        let mirrors = (
+            open_mirror(context, container, &without_keys).await?,
+            open_mirror(&other, container, &without_keys).await?,
+        );
         let mirrors = Mirrors { first: (&mirrors.0, here), other: (&mirrors.1, name), request: request(args) };
         let report = mirrors.run().await?;
         view.total += report.counts;
@@ -105,12 +112,12 @@ async fn compare(
     args: &VerifyArgs,
     context: &Context,
     container: &Container,
-    account: &Account,
-    units: &RequestUnits,
+    (account, units): (&Account, &RequestUnits),
+    identities: &Identities,
 ) -> Result<Report, CommandError> {
     let config: &Config = &context.config.config;
     let name = format!("{}/{}", container.database, container.container);
-    let mirror = open_mirror(context, container).await?;
+    let mirror = open_mirror(context, container, identities).await?;
     let resolved = account.resolve(&container.database, &container.container).await?;
     let documents = CosmosDocuments::new(account.clone(), resolved.clone(), name.clone());
     let feed = crate::feed::cosmos::CosmosFeed::new(account.clone(), resolved.clone(), name);

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::sources::{Fault, Origin, Override, merged};
 use super::suggest::suggestion;
 use super::validate::validate;
-use super::{Config, Container, FeedMode, FurtherTarget, Start};
+use super::{Config, Container, FeedMode, FurtherTarget, Start, Target};
 
 /// Names the configuration file where `-c` does not.
 const FILE_VARIABLE: &str = "COSMIRROR_CONFIG";
@@ -127,19 +127,19 @@ impl Reading {
             start: Start::default(),
             versions_per_minute_max: 0,
         };
-        let further = vec![FurtherTarget::default()];
-        let mut config = Config { containers: vec![template], targets: further, ..Config::default() };
+        let mut further = FurtherTarget::default();
+        further.target.recipients = vec![String::new()];
+        let mut config = Config { containers: vec![template], targets: vec![further], ..Config::default() };
+        config.target.recipients = vec![String::new()];
         let schema = serde_json::to_value(&config).unwrap_or_default();
-        let count = |list: &str| match &merged.kind {
-            ValueKind::Table(sections) => match sections.get(list).map(|value| &value.kind) {
-                Some(ValueKind::Array(items)) => items.len(),
-                _ => 0,
-            },
-            _ => 0,
-        };
         let template = config.containers.remove(0);
-        config.containers = vec![template; count("containers")];
-        config.targets = vec![FurtherTarget::default(); count("targets")];
+        config.containers = vec![template; entries(merged, &["containers"])];
+        config.target.recipients = vec![String::new(); entries(merged, &["target", "recipients"])];
+        config.targets = vec![FurtherTarget::default(); entries(merged, &["targets"])];
+        for (at, further) in config.targets.iter_mut().enumerate() {
+            let path = ["targets", &at.to_string(), "recipients"];
+            further.target.recipients = vec![String::new(); entries(merged, &path)];
+        }
         Self { file, schema, config, origins: BTreeMap::new(), faults }
     }
 
@@ -162,9 +162,12 @@ impl Reading {
             // An entry of a list that only a later variable named.
             (ValueKind::Nil, Json::Object(_)) => {}
             (_, Json::Object(_)) => self.fault(path, format!("must be a section, [{path}]"), value),
-            (_, Json::Array(_)) => {
-                let variable = path.to_ascii_uppercase();
-                let message = format!("must be a list, [[{path}]]; in the environment COSMIRROR__{variable}__0__…");
+            (_, Json::Array(known)) => {
+                let variable = path.to_ascii_uppercase().replace('.', "__");
+                let sections = known[0].is_object();
+                let (shape, more) =
+                    if sections { (format!("[[{path}]]"), "__…") } else { ("[\"…\"]".to_owned(), "") };
+                let message = format!("must be a list, {shape}; in the environment COSMIRROR__{variable}__0{more}");
                 self.fault(path, message, value);
             }
             (_, leaf) => self.leaf(path, value, leaf),
@@ -219,7 +222,10 @@ impl Reading {
             for (name, _) in settings(&self.config) {
                 self.origins.entry(name).or_insert(Origin::Default);
             }
-            self.config.target.feeds = feeds(&self.config);
+            self.config.target.feeds = feeds(&self.config.containers, &self.config.target);
+            for further in &mut self.config.targets {
+                further.target.feeds = feeds(&self.config.containers, &further.target);
+            }
             return Ok(Loaded { config: self.config, origins: self.origins });
         }
         self.faults.sort();
@@ -227,11 +233,23 @@ impl Reading {
     }
 }
 
-/// What tags of the target tell; nothing where there are none.
-fn feeds(config: &Config) -> BTreeMap<String, FeedMode> {
-    let base = |c: &Container| MirrorPaths::new(&config.target.prefix, &c.database, &c.container).base().to_owned();
-    let tagged = config.containers.iter().filter(|_| config.target.tags);
+/// What tags of a target tell; nothing where there are none.
+fn feeds(containers: &[Container], target: &Target) -> BTreeMap<String, FeedMode> {
+    let base = |c: &Container| MirrorPaths::new(&target.prefix, &c.database, &c.container).base().to_owned();
+    let tagged = containers.iter().filter(|_| target.tags);
     tagged.map(|container| (base(container), container.feed)).collect()
+}
+
+/// How many entries the list at `path` has; an entry of a list is named by its index.
+fn entries(merged: &Value, path: &[&str]) -> usize {
+    match (&merged.kind, path) {
+        (ValueKind::Table(members), [first, rest @ ..]) => members.get(*first).map_or(0, |value| entries(value, rest)),
+        (ValueKind::Array(items), [index, rest @ ..]) => {
+            index.parse().ok().and_then(|at: usize| items.get(at)).map_or(0, |item| entries(item, rest))
+        }
+        (ValueKind::Array(items), []) => items.len(),
+        _ => 0,
+    }
 }
 
 fn settings_of(schema: &Json) -> Vec<String> {

@@ -15,6 +15,7 @@ use super::{
     Admin, Config, Container, FIRST_TARGET, FeedMode, FurtherTarget, History, ImmutabilityMode, Limits, SourceAuth,
     Start, Target, TargetAuth, TargetKind,
 };
+use crate::encryption::{self, RECIPIENTS_MAX};
 use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 
 /// The service takes no shorter retention (Azure Storage: "Immutable storage for blob data").
@@ -50,6 +51,7 @@ fn target(at: &str, target: &Target, faults: &mut Faults) {
         TargetKind::Directory => directory(at, target, faults),
     }
     prefix(at, &target.prefix, faults);
+    recipients(at, &target.recipients, faults);
 }
 
 fn targets(config: &Config, faults: &mut Faults) {
@@ -65,6 +67,10 @@ fn targets(config: &Config, faults: &mut Faults) {
     for (at, further) in config.targets.iter().enumerate() {
         faults.check(format!("targets[{at}].name"), target_name(&further.name));
         target(&format!("targets[{at}]"), &further.target, faults);
+        if further.required && further.target.recipients != config.target.recipients {
+            let message = "must be those of target.recipients: a required target holds the same dead letters";
+            faults.add(format!("targets[{at}].recipients"), message);
+        }
         for earlier in &all[..=at] {
             if earlier.name == further.name {
                 let message = format!("{:?} is the name of another target", further.name);
@@ -327,6 +333,20 @@ fn prefix(at: &str, prefix: &str, faults: &mut Faults) {
     } else if !inner.is_empty() && !inner.split('/').all(component) {
         let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
         faults.add(format!("{at}.prefix"), message);
+    }
+}
+
+fn recipients(at: &str, recipients: &[String], faults: &mut Faults) {
+    for (index, text) in recipients.iter().enumerate() {
+        let field = format!("{at}.recipients[{index}]");
+        if let Some(first) = recipients[..index].iter().position(|other| other == text) {
+            faults.add(field, format!("is already {at}.recipients[{first}]"));
+        } else {
+            faults.check(field, encryption::recipient(text).map(drop));
+        }
+    }
+    if recipients.len() > RECIPIENTS_MAX {
+        faults.add(format!("{at}.recipients"), format!("must be at most {RECIPIENTS_MAX} keys"));
     }
 }
 

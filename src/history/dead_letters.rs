@@ -3,6 +3,9 @@
 //! A change that could not be stored as a version is still known: its bytes are in its dead letter. One whose document is
 //! known takes its place in that document's source order, unless it was stored as a version since; one that cannot even be
 //! parsed makes the document's state unknown from its commit time on. A dead letter without identity belongs to no document.
+//!
+//! The bytes of an encrypted letter stay as they are stored: as a version's, with metadata that say so. Only an entry that was not
+//! understood has to be opened to find its document.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +15,10 @@ use bytes::Bytes;
 use cosmirror_formats::feed_page::parse_change;
 use cosmirror_formats::records::{DeadLetter, RESOLVED, Resolution};
 use cosmirror_formats::version::sha256_hex;
-use cosmirror_formats::{KeyDefinition, MirrorPaths, Op, Operation, PartitionKey, Version};
+use cosmirror_formats::{Encryption, KeyDefinition, MirrorPaths, Op, Operation, PartitionKey, Version};
 
 use super::{Entry, Life, Place, Unreadable};
+use crate::encryption::Identities;
 use crate::failure::{Failure, Kind};
 use crate::mirror::plan::Incoming;
 use crate::records;
@@ -51,16 +55,17 @@ pub(crate) async fn letters(
     store: &dyn VersionStore,
     paths: &MirrorPaths,
     definition: Option<&KeyDefinition>,
+    identities: &Identities,
 ) -> Result<Letters, Failure> {
     let mut letters = Letters::new();
-    let keep = |name: String, record: DeadLetter| (record.resolved, letter(name, &record, definition));
+    let keep = |name: String, record: DeadLetter| (record.resolved, letter(name, &record, definition, identities));
     let matters = |head: &Head| resolution(head) != Some(Resolution::Stored.as_str());
     let found = records::all_where(store, &paths.dead_letters(), LETTERS_MAX, matters, keep).await?;
     let unknown = found.iter().filter(|(resolved, letter)| !resolved && letter.is_none()).count();
     if unknown > 0 {
         tracing::warn!(
             unknown,
-            "dead letters belong to no known document: some document's state may lack a change; see `cosmirror dead-letters list`"
+            "dead letters belong to no known document, or are encrypted: some document's state may lack a change; see `cosmirror dead-letters list`"
         );
     }
     for letter in found.into_iter().filter_map(|(_, letter)| letter) {
@@ -90,28 +95,57 @@ pub(crate) fn resolution(head: &Head) -> Option<&str> {
     head.metadata.iter().find(named).map(|(_, how)| how.as_str())
 }
 
-fn letter(name: String, record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Letter> {
+fn letter(
+    name: String,
+    record: &DeadLetter,
+    definition: Option<&KeyDefinition>,
+    identities: &Identities,
+) -> Option<Letter> {
     if record.resolved && record.resolution != Some(Resolution::Superseded) {
         return None;
     }
-    let incoming = incoming(record, definition);
+    let incoming = incoming(record, definition, identities);
     let recorded = record.partition_key.as_ref().and_then(PartitionKey::from_json).zip(record.id.clone());
     let parsed = || incoming.as_ref().map(|incoming| (incoming.version.pk.clone(), incoming.version.id.clone()));
     let (key, id) = recorded.or_else(parsed)?;
-    let entry =
-        incoming.filter(|incoming| incoming.version.pk == key && incoming.version.id == id).map(|incoming| Entry {
-            length: incoming.body.len() as u64,
-            version: incoming.version,
-            place: Place::DeadLetter { name: name.clone() },
-            current: false,
-            life: Life::default(),
-        });
+    let entry = incoming.filter(|incoming| incoming.version.pk == key && incoming.version.id == id).map(|incoming| {
+        let (version, length) = as_stored(record, incoming);
+        let place = Place::DeadLetter { name: name.clone() };
+        Entry { version, place, length, current: false, life: Life::default() }
+    });
     Some(Letter { key, id, entry, name, ts: record.ts, place: record.place.unwrap_or_default() })
 }
 
-/// What a dead letter holds, as a version that is to be stored; none where that cannot be told from it.
-pub(crate) fn incoming(record: &DeadLetter, definition: Option<&KeyDefinition>) -> Option<Incoming> {
-    let body = Bytes::from(STANDARD.decode(&record.raw_base64).ok()?);
+/// The version in a dead letter with the hash of what is stored, and its length.
+fn as_stored(record: &DeadLetter, incoming: Incoming) -> (Version, u64) {
+    let Incoming { mut version, body, .. } = incoming;
+    match (encryption(record), STANDARD.decode(&record.raw_base64)) {
+        // It was opened to be understood.
+        (Some(encryption), Ok(stored)) if version.encryption.is_none() => {
+            version.encryption = Some(encryption);
+            version.sha256 = sha256_hex(&stored);
+            (version, stored.len() as u64)
+        }
+        _ => (version, body.len() as u64),
+    }
+}
+
+/// How a dead letter's bytes are encrypted.
+pub(crate) fn encryption(record: &DeadLetter) -> Option<Encryption> {
+    record.encryption.as_ref()?.parse().ok()
+}
+
+/// What a dead letter holds, as a version that is to be stored; none where that cannot be told from it. What was a version's bytes stays
+/// encrypted where it is; an entry that was not understood is opened.
+pub(crate) fn incoming(
+    record: &DeadLetter,
+    definition: Option<&KeyDefinition>,
+    identities: &Identities,
+) -> Option<Incoming> {
+    let mut body = Bytes::from(STANDARD.decode(&record.raw_base64).ok()?);
+    if let (Some(_), None) = (&record.encryption, &record.metadata) {
+        body = identities.open("the dead letter", &encryption(record)?, &body).ok()?;
+    }
     let place = record.place.unwrap_or_default();
     match &record.metadata {
         Some(metadata) => {
@@ -154,16 +188,40 @@ fn parsed(record: &DeadLetter, raw: &Bytes, definition: &KeyDefinition) -> Optio
         prev: None,
         after: None,
         omitted: None,
+        encryption: None,
         sha256: sha256_hex(&body),
     };
     let place = record.place.unwrap_or_default();
     Some(Incoming { version, operation: change.operation, body, place, left_out: Vec::new() })
 }
 
-/// The document's text in a dead letter.
-pub(crate) fn document(name: &str, record: &DeadLetter, definition: &KeyDefinition) -> Result<Bytes, Failure> {
-    let document = incoming(record, Some(definition)).map(|incoming| incoming.body);
-    document.ok_or_else(|| Failure::new(Kind::Integrity, format!("the dead letter {name} cannot be parsed")))
+/// What a dead letter holds of its document: the text, or all of its bytes where they are encrypted.
+pub(super) fn stored(
+    name: &str,
+    record: &DeadLetter,
+    definition: KeyDefinition,
+) -> Result<(Bytes, Option<Encryption>), Failure> {
+    let unusable = || Failure::new(Kind::Integrity, format!("the dead letter {name} cannot be parsed"));
+    if record.encryption.is_some() {
+        let bytes = STANDARD.decode(&record.raw_base64).map_err(|_| unusable())?;
+        return Ok((Bytes::from(bytes), Some(encryption(record).ok_or_else(unusable)?)));
+    }
+    let incoming = incoming(record, Some(&definition), &Identities::default());
+    incoming.map(|incoming| (incoming.body, None)).ok_or_else(unusable)
+}
+
+/// The document's text in the bytes of a dead letter that were encrypted.
+pub(super) fn document_in(
+    name: &str,
+    record: &DeadLetter,
+    opened: Bytes,
+    definition: KeyDefinition,
+) -> Result<Bytes, Failure> {
+    if record.metadata.is_some() {
+        return Ok(opened);
+    }
+    let parsed = parsed(record, &opened, &definition).map(|incoming| incoming.body);
+    parsed.ok_or_else(|| Failure::new(Kind::Integrity, format!("the dead letter {name} cannot be parsed")))
 }
 
 #[cfg(test)]
@@ -187,6 +245,7 @@ mod tests {
             place: None,
             metadata: None,
             raw_base64: STANDARD.encode(raw),
+            encryption: None,
             resolved: false,
             resolution: None,
         }
@@ -203,7 +262,7 @@ mod tests {
     }
 
     fn read(record: &DeadLetter) -> Option<Letter> {
-        letter("name".to_owned(), record, Some(&KeyDefinition::new(["/pk"])))
+        letter("name".to_owned(), record, Some(&KeyDefinition::new(["/pk"])), &Identities::default())
     }
 
     #[test]
@@ -212,7 +271,7 @@ mod tests {
         let entry = read(&record(text)).unwrap().entry.unwrap();
         assert_eq!((entry.version.ts, entry.version.lsn, entry.version.etag.as_deref()), (20, Some(7), Some("e")));
         let definition = KeyDefinition::new(["/pk"]);
-        assert_eq!(document("name", &record(text), &definition).unwrap(), text.as_bytes());
+        assert_eq!(stored("name", &record(text), definition).unwrap(), (Bytes::from(text), None));
     }
 
     #[test]

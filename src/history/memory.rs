@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DocumentHistory, Entry, Life, MirrorReader, Place};
 use crate::documents::{Document, Documents};
+use crate::encryption::{Identities, Recipients};
 use crate::failure::{Failure, Kind};
 use crate::store::{Condition, Head, Listing, Page, Put, Stored, VersionStore};
 
@@ -42,6 +43,7 @@ pub(crate) fn version(id: &str, etag: &str, ts: i64, lsn: Option<u64>, body: &[u
         prev: None,
         after: None,
         omitted: None,
+        encryption: None,
         sha256: sha256_hex(body),
     }
 }
@@ -87,6 +89,17 @@ impl MemoryStore {
     pub(crate) fn damage(&self, name: &str) {
         for (_, bytes) in self.blobs.lock().unwrap().objects.get_mut(name).unwrap() {
             *bytes = Bytes::from_static(b"{\"damaged\":true}");
+        }
+    }
+
+    /// Encrypts every version that is not yet, as a store that encrypts would have put it.
+    pub(crate) fn encrypt(&self, recipients: &Recipients) {
+        for (head, bytes) in self.blobs.lock().unwrap().objects.values_mut().flatten() {
+            let is_plain = head.metadata.contains_key("op") && !head.metadata.contains_key("encryption");
+            if is_plain && !bytes.is_empty() {
+                *bytes = recipients.encrypt_version(bytes, &mut head.metadata).unwrap();
+                head.length = bytes.len() as u64;
+            }
         }
     }
 
@@ -389,5 +402,9 @@ fn description(mode: &str, settings: &serde_json::Value) -> serde_json::Value {
 }
 
 pub(crate) async fn reader(store: &Arc<MemoryStore>) -> MirrorReader {
-    MirrorReader::open(Arc::clone(store) as Arc<dyn VersionStore>, paths()).await.unwrap()
+    reader_with(store, Identities::default()).await
+}
+
+pub(crate) async fn reader_with(store: &Arc<MemoryStore>, identities: Identities) -> MirrorReader {
+    MirrorReader::open_with(Arc::clone(store) as Arc<dyn VersionStore>, paths(), identities).await.unwrap()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Window};
-use cosmirror_formats::{KeyDefinition, MirrorPaths, PartitionKey};
+use cosmirror_formats::{Encryption, KeyDefinition, MirrorPaths, PartitionKey, Version};
 use tokio::sync::OnceCell;
 
 use super::dead_letters::{self, Letter, Letters};
@@ -12,6 +12,7 @@ use super::expiry::TimesToLive;
 use super::groups::{document_of, versions_of, versions_within};
 use super::{Coverage, DefaultTtls, DocumentHistory, Entry, Life, Place};
 use crate::config::{self, Config};
+use crate::encryption::Identities;
 use crate::failure::{Failure, Kind};
 use crate::records::read;
 use crate::retry::persist;
@@ -28,6 +29,8 @@ pub struct MirrorReader {
     pub record: ContainerRecord,
     /// The source it was made from, where that may be asked for newer states; the mirror is complete without it.
     pub source: Option<(Config, config::Container)>,
+    /// What opens encrypted content; none where only metadata are asked for.
+    pub identities: Identities,
     /// Which instants it covers, as its own records say.
     coverage: Coverage,
     pub(crate) letters: Letters,
@@ -37,17 +40,27 @@ pub struct MirrorReader {
 impl MirrorReader {
     /// Reads the mirror's description and its dead letters. Without a description there is no mirror.
     pub async fn open(store: Arc<dyn VersionStore>, paths: MirrorPaths) -> Result<Self, Failure> {
+        Self::open_with(store, paths, Identities::default()).await
+    }
+
+    /// The same, to read what is encrypted as well.
+    pub async fn open_with(
+        store: Arc<dyn VersionStore>,
+        paths: MirrorPaths,
+        identities: Identities,
+    ) -> Result<Self, Failure> {
         let record = described(store.as_ref(), &paths).await?;
         let definition = key_definition(&record);
         // A change that is covered has become a version or a dead letter before, so what is covered is read first.
         let coverage = Coverage::read(store.as_ref(), &paths, &[]).await?;
-        let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref()).await?;
-        Ok(Self { store, paths, record, source: None, coverage, letters, times_to_live: OnceCell::new() })
+        let letters = dead_letters::letters(store.as_ref(), &paths, definition.as_ref(), &identities).await?;
+        let times_to_live = OnceCell::new();
+        Ok(Self { store, paths, record, source: None, identities, coverage, letters, times_to_live })
     }
 
     /// The same mirror, read anew: with every dead letter of now.
     pub async fn read_again(&self) -> Result<Self, Failure> {
-        let again = Self::open(Arc::clone(&self.store), self.paths.clone()).await?;
+        let again = Self::open_with(Arc::clone(&self.store), self.paths.clone(), self.identities.clone()).await?;
         Ok(Self { source: self.source.clone(), ..again })
     }
 
@@ -140,39 +153,77 @@ impl MirrorReader {
         Ok(history)
     }
 
-    /// The bytes of a version, held against its hash.
+    /// The document in a version, whose stored bytes are held against their hash.
     pub async fn body(&self, entry: &Entry) -> Result<Bytes, Failure> {
         self.bytes(&entry.place, &entry.version.sha256).await
     }
 
-    /// The bytes at `place`, which must have this hash.
+    /// That the stored bytes of a version have its hash, which takes no key.
+    pub async fn check(&self, entry: &Entry) -> Result<(), Failure> {
+        self.stored(&entry.place, &entry.version.sha256).await.map(drop)
+    }
+
+    /// The document at `place`, whose stored bytes must have this hash.
     pub(crate) async fn bytes(&self, place: &Place, sha256: &str) -> Result<Bytes, Failure> {
-        let (what, bytes) = match place {
+        let stored = self.stored(place, sha256).await?;
+        let Some(encryption) = &stored.encryption else { return Ok(stored.bytes) };
+        let opened = self.identities.open(&stored.what, encryption, &stored.bytes)?;
+        match (place, stored.letter) {
+            (Place::DeadLetter { name }, Some(letter)) => {
+                dead_letters::document_in(name, &letter, opened, self.definition()?)
+            }
+            _ => Ok(opened),
+        }
+    }
+
+    /// What is stored at `place`, held against its hash.
+    async fn stored(&self, place: &Place, sha256: &str) -> Result<StoredContent, Failure> {
+        let (what, found) = match place {
             Place::Version { name, version } => {
                 let what = format!("{name} (version {version})");
                 let found = persist(|| self.store.get(name, Some(version))).await?;
-                (what, found.map(|(_, bytes)| bytes))
+                let found = found.map(|(head, bytes)| Ok((bytes, encryption_of(&head)?, None)));
+                (what, found.transpose()?)
             }
             Place::DeadLetter { name } => {
-                let definition = key_definition(&self.record);
-                let record = read::<DeadLetter>(self.store.as_ref(), name).await?;
-                let document = record
-                    .zip(definition)
-                    .map(|(record, definition)| dead_letters::document(name, &record, &definition))
-                    .transpose()?;
-                (name.clone(), document)
+                let letter = read::<DeadLetter>(self.store.as_ref(), name).await?;
+                let found = letter.map(|letter| {
+                    let (bytes, encryption) = dead_letters::stored(name, &letter, self.definition()?)?;
+                    Ok::<_, Failure>((bytes, encryption, Some(letter)))
+                });
+                (name.clone(), found.transpose()?)
             }
         };
-        let bytes = bytes.ok_or_else(|| {
+        let (bytes, encryption, letter) = found.ok_or_else(|| {
             Failure::new(Kind::NotFound, format!("{what} was listed but is gone"))
                 .remedy("a lifecycle rule or a person deleted it; undelete it where soft delete is on")
         })?;
         if sha256_hex(&bytes) == sha256 {
-            return Ok(bytes);
+            return Ok(StoredContent { what, bytes, encryption, letter });
         }
         Err(Failure::new(Kind::Integrity, format!("the bytes of {what} do not match their SHA-256"))
             .remedy("the blob was damaged or altered; nothing was written from it"))
     }
+
+    fn definition(&self) -> Result<KeyDefinition, Failure> {
+        key_definition(&self.record)
+            .ok_or_else(|| Failure::new(Kind::Integrity, "the mirror does not say where documents hold their key"))
+    }
+}
+
+/// Bytes as they are stored.
+struct StoredContent {
+    /// Where, as the beginning of a sentence.
+    what: String,
+    bytes: Bytes,
+    encryption: Option<Encryption>,
+    /// The dead letter that they are in.
+    letter: Option<DeadLetter>,
+}
+
+fn encryption_of(head: &Head) -> Result<Option<Encryption>, Failure> {
+    let unusable = |error| Failure::new(Kind::Integrity, format!("the blob {:?} is not usable: {error}", head.name));
+    Version::from_metadata(&head.metadata).map(|version| version.encryption).map_err(unusable)
 }
 
 /// A mirror's description of itself. Without one there is no mirror.

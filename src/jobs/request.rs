@@ -34,6 +34,11 @@ fn faulty(message: impl Into<String>, remedy: impl Into<String>) -> Faulty {
 }
 
 impl JobRequest {
+    /// Whether what documents hold is compared, for which encrypted ones would have to be opened.
+    pub fn reads_content(&self) -> bool {
+        matches!(&self.work, Work::Verify { mode, .. } if Mode::of_name(mode) == Some(Mode::Full))
+    }
+
     /// Understands a request's body.
     pub fn parse(body: &[u8]) -> Result<Self, Faulty> {
         let example = r#"send such as {"kind":"verify","database":"shop","container":"orders"}"#;

@@ -1,5 +1,6 @@
 //! The versions of one document in the contract's form, oldest first.
 
+use cosmirror_formats::Encryption;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub(crate) struct VersionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) omitted: Option<u32>,
     pub(crate) sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<String>,
     pub(crate) current: bool,
     pub(crate) origin: &'a str,
 }
@@ -40,6 +43,7 @@ pub(crate) fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> Vi
         bytes: entry.length,
         omitted: entry.version.omitted,
         sha256: &entry.version.sha256,
+        encryption: entry.version.encryption.as_ref().map(Encryption::to_string),
         current: entry.current,
         origin: origins.of(entry),
     };

@@ -171,6 +171,7 @@ mod tests {
             prev: None,
             after: None,
             omitted: None,
+            encryption: None,
             sha256: String::new(),
         }
     }

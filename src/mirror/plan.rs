@@ -151,6 +151,7 @@ fn incoming(entry: &Bytes, change: Change<'_>, place: u32, context: &Context) ->
             prev: None,
             after: context.after,
             omitted: None,
+            encryption: None,
             sha256: sha256_hex(&body),
         },
         body,

@@ -389,6 +389,10 @@ impl Writer {
     }
 
     async fn store_dead_letter(&self, letter: dead_letter::Letter, terms: &Terms) -> Result<(), Halt> {
+        let letter = match self.store.recipients() {
+            Some(recipients) => letter.encrypted(recipients)?,
+            None => letter,
+        };
         let mut backoff = Backoff::default();
         loop {
             crash_point!("letter-to-put");

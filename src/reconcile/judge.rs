@@ -231,12 +231,17 @@ pub(super) async fn look(mirror: &MirrorReader, name: &str) -> Result<Option<Hel
 
 /// What is wrong with stored bytes: they must match their hash, and without the service's properties the expected one.
 async fn content(mirror: &MirrorReader, entry: &Entry, expected: Option<&str>) -> Result<Option<String>, Failure> {
-    let bytes = match mirror.body(entry).await {
-        Ok(bytes) => bytes,
+    let read = match expected {
+        // Without the content itself no key is needed.
+        None => mirror.check(entry).await.map(|()| None),
+        Some(expected) => mirror.body(entry).await.map(|bytes| Some((bytes, expected))),
+    };
+    let (bytes, expected) = match read {
+        Ok(Some(read)) => read,
+        Ok(None) => return Ok(None),
         Err(failure) if matches!(failure.kind, Kind::Integrity | Kind::NotFound) => return Ok(Some(failure.message)),
         Err(failure) => return Err(failure),
     };
-    let Some(expected) = expected else { return Ok(None) };
     let stored = match client_text(&bytes, "the stored version") {
         Ok(text) => sha256_hex(&text),
         Err(failure) => return Ok(Some(failure.message)),

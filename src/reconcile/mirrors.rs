@@ -117,7 +117,7 @@ impl Mirrors<'_> {
     }
 
     fn same_bytes(&self, mine: &Entry, theirs: &Entry) -> Judged {
-        if self.request.mode == Mode::Presence || mine.version.sha256 == theirs.version.sha256 {
+        if self.request.mode == Mode::Presence || are_alike(hash(mine), hash(theirs)) {
             return Ok(());
         }
         Err((State::Different, "the stored bytes of the newest version have different hashes".to_owned()))
@@ -125,27 +125,38 @@ impl Mirrors<'_> {
 
     /// Whether both hold the same versions that were committed while both could already be restored.
     fn same_histories(&self, own: &[Entry], others: &[Entry], common: Common) -> Judged {
-        let kept = |entries: &[Entry]| -> BTreeMap<String, String> {
-            let kept =
-                entries.iter().filter(|entry| entry.version.ts >= common.from && !entry.version.is_of_reconciliation());
-            kept.map(|entry| (entry.version.identity(), entry.version.sha256.clone())).collect()
-        };
-        let (mine, theirs) = (kept(own), kept(others));
-        let lacking = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
-            these.keys().filter(|identity| !those.contains_key(*identity)).count()
-        };
+        let (mine, theirs) = (since(own, common), since(others, common));
         for (these, those, name) in [(&mine, &theirs, self.other.1), (&theirs, &mine, self.first.1)] {
-            let count = lacking(these, those);
+            let count = these.keys().filter(|identity| !those.contains_key(*identity)).count();
             if count > 0 {
                 return Err((State::Stale, format!("{name:?} lacks {count} earlier versions")));
             }
         }
-        let differing = mine.iter().filter(|(identity, hash)| theirs.get(*identity) != Some(hash)).count();
+        let differs = |(identity, hash): &(&String, &Option<&str>)| {
+            theirs.get(*identity).is_some_and(|other| !are_alike(**hash, *other))
+        };
+        let differing = mine.iter().filter(differs).count();
         if differing > 0 {
             return Err((State::Different, format!("the stored bytes of {differing} versions have different hashes")));
         }
         Ok(())
     }
+}
+
+/// What the stored bytes are held against; none of what is encrypted, which has other bytes in each mirror.
+fn hash(entry: &Entry) -> Option<&str> {
+    Some(entry.version.sha256.as_str()).filter(|_| entry.version.encryption.is_none())
+}
+
+fn are_alike(mine: Option<&str>, theirs: Option<&str>) -> bool {
+    mine.zip(theirs).is_none_or(|(mine, theirs)| mine == theirs)
+}
+
+/// The versions that were committed while both mirrors could be restored, by identity. When a comparison with the source found that a document
+/// was gone is each mirror's own.
+fn since(entries: &[Entry], common: Common) -> BTreeMap<String, Option<&str>> {
+    let kept = |entry: &&Entry| entry.version.ts >= common.from && !entry.version.is_of_reconciliation();
+    entries.iter().filter(kept).map(|entry| (entry.version.identity(), hash(entry))).collect()
 }
 
 /// Whether they agree; else how they differ.

@@ -73,6 +73,7 @@ pub(super) fn version(drift: &Drift, candidate: &Candidate, key: PartitionKey, t
         prev: drift.known.as_ref().map(|known| known.identity.clone()),
         after: known_until,
         omitted: None,
+        encryption: None,
         sha256: sha256_hex(body),
     };
     // A tombstone's time is only the end of an interval; where it would not be the later one, a clock is wrong.

@@ -32,6 +32,7 @@ fn letter(version: Option<&Version>, body: &str) -> DeadLetter {
         place: None,
         metadata: version.map(Version::to_metadata),
         raw_base64: STANDARD.encode(body),
+        encryption: None,
         resolved: false,
         resolution: None,
     }
@@ -48,11 +49,12 @@ fn change(lsn: u64) -> (Version, String) {
 struct Scene {
     store: Arc<MemoryStore>,
     paths: MirrorPaths,
+    identities: Identities,
 }
 
 impl Scene {
     fn new() -> Self {
-        Self { store: covered_store(&json!({})), paths: paths() }
+        Self { store: covered_store(&json!({})), paths: paths(), identities: Identities::default() }
     }
 
     fn mirrored(&self, lsn: u64) {
@@ -71,6 +73,7 @@ impl Scene {
 
     fn replay(&self, dry_run: bool) -> Replay<'_> {
         Replay {
+            identities: &self.identities,
             store: self.store.as_ref(),
             paths: &self.paths,
             definition: Some(KeyDefinition::new(["/pk"])),

@@ -224,6 +224,7 @@ impl Site<'_> {
             etag,
             document,
             sent: self.body.as_deref().map(sha256_hex),
+            ciphertext: None,
         };
         self.workshop.journal.before(before.clone()).await?;
         crash_point!("undo-durable");

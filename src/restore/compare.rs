@@ -8,6 +8,7 @@
 //! is complete up to the instant that is restored, so such a document did not exist then; one whose last change is earlier is as it was.
 
 use bytes::Bytes;
+use cosmirror_formats::Encryption;
 use cosmirror_formats::restore_plan::{Action, Content, Step};
 use futures::stream::{BoxStream, TryStreamExt as _};
 
@@ -285,5 +286,6 @@ fn content(entry: &Entry) -> Content {
         ts: entry.version.ts,
         sha256: entry.version.sha256.clone(),
         bytes: entry.length,
+        encryption: entry.version.encryption.as_ref().map(Encryption::to_string),
     }
 }

@@ -84,6 +84,7 @@ mod tests {
             ts: 0,
             sha256: String::new(),
             bytes,
+            encryption: None,
         };
         let content = (action != Action::Delete).then_some(content);
         Step { part: 0, action, id: String::new(), partition_key: json!(["p"]), etag: None, content }

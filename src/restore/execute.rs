@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::apply::{Done, Outcome, Workshop};
 use super::file::{RestoreFile, Tasks};
-use super::journal::{Begun, UndoFile, begin};
+use super::journal::{Begun, Keys, UndoFile, begin};
 use super::pace::{Pace, Stopped};
 use super::progress::ProgressLog;
 use super::record::Recorder;
@@ -36,6 +36,8 @@ pub struct Application<'a> {
     pub targets: Vec<Target>,
     /// Where what undoes it is kept.
     pub undo: PathBuf,
+    /// What encrypts that file, and what opens it when the work is taken up again.
+    pub keys: Keys,
     /// The property that marks what is written.
     pub mark_field: Option<String>,
     /// Documents at the same time.
@@ -70,8 +72,8 @@ impl Application<'_> {
     async fn begin(self, file: RestoreFile, report: &mut Report) -> Result<(), Failure> {
         let head = file.undo_head(self.parts.clone(), self.mark_field.clone());
         let begun = blocking({
-            let undo = self.undo.clone();
-            move || begin(&undo, head)
+            let (undo, keys) = (self.undo.clone(), self.keys.clone());
+            move || begin(&undo, head, &keys)
         });
         let begun = begun.await?;
         report.restore = Some(file.id().to_owned());

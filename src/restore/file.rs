@@ -10,6 +10,7 @@ use super::journal::{FIRST, Outcome, Tail, UndoFile, require_same_containers};
 use super::plan_file::PlanReader;
 use super::report::{Applied, Report};
 use super::work::{Task, of_undo_file};
+use crate::encryption::Identities;
 use crate::failure::{Failure, Kind};
 
 /// A file that can be applied.
@@ -26,12 +27,13 @@ pub(super) type Tasks = Box<dyn Iterator<Item = Result<Task, Failure>> + Send>;
 
 impl RestoreFile {
     /// Reads all of a file. An undo file that does not say how the work ended is refused, unless `unfinished` ones are meant too.
-    pub fn open(path: &Path, unfinished: bool) -> Result<Self, Failure> {
+    /// What opens an undo file's documents is not used yet.
+    pub fn open(path: &Path, unfinished: bool, identities: &Identities) -> Result<Self, Failure> {
         if !is_undo(path) {
             return PlanReader::open(path).map(Box::new).map(Self::Plan);
         }
         let tail = if unfinished { Tail::Torn } else { Tail::Whole };
-        let file = UndoFile::open(path, tail)?;
+        let file = UndoFile::open(path, tail, identities.clone())?;
         if file.end.is_none() && !unfinished {
             return Err(file.without_end());
         }
@@ -74,7 +76,7 @@ impl RestoreFile {
             }
             Self::Undo(file) => {
                 let mut next = 0;
-                while let Some(entry) = file.entry_from(next)? {
+                while let Some(entry) = file.closed_entry_from(next)? {
                     next = entry.before.step + 1;
                     if entry.outcome != Outcome::Skipped {
                         changes[entry.before.part].count(undoing(entry.action));
@@ -83,6 +85,22 @@ impl RestoreFile {
             }
         }
         Ok(changes)
+    }
+
+    /// That these identities open everything it asks to be written, so that nothing is written before one is found to be missing.
+    pub fn require_readable(&self, identities: &Identities) -> Result<(), Failure> {
+        match self {
+            Self::Plan(plan) => identities.require("content that the plan restores", plan.encryptions()),
+            Self::Undo(file) => file.require_readable(),
+        }
+    }
+
+    /// Whether some of the content that it asks to be written is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Plan(plan) => !plan.encryptions().is_empty(),
+            Self::Undo(file) => file.is_encrypted(),
+        }
     }
 
     /// What a plan leaves alone; an undo file does not know.
@@ -95,7 +113,9 @@ impl RestoreFile {
 
     /// What the file at `undo` says of an earlier run of this one; none where it is not its undo file.
     pub fn earlier_run(&self, undo: &Path) -> Option<EarlierRun> {
-        let found = UndoFile::open(undo, Tail::Torn).ok().filter(|found| found.head.plan == self.digest())?;
+        let found = UndoFile::open(undo, Tail::Torn, Identities::default())
+            .ok()
+            .filter(|found| found.head.plan == self.digest())?;
         let finished = found.end.as_ref().is_some_and(|end| end.finished);
         Some(EarlierRun { path: undo.to_owned(), head: found.head, finished })
     }

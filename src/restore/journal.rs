@@ -5,13 +5,16 @@
 //! | begin a file, or go on with the one of the same work | `journal/open.rs` |
 //! | read and check one, and find a step's lines in it | `journal/read.rs` |
 //! | where those lines are | `journal/offsets.rs` |
+//! | encrypt what a line says of its document's content, and open it | `journal/content.rs` |
 //! | write lines, many for one sync | `journal/writer.rs` |
 //!
 //! A `before` is on disk before the document is touched; `after` and `skipped` are written behind the answer and not waited for. So a
 //! crash leaves at most steps of which it is not known whether they were done, and these are looked at again. An existing
 //! file is only ever added to, and only by one process at a time, which holds a lock on it. What a crash tore off at the
-//! end is cut off when the work goes on; any other line that does not fit is an error.
+//! end is cut off when the work goes on; any other line that does not fit is an error. A file is encrypted from its first line to its
+//! last, or not at all.
 
+mod content;
 mod offsets;
 mod open;
 mod read;
@@ -19,6 +22,7 @@ mod read;
 mod tests;
 mod writer;
 
+pub use content::Keys;
 pub(super) use open::{Begun, FIRST, begin, require_same_containers};
 pub use read::UndoFile;
 pub(super) use read::{Entry, Outcome, Tail};

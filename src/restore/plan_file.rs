@@ -5,10 +5,12 @@
 //! keys. Reading looks at every line twice. Opening goes through all of them before anything is done, and reading the steps
 //! checks them again, for a file can be changed in between. Memory holds one line.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use cosmirror_formats::Encryption;
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::restore_plan::{Action, Counts, FORMAT, PlanEnd, PlanHead, PlanLine, Step};
 use cosmirror_formats::sealed_lines::{SealError, Seals};
@@ -112,6 +114,8 @@ pub struct PlanReader {
     head: PlanHead,
     end: PlanEnd,
     steps: u64,
+    /// How the content of its steps is encrypted.
+    encryptions: BTreeSet<Encryption>,
 }
 
 impl PlanReader {
@@ -133,12 +137,15 @@ impl PlanReader {
             let message = format!("{}: its format {} is not known", path.display(), head.format);
             return Err(Failure::new(Kind::Misconfigured, message).remedy("it was made by a newer cosmirror: use that"));
         }
-        let (mut steps, mut counts) = (0, Counts::default());
+        let (mut steps, mut counts, mut encryptions) = (0, Counts::default(), BTreeSet::new());
         let end = loop {
             let digest = lines.seals.digest();
             match lines.next()? {
                 Some(PlanLine::Step(step)) => {
                     checked(&step, head.parts.len()).map_err(|why| lines.fault(why))?;
+                    if let Some(text) = step.content.and_then(|content| content.encryption) {
+                        encryptions.insert(text.parse().map_err(|()| lines.fault("how it is encrypted is not known"))?);
+                    }
                     steps += 1;
                     match step.action {
                         Action::Create => counts.create += 1,
@@ -158,7 +165,7 @@ impl PlanReader {
         if lines.next()?.is_some() {
             return Err(lines.fault("it is behind the end"));
         }
-        Ok(Self { path: path.to_owned(), file, head, end, steps })
+        Ok(Self { path: path.to_owned(), file, head, end, steps, encryptions })
     }
 
     /// Where it is.
@@ -174,6 +181,11 @@ impl PlanReader {
     /// What it comes to.
     pub fn end(&self) -> &PlanEnd {
         &self.end
+    }
+
+    /// How the content of its steps is encrypted; nothing where none is.
+    pub fn encryptions(&self) -> &BTreeSet<Encryption> {
+        &self.encryptions
     }
 
     /// How many steps it has.

@@ -12,14 +12,16 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::encryption::Identities;
 use crate::failure::Kind;
 use crate::history::memory::{
-    Fault, MemoryDocuments, MemoryStore, covered_store, key, paths, reader, service_text, version,
+    Fault, MemoryDocuments, MemoryStore, covered_store, key, paths, reader, reader_with, service_text, version,
 };
 use crate::history::origins;
 use crate::pace::RequestUnits;
 
 mod empty;
+mod encrypted;
 mod expiry;
 mod planning;
 mod undo;
@@ -30,6 +32,7 @@ struct Scene {
     lsn: Cell<u64>,
     folder: TempDir,
     plans: Cell<u64>,
+    keys: Keys,
 }
 
 /// How a file is applied in a test.
@@ -68,7 +71,7 @@ impl Scene {
     fn with_settings(settings: &serde_json::Value) -> Self {
         let store = covered_store(settings);
         let (documents, folder) = (Arc::new(MemoryDocuments::default()), tempfile::tempdir().unwrap());
-        Self { store, documents, lsn: Cell::new(1), folder, plans: Cell::new(0) }
+        Self { store, documents, lsn: Cell::new(1), folder, plans: Cell::new(0), keys: Keys::default() }
     }
 
     fn version(&self, id: &str, op: Op, ts: i64) -> Version {
@@ -108,8 +111,12 @@ impl Scene {
         scene
     }
 
+    async fn mirror(&self) -> MirrorReader {
+        reader_with(&self.store, self.keys.identities.clone()).await
+    }
+
     async fn plan(&self, request: &Request) -> Result<Tally, CommandError> {
-        let mirror = reader(&self.store).await;
+        let mirror = self.mirror().await;
         let mut plan = PlanWriter::nowhere(&head(request))?;
         self.restore_of(&mirror, request).plan(&mut plan).await
     }
@@ -125,7 +132,7 @@ impl Scene {
     }
 
     async fn planned_with(&self, request: &Request, overwrite: &str) -> Result<PlanReader, CommandError> {
-        let mirror = reader(&self.store).await;
+        let mirror = self.mirror().await;
         let path = self.folder.path().join(format!("{}.plan", self.plans.replace(self.plans.get() + 1)));
         let mut head = head(request);
         head.parts[0].overwrite = overwrite.to_owned();
@@ -148,7 +155,7 @@ impl Scene {
     }
 
     async fn run(&self, file: RestoreFile, how: &How) -> Report {
-        let mirror = Arc::new(reader(&self.store).await);
+        let mirror = Arc::new(self.mirror().await);
         let target = Target {
             documents: Arc::clone(&self.documents) as Arc<dyn Documents>,
             mirror: Some(Arc::clone(&mirror)),
@@ -160,6 +167,7 @@ impl Scene {
         }
         let pace = Pace::new(Arc::new(RequestUnits::new(0)), 16, how.cancel.clone());
         let application = Application {
+            keys: self.keys.clone(),
             parts,
             targets: vec![target],
             undo: how.undo.clone(),

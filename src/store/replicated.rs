@@ -21,6 +21,7 @@ use self::replica::Replica;
 use super::{Arriving, Claim, Claimant, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::admin::Protection;
 use crate::crash::crash_point;
+use crate::encryption::Recipients;
 use crate::failure::Failure;
 
 mod fill;
@@ -88,6 +89,11 @@ impl Replicated {
 
 #[async_trait]
 impl VersionStore for Replicated {
+    /// Those of the first store; each replica has the same.
+    fn recipients(&self) -> Option<&Recipients> {
+        self.first.recipients()
+    }
+
     async fn prepare(&self, create: bool) -> Result<(), Failure> {
         self.first.prepare(create).await?;
         for replica in &self.replicas {

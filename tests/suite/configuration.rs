@@ -7,6 +7,9 @@ use cosmirror::config::{
     Config, ConfigError, Container, FeedMode, Loaded, Origin, Override, SourceAuth, Start, load_from, settings,
 };
 
+/// Some public key of age.
+const PUBLIC: &str = "age1jcc995acs5rxssy9q8wyjwddm3cvurwrtsuzqndwjaf7trylmqcsa6x2hf";
+
 /// Loads a configuration from the text of a file, variables and `--set` flags.
 fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
@@ -299,6 +302,36 @@ fn variables_and_flags_that_cannot_be_settings_are_told_too() {
         source: must be a section, [source]\n\
         target.create: must be true or false (from the environment variable COSMIRROR__TARGET__CREATE)";
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_keys_that_content_is_encrypted_to_are_a_list_in_a_file_or_by_index() {
+    let [one, two] = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", PUBLIC];
+    let file = format!("[target]\nrecipients = [{one:?}]\n");
+    assert_eq!(load(&file, &[], &[]).unwrap().config.target.recipients, [one]);
+    let variables = [("COSMIRROR__TARGET__RECIPIENTS__0", two), ("COSMIRROR__TARGET__RECIPIENTS__1", one)];
+    let loaded = load("", &variables, &[]).unwrap();
+    assert_eq!(loaded.config.target.recipients, [two, one]);
+    assert_eq!(loaded.origins["target.recipients[1]"], Origin::Environment(variables[1].0.to_owned()));
+    assert_eq!(load(&file, &variables[..1], &[]).unwrap().config.target.recipients, [two]);
+    let flags = [("target.recipients[0]", one)];
+    assert_eq!(load("", &variables[..1], &flags).unwrap().config.target.recipients, [one]);
+}
+
+#[test]
+fn a_key_that_is_none_is_told_by_its_place_and_never_repeated() {
+    let secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
+    let file = format!("[target]\nrecipients = [{PUBLIC:?}, {secret:?}, {PUBLIC:?}, \"age1short\", 5]\n");
+    let found = faults(&file, &[], &[]);
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines.len(), 4, "{found}");
+    assert!(lines[0].starts_with("target.recipients[1]: is an identity, which is secret"), "{found}");
+    assert_eq!(lines[1], "target.recipients[2]: is already target.recipients[0]");
+    assert!(lines[2].starts_with("target.recipients[3]: is not a public key of age"), "{found}");
+    assert!(lines[3].starts_with("target.recipients[4]: "), "{found}");
+    assert!(!found.contains("QQQ"), "{found}");
+    let found = faults("", &[("COSMIRROR__TARGET__RECIPIENTS", PUBLIC)], &[]);
+    assert!(found.contains("must be a list, [\"…\"]; in the environment COSMIRROR__TARGET__RECIPIENTS__0 "), "{found}");
 }
 
 #[test]

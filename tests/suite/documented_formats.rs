@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use cosmirror_formats::job::{JobCounts, JobError, JobProgress, JobRecord, State, Work};
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
-use cosmirror_formats::restore_plan::{Action, Before, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead};
+use cosmirror_formats::restore_plan::{
+    Action, Before, Ciphertext, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead,
+};
 use cosmirror_formats::restore_record::{RestoreRecord, WrittenDocument};
 use cosmirror_formats::version::sha256_hex;
-use cosmirror_formats::{EpkRange, MirrorPaths, Op, PartitionKey, Version};
+use cosmirror_formats::{Encryption, EpkRange, MirrorPaths, Op, PartitionKey, Version};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -44,6 +46,7 @@ fn version() -> Version {
         prev: Some("p".to_owned()),
         after: Some(1),
         omitted: Some(1),
+        encryption: Some(Encryption { recipients: vec!["0".to_owned()] }),
         sha256: String::new(),
     }
 }
@@ -72,6 +75,7 @@ fn dead_letter() -> DeadLetter {
         place: Some(0),
         metadata: Some(version().to_metadata()),
         raw_base64: String::new(),
+        encryption: Some(String::new()),
         resolved: true,
         resolution: Some(Resolution::Stored),
     }
@@ -205,8 +209,15 @@ fn every_field_of_a_plan_is_documented_and_no_other() {
         delete_extra: false,
     };
     let head = PlanHead { format: 1, id: String::new(), made: String::new(), parts: vec![part.clone()] };
-    let content =
-        Content { name: String::new(), version: None, identity: String::new(), ts: 1, sha256: String::new(), bytes: 1 };
+    let content = Content {
+        name: String::new(),
+        version: None,
+        identity: String::new(),
+        ts: 1,
+        sha256: String::new(),
+        bytes: 1,
+        encryption: Some(String::new()),
+    };
     let step = Step {
         part: 0,
         action: Action::Replace,
@@ -238,6 +249,7 @@ fn every_field_of_an_undo_file_is_described() {
         mark_field: None,
         parts: Vec::new(),
     };
+    let ciphertext = Ciphertext { action: Action::Create, encryption: String::new(), base64: String::new() };
     let before = Before {
         step: 0,
         part: 0,
@@ -246,7 +258,9 @@ fn every_field_of_an_undo_file_is_described() {
         etag: None,
         document: None,
         sent: None,
+        ciphertext: Some(ciphertext.clone()),
     };
     assert_eq!(documented("field of the line `undo`"), fields(&head));
     assert_eq!(documented("field of the line `before`"), fields(&before));
+    assert_eq!(documented("field of a ciphertext"), fields(&ciphertext));
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`partition_key`] | typed partition key values, their JSON and their definition |
 //! | [`blob_name`] | the path of a document, and of the mirror's own records |
+//! | [`encryption`] | how stored bytes are encrypted |
 //! | [`version`] | the metadata that travels with every stored version |
 //! | [`feed_page`] | one entry of a change feed page, in every shape a service sends |
 //! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
@@ -17,6 +18,7 @@
 //! Nothing here does I/O or asks for the time, so a reader of a mirror can be built on this crate alone.
 
 pub mod blob_name;
+pub mod encryption;
 pub mod feed_page;
 pub mod job;
 mod json_scan;
@@ -30,6 +32,7 @@ pub mod sealed_lines;
 pub mod version;
 
 pub use blob_name::MirrorPaths;
+pub use encryption::Encryption;
 pub use feed_page::{Change, ChangeError, Operation};
 pub use lease::{EpkRange, Lease, LeaseError};
 pub use partition_key::{KeyDefinition, KeyValue, PartitionKey};

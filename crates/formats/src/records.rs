@@ -151,6 +151,9 @@ pub struct DeadLetter {
     pub metadata: Option<BTreeMap<String, String>>,
     /// The bytes in standard base64: the version's where `metadata` is there, else the whole entry of the feed.
     pub raw_base64: String,
+    /// How these bytes are encrypted, as [`Encryption`](crate::Encryption) writes it; none where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// Set by a replay: nothing is left to do.
     #[serde(default)]
     pub resolved: bool,
@@ -226,6 +229,7 @@ mod tests {
             place: Some(1),
             metadata: Some([("format".to_owned(), "1".to_owned())].into()),
             raw_base64: "e30=".to_owned(),
+            encryption: None,
             resolved: false,
             resolution: None,
         };

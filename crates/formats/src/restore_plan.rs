@@ -12,6 +12,9 @@ use serde_json::Value;
 
 /// The `format` of both files.
 pub const FORMAT: u32 = 1;
+/// The `format` of an undo file whose documents are encrypted: whoever does not know of [`Ciphertext`] would take them for documents that
+/// were not there.
+pub const ENCRYPTED_UNDO_FORMAT: u32 = 2;
 
 /// One line of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,6 +112,9 @@ pub struct Content {
     pub sha256: String,
     /// How many bytes that are.
     pub bytes: u64,
+    /// How they are encrypted, as [`Encryption`](crate::Encryption) writes it; none where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
 }
 
 /// Documents by what becomes of them.
@@ -186,7 +192,7 @@ pub enum UndoLine {
 /// What is undone by it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UndoHead {
-    /// 1.
+    /// 1, or 2 where the documents are encrypted.
     pub format: u32,
     /// The id of the undoing, under which what it writes is recorded.
     pub id: String,
@@ -218,6 +224,29 @@ pub struct Before {
     /// Its text as the service gave it; none where it was not there.
     pub document: Option<String>,
     /// SHA-256 of what was to be written; none for a delete.
+    pub sent: Option<String>,
+    /// Both of these where they are encrypted; then they are none themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ciphertext: Option<Ciphertext>,
+}
+
+/// What an encrypted `before` says of its document's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ciphertext {
+    /// What is done.
+    pub action: Action,
+    /// How it is encrypted, as [`Encryption`](crate::Encryption) writes it.
+    pub encryption: String,
+    /// A [`BeforeContent`] as JSON, encrypted, in standard base64.
+    pub base64: String,
+}
+
+/// The two fields of a `before` that are encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeContent {
+    /// See [`Before::document`].
+    pub document: Option<String>,
+    /// See [`Before::sent`].
     pub sent: Option<String>,
 }
 
@@ -281,6 +310,7 @@ mod tests {
             ts: 1_699_999_999,
             sha256: "ab".to_owned(),
             bytes: 2,
+            encryption: None,
         };
         let step = Step {
             part: 0,
@@ -330,6 +360,7 @@ mod tests {
             etag: Some("\"2\"".to_owned()),
             document: Some(r#"{"id":"d0"}"#.to_owned()),
             sent: Some("ef".to_owned()),
+            ciphertext: None,
         };
         let lines = [
             UndoLine::Undo(head),

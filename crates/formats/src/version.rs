@@ -1,11 +1,12 @@
 //! The metadata that rides with every version, in the same request as the bytes.
 //!
 //! Names are C# identifiers and values ASCII, as Azure asks of `x-ms-meta-*`; ids and partition keys are base64url
-//! because they may hold any character. Format number 1:
+//! because they may hold any character. Format number 1, and 2 where the content is [encrypted](Encryption), so that a reader that
+//! knows of no encryption refuses it instead of taking it for a document:
 //!
 //! | name | value |
 //! |---|---|
-//! | `format` | `1` |
+//! | `format` | `1`, or `2` with `encryption` |
 //! | `op` | `create`, `replace`, `delete`, `expire`, `backfill`, `reconcile` |
 //! | `ts` | the source's commit time, seconds since 1970 |
 //! | `lsn` | the change's log sequence number, where the feed told it |
@@ -18,6 +19,7 @@
 //! | `prev` | identity of the version beneath, absent for the first |
 //! | `after` | latest-version mode, and behind a gap: up to here the range was completely mirrored before, seconds since 1970. With `omitted`: the last second before the first change that was left out |
 //! | `omitted` | how many changes between the version beneath and this one were left out on purpose; absent where none was |
+//! | `encryption` | how the stored bytes are encrypted; absent where they are not |
 //! | `sha256` | lower-case hex over the stored bytes |
 
 use std::collections::BTreeMap;
@@ -29,10 +31,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::blob_name::hex;
+use crate::encryption::Encryption;
 use crate::partition_key::PartitionKey;
 
-/// The number that `format` holds.
+/// The number that `format` holds where the bytes are stored as they came.
 pub const FORMAT: &str = "1";
+/// The number that `format` holds where the bytes are encrypted.
+pub const ENCRYPTED_FORMAT: &str = "2";
 
 /// What brought a version about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +113,8 @@ pub struct Version {
     pub after: Option<i64>,
     /// Changes beneath this version that were left out on purpose; `after` then says since when nothing is known.
     pub omitted: Option<u32>,
+    /// How the stored bytes are encrypted; none where they are the document's text.
+    pub encryption: Option<Encryption>,
     /// Lower-case hex of the SHA-256 over the stored bytes.
     pub sha256: String,
 }
@@ -127,7 +134,7 @@ pub enum VersionError {
         value: String,
     },
     /// Written by a later program.
-    #[error("metadata has format {0}, this program reads format 1: use the release that wrote it")]
+    #[error("metadata has format {0}, this program reads formats 1 and 2: use the release that wrote it")]
     Format(String),
     /// The blob's name and its metadata speak of different documents.
     #[error("the blob {path:?} holds the document {id:?} of another path: its name collided or it was copied there")]
@@ -167,7 +174,7 @@ impl Version {
                 map.insert(name.to_owned(), value);
             }
         };
-        set("format", Some(FORMAT.to_owned()));
+        set("format", Some(if self.encryption.is_some() { ENCRYPTED_FORMAT } else { FORMAT }.to_owned()));
         set("op", Some(self.op.to_string()));
         set("ts", Some(self.ts.to_string()));
         set("lsn", self.lsn.map(|lsn| lsn.to_string()));
@@ -180,6 +187,7 @@ impl Version {
         set("prev", self.prev.clone());
         set("after", self.after.map(|after| after.to_string()));
         set("omitted", self.omitted.map(|omitted| omitted.to_string()));
+        set("encryption", self.encryption.as_ref().map(Encryption::to_string));
         set("sha256", Some(self.sha256.clone()));
         map
     }
@@ -187,9 +195,12 @@ impl Version {
     /// Reads metadata back. Names are compared without case: HTTP headers have none.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, VersionError> {
         let fields = Fields(metadata);
-        let format = fields.required("format")?;
-        if format != FORMAT {
-            return Err(VersionError::Format(format.to_owned()));
+        let encryption: Option<Encryption> = fields.parsed("encryption")?;
+        match (fields.required("format")?, &encryption) {
+            (FORMAT, None) | (ENCRYPTED_FORMAT, Some(_)) => {}
+            (FORMAT, Some(_)) => return Err(fields.invalid("encryption")),
+            (ENCRYPTED_FORMAT, None) => return Err(VersionError::Missing("encryption")),
+            (format, _) => return Err(VersionError::Format(format.to_owned())),
         }
         let op = fields.parsed::<Op>("op")?.ok_or(VersionError::Missing("op"))?;
         let etag = fields.optional("etag").map(str::to_owned);
@@ -207,6 +218,7 @@ impl Version {
             prev: fields.optional("prev").map(str::to_owned),
             after: fields.parsed("after")?,
             omitted: fields.parsed("omitted")?,
+            encryption,
             sha256: fields.required("sha256")?.to_owned(),
         })
     }
@@ -274,6 +286,7 @@ mod tests {
             prev: Some("\"00ff\"".to_owned()),
             after: Some(1_699_999_990),
             omitted: None,
+            encryption: None,
             sha256: sha256_hex(b"{}"),
         }
     }
@@ -325,11 +338,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encrypted_has_a_format_of_its_own_that_says_so() {
+        let encryption = Encryption { recipients: vec!["00112233aabbccdd".to_owned(), "8899aabb00112233".to_owned()] };
+        let encrypted = Version { encryption: Some(encryption.clone()), ..version() };
+        let metadata = encrypted.to_metadata();
+        assert_eq!(metadata["format"], "2");
+        assert_eq!(metadata["encryption"], "age:00112233aabbccdd,8899aabb00112233");
+        assert_eq!(Version::from_metadata(&metadata).unwrap(), encrypted);
+        assert_eq!(encrypted.identity(), version().identity(), "it is the same version of its document");
+        let mut marked = version().to_metadata();
+        encryption.mark(&mut marked, encrypted.sha256.clone());
+        assert_eq!(marked, metadata);
+        for (format, encryption) in [("1", Some("age:00")), ("2", None), ("2", Some("rot13:00")), ("2", Some("age:"))] {
+            let mut wrong = version().to_metadata();
+            wrong.insert("format".to_owned(), format.to_owned());
+            wrong.extend(encryption.map(|text| ("encryption".to_owned(), text.to_owned())));
+            assert!(Version::from_metadata(&wrong).is_err(), "{format} {encryption:?}");
+        }
+    }
+
+    #[test]
     fn foreign_or_later_metadata_is_refused_by_name() {
         assert_eq!(Version::from_metadata(&BTreeMap::new()), Err(VersionError::Missing("format")));
         let mut later = version().to_metadata();
-        later.insert("format".to_owned(), "2".to_owned());
-        assert_eq!(Version::from_metadata(&later), Err(VersionError::Format("2".to_owned())));
+        later.insert("format".to_owned(), "3".to_owned());
+        assert_eq!(Version::from_metadata(&later), Err(VersionError::Format("3".to_owned())));
         let mut bad = version().to_metadata();
         bad.insert("lsn".to_owned(), "x".to_owned());
         assert!(matches!(Version::from_metadata(&bad), Err(VersionError::Invalid { field: "lsn", .. })));

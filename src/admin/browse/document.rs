@@ -1,7 +1,7 @@
 //! One document: its versions, one of them, and the difference of two.
 
 use axum::body::Bytes;
-use cosmirror_formats::PartitionKey;
+use cosmirror_formats::{Encryption, PartitionKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -80,9 +80,14 @@ pub(super) async fn version(mirror: &Mirror<'_>, asked: &Asked) -> Result<Bytes,
     let opened = open(mirror, asked).await?;
     let name = required("version", asked.version.as_deref())?;
     let entry = shown(&opened.history, name)?;
-    let (exists, absent, bytes) = match look(&opened.reader, &opened.history, Which::Version(name)).await? {
-        Seen::Document { bytes, .. } => (true, None, bytes),
-        Seen::Absent(Absence { how, .. }) => (false, Some(how), Bytes::new()),
+    let encryption = entry.version.encryption.as_ref().map(Encryption::to_string);
+    let (exists, absent, bytes) = match &encryption {
+        // The daemon holds no key.
+        Some(_) => (true, None, Bytes::new()),
+        None => match look(&opened.reader, &opened.history, Which::Version(name)).await? {
+            Seen::Document { bytes, .. } => (true, None, bytes),
+            Seen::Absent(Absence { how, .. }) => (false, Some(how), Bytes::new()),
+        },
     };
     let stored = std::str::from_utf8(&bytes).map_err(|_| {
         CommandError::new(Exit::Integrity, "the version is not UTF-8", "`cosmirror show --raw` writes its bytes")
@@ -101,6 +106,7 @@ pub(super) async fn version(mirror: &Mirror<'_>, asked: &Asked) -> Result<Bytes,
         "sha256": entry.version.sha256,
         "exists": exists,
         "absent": absent,
+        "encryption": encryption,
         "text": visible(pretty.as_deref().unwrap_or(stored)),
         "restore": restore,
     }))
@@ -119,8 +125,13 @@ struct Change {
 pub(super) async fn difference(mirror: &Mirror<'_>, asked: &Asked) -> Result<Bytes, CommandError> {
     let Opened { reader, history, .. } = open(mirror, asked).await?;
     let (from, to) = (required("from", asked.from.as_deref())?, required("to", asked.to.as_deref())?);
-    shown(&history, from)?;
-    shown(&history, to)?;
+    for name in [from, to] {
+        if shown(&history, name)?.version.encryption.is_some() {
+            let message = format!("the version {name} is encrypted, and the daemon holds no key");
+            let remedy = "`cosmirror diff --identity FILE` compares it";
+            return Err(CommandError::new(Exit::Unauthorized, message, remedy));
+        }
+    }
     let version = |name| Some(AskedSide::Mirror(Which::Version(name)));
     // Neither side is the container's, so it is never opened.
     let never =

@@ -91,3 +91,43 @@ impl Metrics {
         self.0.further.ready(target, ready);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::admin::Progress;
+
+    /// One container in one optional target.
+    pub(in crate::admin) fn show_one(metrics: &Metrics) {
+        let seen = FurtherSeen {
+            lag_seconds: 7.0,
+            window: (Some(100), Some(200)),
+            versions_written: 3,
+            write_failures: 2,
+            gaps: 1,
+        };
+        metrics.further_target("south", &("shop".to_owned(), "orders".to_owned()), &seen);
+        metrics.further_target_ready("south", false);
+    }
+
+    #[tokio::test]
+    async fn an_optional_target_has_series_of_its_own_and_without_one_there_are_none() {
+        let metrics = Metrics::new([("shop", "orders")]);
+        let progress = Progress::new([("shop", "orders")]);
+        assert!(!metrics.render(&progress).unwrap().contains("further_target"));
+        show_one(&metrics);
+        let text = metrics.render(&progress).unwrap();
+        let labels = r#"{target="south",database="shop",container="orders"}"#;
+        for line in [
+            "cosmirror_further_target_ready{target=\"south\"} 0".to_owned(),
+            format!("cosmirror_further_target_lag_seconds{labels} 7.0"),
+            format!("cosmirror_further_target_restorable_from_timestamp_seconds{labels} 100"),
+            format!("cosmirror_further_target_restorable_until_timestamp_seconds{labels} 200"),
+            format!("cosmirror_further_target_versions_written_total{labels} 3"),
+            format!("cosmirror_further_target_write_failures_total{labels} 2"),
+            format!("cosmirror_further_target_gaps{labels} 1"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

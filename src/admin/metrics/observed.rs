@@ -225,6 +225,7 @@ mod tests {
         let scene = Scene::new();
         let seen = RangeObservation { progressed: Some(1), ..range("", "FF", 1, Some(1)) };
         scene.observed.saw(observation(vec![seen]), Instant::now());
+        crate::admin::metrics::further::tests::show_one(&scene.metrics);
         let text = scene.metrics.render(&scene.progress).unwrap();
         let metric = |line: &str| {
             let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;

@@ -189,7 +189,8 @@ export class Browse {
       diff.addEventListener('click', () => this.diff(wanted, before, version));
       actions.append(diff);
     }
-    const op = version.current ? `${version.op}, the newest` : version.op;
+    const change = version.encryption ? `${version.op}, encrypted` : version.op;
+    const op = version.current ? `${change}, the newest` : change;
     return make('tr', {}, cell(moment(version.ts)), cell(op), cell(actions), cell(version.bytes.toLocaleString('en'), 'number'), cell(version.origin === 'feed' ? 'the application' : `restore ${version.origin}`));
   }
 
@@ -199,7 +200,8 @@ export class Browse {
       if (!isCurrent()) return;
       this.message('');
       const parts = [make('h3', { textContent: `As of ${moment(shown.ts)}` })];
-      if (shown.exists) parts.push(make('pre', { className: 'text', tabIndex: 0, textContent: shown.text }));
+      if (shown.encryption) parts.push(make('p', { textContent: 'Its content is encrypted, and the daemon holds no key. Whoever does can read it: cosmirror show --identity FILE. The command below needs the same option.' }));
+      else if (shown.exists) parts.push(make('pre', { className: 'text', tabIndex: 0, textContent: shown.text }));
       else parts.push(make('p', { textContent: `There is no document in this version: it ${shown.absent}.` }));
       if (shown.restore) parts.push(make('h3', { textContent: 'Bring exactly this version back' }), this.command(shown.restore));
       else if (shown.exists) parts.push(make('p', { className: 'quiet', textContent: 'Its id cannot be passed on a command line; restore it with --ids and a file.' }));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cosmirror_formats::EpkRange;
 use cosmirror_formats::records::DeadLetter;
 use serde::Serialize;
@@ -43,7 +45,10 @@ pub(super) struct RecordView {
     lineage: String,
     page: String,
     metadata: Option<BTreeMap<String, String>>,
+    /// As it was before it was encrypted.
     raw_base64: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption: Option<String>,
 }
 
 /// What `replay` did, or would do.
@@ -73,7 +78,8 @@ pub(super) struct DoneView {
 
 impl LetterView {
     fn new(mirror: &Mirror, name: &str, record: &DeadLetter) -> Self {
-        let version = dead_letter_version(record, mirror.definition.as_ref()).map(|incoming| incoming.version);
+        let version = dead_letter_version(record, mirror.definition.as_ref(), &mirror.identities);
+        let version = version.map(|incoming| incoming.version);
         Self {
             database: mirror.container.database.clone(),
             container: mirror.container.container.clone(),
@@ -127,11 +133,11 @@ impl ListView {
 }
 
 impl RecordView {
-    /// The whole record.
-    pub(super) fn new(mirror: &Mirror, name: &str, record: DeadLetter) -> Self {
+    /// The whole record, whose bytes are `raw`.
+    pub(super) fn new(mirror: &Mirror, name: &str, record: DeadLetter, raw: &[u8]) -> Self {
         let letter = LetterView::new(mirror, name, &record);
-        let DeadLetter { range, lineage, page, metadata, raw_base64, .. } = record;
-        Self { letter, range, lineage, page, metadata, raw_base64 }
+        let DeadLetter { range, lineage, page, metadata, encryption, .. } = record;
+        Self { letter, range, lineage, page, metadata, raw_base64: STANDARD.encode(raw), encryption }
     }
 
     /// A line for each field.
@@ -152,6 +158,7 @@ impl RecordView {
             ["page".to_owned(), table::printable(&self.page)],
         ];
         let metadata = self.metadata.iter().flatten();
+        rows.extend(self.encryption.iter().map(|encryption| ["encrypted".to_owned(), encryption.clone()]));
         rows.extend(metadata.map(|(name, value)| [format!("metadata {name}"), table::printable(value)]));
         let mut lines = table::lines(&rows);
         lines.push("--raw prints its bytes".to_owned());
@@ -182,7 +189,7 @@ impl ReplayView {
             Outcome::AlreadyStored => ("already-stored", &mut self.already_stored),
             Outcome::Superseded => ("superseded", &mut self.superseded),
             Outcome::AlreadyResolved => ("already-resolved", &mut self.already_resolved),
-            Outcome::Failed(why) => {
+            Outcome::Failed(why) | Outcome::Closed(why) => {
                 reason = Some(why.clone());
                 ("failed", &mut self.failed)
             }
@@ -237,6 +244,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Container, FeedMode, Start};
+    use crate::encryption::Identities;
     use crate::history::memory::{MemoryStore, paths, version};
 
     fn mirror() -> Mirror {
@@ -248,7 +256,8 @@ mod tests {
             versions_per_minute_max: 0,
         };
         let definition = Some(KeyDefinition::new(["/pk"]));
-        Mirror { container, store: Arc::new(MemoryStore::default()), paths: paths(), definition }
+        let (store, identities) = (Arc::new(MemoryStore::default()), Identities::default());
+        Mirror { container, store, paths: paths(), definition, identities }
     }
 
     fn unknown() -> DeadLetter {
@@ -265,6 +274,7 @@ mod tests {
             place: None,
             metadata: None,
             raw_base64: "e30=".to_owned(),
+            encryption: None,
             resolved: false,
             resolution: None,
         }
@@ -318,14 +328,14 @@ mod tests {
 
     #[test]
     fn the_json_of_one_holds_the_whole_record() {
-        let shown = serde_json::to_value(RecordView::new(&mirror(), "x", refused())).unwrap();
+        let shown = serde_json::to_value(RecordView::new(&mirror(), "x", refused(), b"{}")).unwrap();
         assert_eq!(shown["raw_base64"], "e30=");
         assert_eq!(shown["metadata"]["op"], "replace");
         assert_eq!(
             (&shown["id"], &shown["range"]["max"], &shown["page"]),
             (&json!("a\u{1b}b"), &json!("FF"), &json!("\"7\""))
         );
-        let text = RecordView::new(&mirror(), "x", unknown()).text().join("\n");
+        let text = RecordView::new(&mirror(), "x", unknown(), b"").text().join("\n");
         assert!(text.contains("id             ?") && text.contains("page           \"7\""), "{text}");
     }
 

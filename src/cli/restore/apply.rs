@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::args::ApplyOptions;
 use super::{ask, bar, cancelled};
 use crate::cli::Context;
+use crate::encryption::{Identities, Recipients};
 use crate::failure::{CommandError, Exit, Failure};
 use crate::pace::RequestUnits;
-use crate::restore::{Application, Applied, EarlierRun, Pace, Report, RestoreFile, blocking};
+use crate::restore::{Application, Applied, EarlierRun, Keys, Pace, Report, RestoreFile, blocking};
 
 mod show;
 mod targets;
@@ -25,14 +26,14 @@ const NO_MARK: [&str; 8] = ["id", "ttl", "_rid", "_self", "_etag", "_attachments
 
 /// Applies the file at `path` and says how that ended.
 pub(super) async fn run(
-    path: &Path,
-    unfinished: bool,
+    (path, unfinished): (&Path, bool),
     options: &ApplyOptions,
     context: &Context,
+    identities: &Identities,
     cancel: &CancellationToken,
 ) -> Result<(), CommandError> {
-    let file = open(path, unfinished, cancel).await?;
-    let report = applied(file, path, options, context, cancel).await?;
+    let file = open(path, unfinished, identities, cancel).await?;
+    let report = applied(file, path, options, (context, identities), cancel).await?;
     show(context, &report)?;
     report.error().map_or(Ok(()), Err)
 }
@@ -41,10 +42,11 @@ pub(super) async fn run(
 pub(super) async fn open(
     path: &Path,
     unfinished: bool,
+    identities: &Identities,
     cancel: &CancellationToken,
 ) -> Result<RestoreFile, CommandError> {
-    let path = path.to_owned();
-    unless(cancel, blocking(move || RestoreFile::open(&path, unfinished))).await
+    let (path, identities) = (path.to_owned(), identities.clone());
+    unless(cancel, blocking(move || RestoreFile::open(&path, unfinished, &identities))).await
 }
 
 async fn unless<T, E>(cancel: &CancellationToken, work: impl Future<Output = Result<T, E>>) -> Result<T, CommandError>
@@ -62,7 +64,7 @@ pub(super) async fn applied(
     file: RestoreFile,
     path: &Path,
     options: &ApplyOptions,
-    context: &Context,
+    (context, identities): (&Context, &Identities),
     cancel: &CancellationToken,
 ) -> Result<Report, CommandError> {
     let undo = options.undo.clone().unwrap_or_else(|| beside(path));
@@ -70,7 +72,9 @@ pub(super) async fn applied(
         let message = format!("--undo {}: that is the file to apply", path.display());
         return Err(CommandError::new(Exit::Usage, message, "name another file"));
     }
-    let found = unless(cancel, targets::find(&file, context)).await?;
+    file.require_readable(identities)?;
+    let keys = keys(&file, context, identities)?;
+    let found = unless(cancel, targets::find(&file, context, identities)).await?;
     let mark_field = match &file {
         RestoreFile::Plan(_) => options.mark_field.clone(),
         // An undoing brings back what was, without a mark.
@@ -95,6 +99,7 @@ pub(super) async fn applied(
         parts: opened.parts,
         targets: opened.targets,
         undo,
+        keys,
         mark_field,
         concurrency: options.concurrency as usize,
         failures_max: options.max_failures,
@@ -111,6 +116,14 @@ pub(super) async fn applied(
         tracing::warn!("{note}");
     }
     Ok(report)
+}
+
+/// What undoes a file is encrypted as the target is, and where the configuration says nothing of that and the file's content is
+/// encrypted all the same, to those who open it.
+fn keys(file: &RestoreFile, context: &Context, identities: &Identities) -> Result<Keys, Failure> {
+    let configured = Recipients::configured(&context.config.config.target.recipients)?;
+    let recipients = configured.or_else(|| identities.recipients().filter(|_| file.is_encrypted()));
+    Ok(Keys { recipients, identities: identities.clone() })
 }
 
 /// Where what undoes a file is kept if nothing else is said.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use cosmirror_sql::Condition;
 use jiff::Timestamp;
 
-use crate::cli::args::{KeyArgs, instant};
+use crate::cli::args::{IdentityArgs, KeyArgs, instant};
 use crate::cli::help;
 use crate::restore::{Interval, Overwrite, Side};
 
@@ -120,6 +120,9 @@ pub(crate) struct PlanArgs {
     /// Replace the file if it exists
     #[arg(long, help_heading = PLAN)]
     pub(crate) force: bool,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
 }
 
 /// What selects documents.
@@ -201,6 +204,9 @@ pub(crate) struct ApplyArgs {
     /// How to apply it
     #[command(flatten)]
     pub(crate) options: ApplyOptions,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
 }
 
 /// How a plan is applied.

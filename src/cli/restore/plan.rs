@@ -13,6 +13,7 @@ use cosmirror_formats::restore_plan::{Counts, FORMAT, Part, PlanEnd, PlanHead};
 use super::args::PlanArgs;
 use super::spinner;
 use crate::cli::Context;
+use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit};
 use crate::restore::{Basis, Estimate, Meter, PlanWriter, Restore, Tally, new_id};
 
@@ -40,8 +41,13 @@ pub(super) struct Planned {
 }
 
 /// The plan for all containers that hold something of the selection.
-pub(super) async fn plan(args: &PlanArgs, context: &Context, to: To) -> Result<Planned, CommandError> {
-    let opened = open::open(args, context).await?;
+pub(super) async fn plan(
+    args: &PlanArgs,
+    context: &Context,
+    identities: &Identities,
+    to: To,
+) -> Result<Planned, CommandError> {
+    let opened = open::open(args, context, identities).await?;
     let id = new_id();
     let path = args.file.clone().unwrap_or_else(|| PathBuf::from(format!("restore-{id}.plan")));
     let parts: Vec<Part> = opened.iter().map(|part| part.described.clone()).collect();

@@ -6,9 +6,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use cosmirror_formats::restore_plan::{UndoHead, UndoLine};
+use cosmirror_formats::restore_plan::{ENCRYPTED_UNDO_FORMAT, FORMAT, UndoHead, UndoLine};
 use cosmirror_formats::sealed_lines::Seals;
 
+use super::content::Keys;
 use super::read::{Tail, UndoFile};
 use super::writer::Journal;
 use super::{locked, unusable};
@@ -28,7 +29,8 @@ pub(in crate::restore) enum Begun {
 }
 
 /// The undo file at `path` for the work that `head` describes. Where it exists, its own head holds: the id stays.
-pub(in crate::restore) fn begin(path: &Path, head: UndoHead) -> Result<Begun, Failure> {
+pub(in crate::restore) fn begin(path: &Path, mut head: UndoHead, keys: &Keys) -> Result<Begun, Failure> {
+    head.format = if keys.recipients.is_some() { ENCRYPTED_UNDO_FORMAT } else { FORMAT };
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]
@@ -36,24 +38,24 @@ pub(in crate::restore) fn begin(path: &Path, head: UndoHead) -> Result<Begun, Fa
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             locked(path, file.try_lock())?;
-            fresh(path, file, head)
+            fresh(path, file, head, keys)
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let file = options.open(path).map_err(|error| unusable(path, &error))?;
             locked(path, file.try_lock())?;
-            existing(path, file, head)
+            existing(path, file, head, keys)
         }
         Err(error) => Err(unusable(path, &error)),
     }
 }
 
-fn fresh(path: &Path, mut file: File, head: UndoHead) -> Result<Begun, Failure> {
+fn fresh(path: &Path, mut file: File, head: UndoHead, keys: &Keys) -> Result<Begun, Failure> {
     let mut seals = Seals::default();
     let line = seals.seal(&UndoLine::Undo(head));
     let line = line.map_err(|error| Failure::new(Kind::Internal, format!("{}: {error}", path.display())))?;
     let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
     written.map_err(|error| unusable(path, &error))?;
-    Ok(Begun::New(Journal::start(path.to_owned(), file, seals)?))
+    Ok(Begun::New(Journal::start(path.to_owned(), file, seals, keys.recipients.clone())?))
 }
 
 /// The file's name is as durable as its lines.
@@ -66,16 +68,16 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn existing(path: &Path, mut file: File, head: UndoHead) -> Result<Begun, Failure> {
+fn existing(path: &Path, mut file: File, head: UndoHead, keys: &Keys) -> Result<Begun, Failure> {
     if holds_nothing(&mut file).map_err(|error| unusable(path, &error))? {
         let emptied = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
         emptied.map_err(|error| unusable(path, &error))?;
         for_owner_only(&file).map_err(|error| unusable(path, &error))?;
-        return fresh(path, file, head);
+        return fresh(path, file, head, keys);
     }
     // Opened once more: it has a place of its own in the file, beside the writer's.
     let reader = File::open(path).map_err(|error| unusable(path, &error))?;
-    let found = UndoFile::read(path, reader, Tail::Torn).map_err(|failure| {
+    let found = UndoFile::read(path, reader, Tail::Torn, keys.identities.clone()).map_err(|failure| {
         failure.remedy("it is not replaced; take the file as cosmirror wrote it, or name another with --undo")
     })?;
     let remedy = "name another file with --undo";
@@ -93,9 +95,18 @@ fn existing(path: &Path, mut file: File, head: UndoHead) -> Result<Begun, Failur
     if found.end.as_ref().is_some_and(|end| end.finished) {
         return Ok(Begun::Finished(Box::new(found)));
     }
+    if found.head.format != head.format {
+        let how =
+            if head.format == FORMAT { "encrypted, and there is nobody to encrypt it to" } else { "not encrypted" };
+        let message = format!("{}: this plan's application was begun {how}", path.display());
+        let remedy =
+            "go on with the same target.recipients, or name another file with --undo: what is done is found done";
+        return Err(Failure::new(Kind::Misconfigured, message).remedy(remedy));
+    }
+    found.require_readable()?;
     let cut = file.set_len(found.length).and_then(|()| file.seek(SeekFrom::Start(found.length)));
     cut.map_err(|error| unusable(path, &error))?;
-    let journal = Journal::start(path.to_owned(), file, found.seals.clone())?;
+    let journal = Journal::start(path.to_owned(), file, found.seals.clone(), keys.recipients.clone())?;
     Ok(Begun::Resumed(journal, Box::new(found)))
 }
 

@@ -1,14 +1,20 @@
 //! Reads an undo file: first all of it, so that nothing is believed before every line was checked, then steps one by one.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use cosmirror_formats::restore_plan::{Action, After, Before, FORMAT, UndoEnd, UndoHead, UndoLine};
+use cosmirror_formats::Encryption;
+use cosmirror_formats::restore_plan::{
+    Action, After, Before, ENCRYPTED_UNDO_FORMAT, FORMAT, UndoEnd, UndoHead, UndoLine,
+};
 use cosmirror_formats::sealed_lines::{SealError, Seals};
 
+use super::content::{action, encryption, opened};
 use super::offsets::{Ended, Lines, Offsets, STEPS_MAX};
 use super::{broken, locked, unusable};
+use crate::encryption::Identities;
 use crate::failure::{Failure, Kind};
 
 /// A line holds one document, of which the service allows two megabytes, quoted.
@@ -63,14 +69,18 @@ pub struct UndoFile {
     /// The state behind the last line.
     pub(super) seals: Seals,
     offsets: Offsets,
+    /// How its documents are encrypted.
+    encryptions: BTreeSet<Encryption>,
+    /// What opens them.
+    identities: Identities,
 }
 
 impl UndoFile {
     /// Reads the file at `path`, which nobody may add to from now on.
-    pub(in crate::restore) fn open(path: &Path, tail: Tail) -> Result<Self, Failure> {
+    pub(in crate::restore) fn open(path: &Path, tail: Tail, identities: Identities) -> Result<Self, Failure> {
         let file = File::open(path).map_err(|error| unusable(path, &error))?;
         locked(path, file.try_lock_shared())?;
-        Self::read(path, file, tail)
+        Self::read(path, file, tail, identities)
     }
 
     /// Where it is.
@@ -79,7 +89,7 @@ impl UndoFile {
     }
 
     /// Reads a file that is open.
-    pub(super) fn read(path: &Path, file: File, tail: Tail) -> Result<Self, Failure> {
+    pub(super) fn read(path: &Path, file: File, tail: Tail, identities: Identities) -> Result<Self, Failure> {
         let mut lines = LineReader { path, reader: BufReader::new(file), number: 0, at: 0, tail };
         lines.reader.seek(SeekFrom::Start(0)).map_err(|error| unusable(path, &error))?;
         let mut seals = Seals::default();
@@ -89,11 +99,15 @@ impl UndoFile {
         let UndoLine::Undo(head) = first.line else {
             return Err(broken(path, 1, "an undo file begins with a line \"undo\""));
         };
-        if head.format != FORMAT {
-            let why = format!("format {} is not known to this version, which writes {FORMAT}", head.format);
+        if !matches!(head.format, FORMAT | ENCRYPTED_UNDO_FORMAT) {
+            let known = format!("{FORMAT} and {ENCRYPTED_UNDO_FORMAT}");
+            let why = format!("format {} is not known to this version, which writes {known}", head.format);
             return Err(broken(path, 1, why));
         }
-        let mut index = Index { parts: head.parts.len(), offsets: Offsets::new()?, begun: 0, end: None };
+        let encrypted = head.format == ENCRYPTED_UNDO_FORMAT;
+        let encryptions = BTreeSet::new();
+        let mut index =
+            Index { parts: head.parts.len(), encrypted, offsets: Offsets::new()?, begun: 0, end: None, encryptions };
         let mut digest = Seals::default();
         loop {
             let before = seals.clone();
@@ -102,10 +116,21 @@ impl UndoFile {
             let number = lines.number;
             index.add(placed)?.map_err(|why| broken(path, number, why))?;
         }
-        let Index { offsets, begun, end, .. } = index;
+        let Index { offsets, begun, end, encryptions, .. } = index;
         let (path, digest, length) = (path.to_owned(), digest.digest(), lines.at);
         let (number, reader) = (lines.number, lines.reader);
-        Ok(Self { path, reader, head, end, begun, digest, lines: number, length, seals, offsets })
+        let lines = number;
+        Ok(Self { path, reader, head, end, begun, digest, lines, length, seals, offsets, encryptions, identities })
+    }
+
+    /// That the identities open all of its documents.
+    pub(in crate::restore) fn require_readable(&self) -> Result<(), Failure> {
+        self.identities.require(&self.path.display().to_string(), &self.encryptions)
+    }
+
+    /// Whether its documents are encrypted.
+    pub(in crate::restore) fn is_encrypted(&self) -> bool {
+        self.head.format == ENCRYPTED_UNDO_FORMAT
     }
 
     /// The first step from `step` on; none where there are no more.
@@ -115,6 +140,17 @@ impl UndoFile {
 
     /// A step; none where the file does not hold it.
     pub(in crate::restore) fn entry(&mut self, step: u64) -> Result<Option<Entry>, Failure> {
+        let Some(entry) = self.closed_entry(step)? else { return Ok(None) };
+        let before = opened(entry.before, &self.identities, &self.path.display().to_string())?;
+        Ok(Some(Entry { before, ..entry }))
+    }
+
+    /// The first step from `step` on without its content, which may be encrypted.
+    pub(in crate::restore) fn closed_entry_from(&mut self, step: u64) -> Result<Option<Entry>, Failure> {
+        self.offsets.next(step)?.map_or(Ok(None), |step| self.closed_entry(step))
+    }
+
+    fn closed_entry(&mut self, step: u64) -> Result<Option<Entry>, Failure> {
         let Some(lines) = self.offsets.get(step)? else { return Ok(None) };
         let UndoLine::Before(before) = self.line(lines.before)? else { return Err(self.changed()) };
         let outcome = match lines.ended {
@@ -148,9 +184,12 @@ impl UndoFile {
 /// What the lines add up to.
 struct Index {
     parts: usize,
+    /// Whether every document is.
+    encrypted: bool,
     offsets: Offsets,
     begun: u64,
     end: Option<UndoEnd>,
+    encryptions: BTreeSet<Encryption>,
 }
 
 impl Index {
@@ -166,6 +205,12 @@ impl Index {
             UndoLine::Before(before) => {
                 if before.part >= self.parts || before.step >= STEPS_MAX {
                     return Ok(Err("it names a container or a step that there is not"));
+                }
+                match before.ciphertext.as_ref().map(encryption) {
+                    None if self.encrypted => return Ok(Err("its document is not encrypted")),
+                    Some(Some(encryption)) if self.encrypted => drop(self.encryptions.insert(encryption)),
+                    Some(_) => return Ok(Err("how its document is encrypted is not known")),
+                    None => {}
                 }
                 self.end = None;
                 let lines = Lines { action: action(&before), before: at, ended: Ended::Unknown };
@@ -184,15 +229,6 @@ impl Index {
             _ => return Ok(Err("what came of this step is said already")),
         }
         self.offsets.set(step, Lines { ended, ..lines }).map(Ok)
-    }
-}
-
-/// What a step does, by what was there and what was to be written.
-fn action(before: &Before) -> Action {
-    match (&before.document, &before.sent) {
-        (_, None) => Action::Delete,
-        (None, Some(_)) => Action::Create,
-        (Some(_), Some(_)) => Action::Replace,
     }
 }
 

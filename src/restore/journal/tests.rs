@@ -9,6 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::encryption::Identities;
 use crate::failure::Kind;
 use crate::restore::plan_file::tests::part;
 
@@ -33,6 +34,7 @@ fn before(step: u64) -> Before {
         etag: Some(format!("e{step}")),
         document: Some(format!("{{\"n\":{step}}}")),
         sent: (!step.is_multiple_of(3)).then(|| "s".to_owned()),
+        ciphertext: None,
     }
 }
 
@@ -44,7 +46,7 @@ fn place() -> (TempDir, PathBuf) {
 
 /// Steps of which every second one has an `after`.
 async fn write(path: &Path, steps: std::ops::Range<u64>, finished: bool) {
-    let journal = match begin(path, head("p")).unwrap() {
+    let journal = match begin(path, head("p"), &Keys::default()).unwrap() {
         Begun::New(journal) | Begun::Resumed(journal, _) => journal,
         Begun::Finished(_) => panic!("it is finished"),
     };
@@ -63,7 +65,7 @@ async fn what_many_write_at_once_is_found_again_step_by_step() {
     let (_folder, path) = place();
     write(&path, 0..500, false).await;
     write(&path, 500..3_000, true).await;
-    let mut file = UndoFile::open(&path, Tail::Whole).unwrap();
+    let mut file = UndoFile::open(&path, Tail::Whole, Identities::default()).unwrap();
     assert_eq!(file.begun, 3_000);
     assert_eq!(file.entry_from(2_999).unwrap().unwrap().before.step, 2_999);
     assert_eq!(file.entry_from(3_000).unwrap(), None);
@@ -75,7 +77,7 @@ async fn what_many_write_at_once_is_found_again_step_by_step() {
     }
     assert_eq!(file.entry(3_000).unwrap(), None);
     drop(file);
-    assert!(matches!(begin(&path, head("p")), Ok(Begun::Finished(_))));
+    assert!(matches!(begin(&path, head("p"), &Keys::default()), Ok(Begun::Finished(_))));
 }
 
 #[cfg(unix)]
@@ -91,7 +93,7 @@ async fn only_the_owner_can_read_it() {
 async fn a_file_of_other_work_is_refused() {
     let (_folder, path) = place();
     write(&path, 0..2, false).await;
-    let kind = |head| begin(&path, head).err().map(|failure| failure.kind);
+    let kind = |head| begin(&path, head, &Keys::default()).err().map(|failure| failure.kind);
     assert_eq!(kind(head("another")), Some(Kind::Misconfigured));
     assert_eq!(kind(UndoHead { mark_field: Some("m".to_owned()), ..head("p") }), Some(Kind::Misconfigured));
 }
@@ -100,7 +102,7 @@ async fn a_file_of_other_work_is_refused() {
 async fn a_disk_that_is_full_is_an_error_before_the_document_is_touched() {
     let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
     let journal =
-        Journal::start(PathBuf::from("full"), full, cosmirror_formats::sealed_lines::Seals::default()).unwrap();
+        Journal::start(PathBuf::from("full"), full, cosmirror_formats::sealed_lines::Seals::default(), None).unwrap();
     for step in 0..2 {
         let failure = journal.before(before(step)).await.unwrap_err();
         assert!(failure.remedy.contains("make room"), "{failure}");
@@ -123,14 +125,14 @@ proptest! {
         }
         std::fs::write(&path, &kept).unwrap();
         let head_is_whole = kept.contains(&b'\n');
-        prop_assert!(UndoFile::open(&path, Tail::Whole).is_err() || kept.last() == Some(&b'\n'));
+        prop_assert!(UndoFile::open(&path, Tail::Whole, Identities::default()).is_err() || kept.last() == Some(&b'\n'));
         let lines = kept.iter().filter(|byte| **byte == b'\n').count() as u64;
-        match UndoFile::open(&path, Tail::Torn) {
+        match UndoFile::open(&path, Tail::Torn, Identities::default()) {
             Ok(file) => prop_assert_eq!(file.lines, lines),
             Err(_) => prop_assert!(!head_is_whole),
         }
         runtime.block_on(write(&path, 6..9, true));
-        let mut file = UndoFile::open(&path, Tail::Whole).unwrap();
+        let mut file = UndoFile::open(&path, Tail::Whole, Identities::default()).unwrap();
         prop_assert_eq!(file.entry(8).unwrap().unwrap().before, before(8));
     }
 }

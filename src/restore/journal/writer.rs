@@ -13,7 +13,9 @@ use cosmirror_formats::restore_plan::{After, Before, Skipped, UndoEnd, UndoLine}
 use cosmirror_formats::sealed_lines::Seals;
 use tokio::sync::{mpsc, oneshot};
 
+use super::content::encrypted;
 use super::unusable;
+use crate::encryption::Recipients;
 use crate::failure::{Failure, Kind};
 
 /// Lines that wait at most.
@@ -32,20 +34,31 @@ pub(in crate::restore) struct Journal {
     orders: mpsc::Sender<Order>,
     thread: JoinHandle<()>,
     path: PathBuf,
+    /// To whom content is encrypted.
+    recipients: Option<Recipients>,
 }
 
 impl Journal {
     /// Writes at the end of `file`, behind lines that left `seals`.
-    pub(super) fn start(path: PathBuf, file: File, seals: Seals) -> Result<Self, Failure> {
+    pub(super) fn start(
+        path: PathBuf,
+        file: File,
+        seals: Seals,
+        recipients: Option<Recipients>,
+    ) -> Result<Self, Failure> {
         let (orders, waiting) = mpsc::channel(LINES_WAITING_MAX);
         let mut writer = Writer { path: path.clone(), file, seals, failed: None };
         let thread = std::thread::Builder::new().name("undo".to_owned()).spawn(move || writer.run(waiting));
         let thread = thread.map_err(|error| unusable(&path, &error))?;
-        Ok(Self { orders, thread, path })
+        Ok(Self { orders, thread, path, recipients })
     }
 
     /// Says what a document is; returns when that is durable.
     pub(in crate::restore) async fn before(&self, before: Before) -> Result<(), Failure> {
+        let before = match &self.recipients {
+            Some(recipients) => encrypted(before, recipients)?,
+            None => before,
+        };
         self.durable(UndoLine::Before(before)).await
     }
 
@@ -62,7 +75,7 @@ impl Journal {
     /// Says how the work stopped, and ends the file.
     pub(in crate::restore) async fn end(self, end: UndoEnd) -> Result<(), Failure> {
         self.durable(UndoLine::End(end)).await?;
-        let Self { orders, thread, path } = self;
+        let Self { orders, thread, path, .. } = self;
         drop(orders);
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
         ended.ok().and_then(Result::ok).ok_or_else(|| gone(&path))

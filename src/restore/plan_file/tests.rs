@@ -34,6 +34,7 @@ fn step(n: u64, action: Action) -> Step {
         ts: 1,
         sha256: "ab".to_owned(),
         bytes: 2,
+        encryption: None,
     };
     Step {
         part: 0,

@@ -20,7 +20,7 @@ impl Scene {
     }
 
     pub(super) async fn apply_at(&self, path: &Path, how: &How) -> Report {
-        self.run(RestoreFile::open(path, false).unwrap(), how).await
+        self.run(RestoreFile::open(path, false, &Identities::default()).unwrap(), how).await
     }
 
     pub(super) async fn applied(&self, path: &Path) -> Report {
@@ -228,7 +228,7 @@ async fn an_unfinished_undo_file_is_taken_only_on_request_and_a_broken_one_never
     let whole = lines(&undo);
     // The last write's `after` is lost, and half of the line before it is there.
     std::fs::write(&undo, format!("{}\n{}", whole[..6].join("\n"), &whole[6][..20])).unwrap();
-    let refused = RestoreFile::open(&undo, false).unwrap_err();
+    let refused = RestoreFile::open(&undo, false, &Identities::default()).unwrap_err();
     assert!(refused.kind == Kind::Integrity && refused.message.contains("line 7"), "{refused}");
     assert!(refused.remedy.contains("--unfinished"), "{refused}");
     for broken in [2, 4] {
@@ -237,11 +237,11 @@ async fn an_unfinished_undo_file_is_taken_only_on_request_and_a_broken_one_never
         let edited = scene.folder.path().join("edited.undo");
         std::fs::write(&edited, format!("{}\n", lines.join("\n"))).unwrap();
         for unfinished in [false, true] {
-            let refused = RestoreFile::open(&edited, unfinished).unwrap_err();
+            let refused = RestoreFile::open(&edited, unfinished, &Identities::default()).unwrap_err();
             assert!(refused.message.contains(&format!("line {}", broken + 1)), "{refused}");
         }
     }
-    scene.run(RestoreFile::open(&undo, true).unwrap(), &scene.how(&undo)).await;
+    scene.run(RestoreFile::open(&undo, true, &Identities::default()).unwrap(), &scene.how(&undo)).await;
     assert_eq!(scene.state(), begin);
 }
 
@@ -254,7 +254,7 @@ async fn one_process_at_a_time_works_at_a_file() {
     other.lock().unwrap();
     let report = scene.apply_at(&plan, &scene.how(&plan)).await;
     assert_eq!(report.error().unwrap().exit, Exit::Held);
-    assert_eq!(RestoreFile::open(&undo_of(&plan), false).unwrap_err().kind, Kind::Held);
+    assert_eq!(RestoreFile::open(&undo_of(&plan), false, &Identities::default()).unwrap_err().kind, Kind::Held);
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ const BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-type");
 const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 
 /// The headers of a version's metadata; one that is known need not be made for every put.
-static METADATA: [HeaderName; 14] = [
+static METADATA: [HeaderName; 15] = [
     HeaderName::from_static("x-ms-meta-format"),
     HeaderName::from_static("x-ms-meta-op"),
     HeaderName::from_static("x-ms-meta-ts"),
@@ -86,6 +86,7 @@ static METADATA: [HeaderName; 14] = [
     HeaderName::from_static("x-ms-meta-prev"),
     HeaderName::from_static("x-ms-meta-after"),
     HeaderName::from_static("x-ms-meta-omitted"),
+    HeaderName::from_static("x-ms-meta-encryption"),
     HeaderName::from_static("x-ms-meta-sha256"),
 ];
 

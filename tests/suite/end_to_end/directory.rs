@@ -31,7 +31,8 @@ const KILLS: usize = 6;
 
 #[tokio::test]
 async fn a_directory_holds_every_version_and_gives_it_back() {
-    let mut world = held_and_given_back(Target::Directory).await;
+    let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Directory).await;
+    held_and_given_back(&world).await;
     assert_eq!(world.emulator.requests("blob", "*", "*").await, 0);
     world.catch_up().await;
     // A copy, as the manual makes it, is a mirror too.
@@ -52,9 +53,8 @@ async fn a_directory_holds_every_version_and_gives_it_back() {
 }
 
 /// Documents of every kind are written and changed, looked at and restored.
-pub(super) async fn held_and_given_back(target: Target) -> World {
+pub(super) async fn held_and_given_back(world: &World) {
     let mut random = random();
-    let world = World::new(&[("orders", ALL_VERSIONS)], target).await;
     let source = world.source("orders");
     source.make(&["/pk"]).await;
     let mut documents: Vec<Document> = (0..DOCUMENTS).map(|number| document(&mut random, number, 0)).collect();
@@ -84,7 +84,6 @@ pub(super) async fn held_and_given_back(target: Target) -> World {
     }
     world.succeed(&["restore", "--all", "--at", &at, "--delete-extra", "--yes"]).await;
     assert_eq!(live_as_sent(&world.history("orders").await), live_as_sent(&held));
-    world
 }
 
 #[tokio::test]

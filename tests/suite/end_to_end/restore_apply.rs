@@ -30,7 +30,10 @@ pub(super) struct Spoilt {
 
 impl Spoilt {
     pub(super) async fn new() -> Self {
-        let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+        Self::of(World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await).await
+    }
+
+    pub(super) async fn of(world: World) -> Self {
         let source = world.source("orders");
         let settings = json!({ "defaultTtl": -1, "indexingPolicy": { "indexingMode": "none", "automatic": false } });
         source.make_with(&["/pk"], settings.as_object().unwrap().clone()).await;

@@ -27,7 +27,8 @@ async fn assert_all_kept(world: &World) {
 
 #[tokio::test]
 async fn snapshots_hold_every_version_and_give_it_back() {
-    let world = held_and_given_back(Target::Snapshots).await;
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Snapshots).await;
+    held_and_given_back(&world).await;
     assert_all_kept(&world).await;
     world.succeed(&["verify", "--mode", "full"]).await;
 }

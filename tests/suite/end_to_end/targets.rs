@@ -138,7 +138,7 @@ async fn a_new_required_target_is_filled_first_and_again_after_it_was_left_out()
         changes(&world, round).await;
         world.catch_up().await;
         assert_both_hold_all(&world).await;
-        world.unset("TARGETS__0");
+        world.unset("COSMIRROR__TARGETS__0");
         changes(&world, round + 10).await;
         world.catch_up().await;
         assert!(south(&world).await != world.mirror().await);
@@ -167,6 +167,33 @@ async fn a_daemon_that_dies_between_two_targets_is_followed_by_one_that_loses_no
         die_at(&world, &point, &["run"]).await;
         assert_goes_on(&world, 0).await;
         assert_both_hold_all(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_mirror_has_an_encrypted_copy_that_the_same_key_opens() {
+    let mut world = World::encrypted(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let seed = json!({ "database": DATABASE, "container": "orders", "count": 30, "partitions": RANGES });
+    world.emulator.control("seed", &seed).await;
+    world.catch_up().await;
+    add_south(&mut world, true);
+    let other = world.run(&["run", "--once"]).await;
+    assert!(other.code == Some(2) && other.err.contains("targets[0].recipients: must be those of"), "{}", other.err);
+    let key = world.variable_of("COSMIRROR__TARGET__RECIPIENTS__0");
+    world.set("TARGETS__0__RECIPIENTS__0", &key);
+    // What was there is copied as it is stored; no key is needed for that.
+    changes(&world, 0).await;
+    world.catch_up().await;
+    for versions in south(&world).await.values().filter(|versions| versions[0].field("op").is_some()) {
+        assert!(
+            versions.iter().all(|stored| stored.body.is_empty() || stored.body.starts_with(b"age-encryption.org/v1"))
+        );
+    }
+    world.succeed(&["verify", "--target", SOUTH, "--mode", "full"]).await;
+    world.succeed(&["verify", "--against", SOUTH, "--mode", "full"]).await;
+    for ((key, id), text) in live(&world.history("orders").await).iter().step_by(5) {
+        let shown = world.succeed(&["show", "--target", SOUTH, "--raw", "--pk-json", key, "--", id]).await;
+        assert_eq!(String::from_utf8_lossy(&shown), *text);
     }
 }
 

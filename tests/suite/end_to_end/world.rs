@@ -9,8 +9,11 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use cosmirror_formats::version::sha256_hex;
+
 use super::cosmos::{DATABASE, Source};
 use super::emulator::{Change, Emulator};
+use super::keys::Key;
 use super::mirror::{self, CONTAINER, Mirror};
 use super::{LIMIT, eventually};
 
@@ -37,6 +40,8 @@ pub(super) struct World {
     environment: Vec<(String, String)>,
     target: Target,
     folder: TempDir,
+    /// What opens the mirror's content.
+    keys: Vec<Key>,
 }
 
 /// How a command ended.
@@ -82,7 +87,7 @@ impl World {
                 .unwrap();
         }
         std::fs::write(folder.path().join("cosmirror.toml"), text).unwrap();
-        Self { emulator, environment: Vec::new(), target, folder }
+        Self { emulator, environment: Vec::new(), target, folder, keys: Vec::new() }
     }
 
     /// Changes a setting, such as `TARGET__AUTH`, for every command from now on.
@@ -90,15 +95,35 @@ impl World {
         self.variable(&format!("COSMIRROR__{setting}"), value);
     }
 
-    /// Takes back every setting that begins so, such as `TARGETS__0`.
-    pub(super) fn unset(&mut self, settings: &str) {
-        let begin = format!("COSMIRROR__{settings}");
-        self.environment.retain(|(name, _)| !name.starts_with(&begin));
-    }
-
     /// Sets a variable for every command from now on.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The same, encrypted to a key that every command has.
+    pub(super) async fn encrypted(containers: &[(&str, &str)], target: Target) -> Self {
+        let mut world = Self::new(containers, target).await;
+        let key = world.make_key("key");
+        world.set("TARGET__RECIPIENTS__0", &key.public);
+        world.variable("COSMIRROR_IDENTITY", &key.file);
+        world
+    }
+
+    /// A new key, whose file lies in the folder; the mirror is read with it.
+    pub(super) fn make_key(&mut self, name: &str) -> Key {
+        let key = Key::new(&self.folder().join(name));
+        self.keys.push(key.clone());
+        key
+    }
+
+    /// What a variable holds for every command.
+    pub(super) fn variable_of(&self, name: &str) -> String {
+        self.environment.iter().rfind(|(variable, _)| variable == name).unwrap().1.clone()
+    }
+
+    /// Takes every variable that begins so from every command.
+    pub(super) fn unset(&mut self, begin: &str) {
+        self.environment.retain(|(variable, _)| !variable.starts_with(begin));
     }
 
     /// The folder of the test's files.
@@ -116,8 +141,19 @@ impl World {
         self.emulator.history(DATABASE, container).await.unwrap()
     }
 
-    /// All that the target holds.
+    /// All that the target holds, opened where it is encrypted.
     pub(super) async fn mirror(&self) -> Mirror {
+        let mut mirror = self.closed_mirror().await;
+        for stored in mirror.values_mut().flatten().filter(|stored| stored.field("encryption").is_some()) {
+            assert_eq!((stored.field("format"), stored.field("sha256")), (Some("2"), Some(&*sha256_hex(&stored.body))));
+            let opened = self.keys.iter().find_map(|key| key.open(&stored.body));
+            stored.body = opened.expect("one of the world's keys opens it");
+        }
+        mirror
+    }
+
+    /// All that the target holds, as it is stored.
+    pub(super) async fn closed_mirror(&self) -> Mirror {
         match self.target {
             Target::Blobs => mirror::of_blobs(&self.emulator).await,
             Target::Snapshots => mirror::of_snapshots(&self.emulator).await,

@@ -92,6 +92,7 @@ pub struct AnyVersion {
     prev: Option<String>,
     after: Option<i64>,
     omitted: Option<u32>,
+    recipients: Vec<u64>,
     body: Vec<u8>,
 }
 
@@ -112,6 +113,9 @@ impl AnyVersion {
             prev: self.prev.clone(),
             after: self.after,
             omitted: self.omitted,
+            encryption: (!self.recipients.is_empty()).then(|| cosmirror_formats::Encryption {
+                recipients: self.recipients.iter().map(|id| format!("{id:016x}")).collect(),
+            }),
             sha256: cosmirror_formats::version::sha256_hex(&self.body),
         }
     }

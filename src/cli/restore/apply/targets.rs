@@ -14,6 +14,7 @@ use crate::cli::history::open_mirror;
 use crate::config::Container;
 use crate::cosmos::{Account, Resolved};
 use crate::documents::cosmos::CosmosDocuments;
+use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit, Kind};
 use crate::history::MirrorReader;
 use crate::pace::RequestUnits;
@@ -42,13 +43,17 @@ struct FoundPart {
 }
 
 /// Finds all containers and writes nothing.
-pub(super) async fn find(file: &RestoreFile, context: &Context) -> Result<Found, CommandError> {
+pub(super) async fn find(
+    file: &RestoreFile,
+    context: &Context,
+    identities: &Identities,
+) -> Result<Found, CommandError> {
     file.parts().iter().try_for_each(|part| require_account(part, context))?;
     let account = Account::connect(&context.config.config.source).await?;
     let mut parts = Vec::new();
     for part in file.parts() {
         let mut found = match file {
-            RestoreFile::Plan(_) => find_for_plan(part, context, &account).await?,
+            RestoreFile::Plan(_) => find_for_plan(part, context, &account, identities).await?,
             RestoreFile::Undo(_) => find_for_undo(part, context, &account).await?,
         };
         if let Some(resolved) = &found.resolved {
@@ -95,12 +100,17 @@ impl Found {
     }
 }
 
-async fn find_for_plan(part: &Part, context: &Context, account: &Account) -> Result<FoundPart, CommandError> {
+async fn find_for_plan(
+    part: &Part,
+    context: &Context,
+    account: &Account,
+    identities: &Identities,
+) -> Result<FoundPart, CommandError> {
     let source = configured(context, &part.source).ok_or_else(|| {
         let message = format!("the plan is of {}, which is not configured", part.source);
         CommandError::new(Exit::Usage, message, "use the configuration that the plan was made with")
     })?;
-    let mirror = open_mirror(context, source).await?;
+    let mirror = open_mirror(context, source, identities).await?;
     let life = mirror.record.generations.last();
     let rid = life.map(|life| life.rid.as_str()).unwrap_or_default();
     if rid != part.rid {
@@ -130,7 +140,7 @@ async fn find_for_plan(part: &Part, context: &Context, account: &Account) -> Res
 /// An undo file holds all that it needs; the mirror is told of the undoing where it can be.
 async fn find_for_undo(part: &Part, context: &Context, account: &Account) -> Result<FoundPart, CommandError> {
     let mirror = match configured(context, &part.source) {
-        Some(source) => optional(open_mirror(context, source).await, &part.source),
+        Some(source) => optional(open_mirror(context, source, &Identities::default()).await, &part.source),
         None => None,
     };
     let resolved = resolve(part, account, false).await?;
@@ -229,7 +239,7 @@ fn warn_of_expiry(part: &Part, settings: &Value) {
 async fn recorder_of(part: &Part, context: &Context, mirror: Option<&Arc<MirrorReader>>) -> Option<Arc<MirrorReader>> {
     if part.into != part.source
         && let Some(container) = configured(context, &part.into)
-        && let Ok(own) = open_mirror(context, container).await
+        && let Ok(own) = open_mirror(context, container, &Identities::default()).await
     {
         return Some(Arc::new(own));
     }

@@ -9,6 +9,7 @@ use crate::cli::history::{key_or_only, open_mirror};
 use crate::cli::restore::args::{OverwriteArg, PlanArgs};
 use crate::config::Container;
 use crate::documents::Documents;
+use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit, Failure, Kind};
 use crate::history::MirrorReader;
 use crate::restore::{Interval, Point, Request, Selection, quoted};
@@ -24,13 +25,17 @@ pub(super) struct Opened {
 }
 
 /// Opens them.
-pub(super) async fn open(args: &PlanArgs, context: &Context) -> Result<Vec<Opened>, CommandError> {
+pub(super) async fn open(
+    args: &PlanArgs,
+    context: &Context,
+    identities: &Identities,
+) -> Result<Vec<Opened>, CommandError> {
     let containers = context.containers(&args.sources)?;
     let several = containers.len() > 1;
     fitting(args, several)?;
     let (mut opened, mut not_found) = (Vec::new(), None);
     for container in containers {
-        let mirror = open_mirror(context, container).await?;
+        let mirror = open_mirror(context, container, identities).await?;
         let request = match request(args, &mirror).await {
             Err(error) if several && error.exit == Exit::NotFound => {
                 not_found = Some(error);
