@@ -77,7 +77,8 @@ Examples:
   cosmirror -c my.toml show order-7 --pk customer-1 --at -2h
   cosmirror -c my.toml show order-7 --pk customer-1 --at 2026-11-20T14:05:00Z --raw
 
-Ends with 5 where the mirror does not cover the instant, with 10 where there was no such document then.";
+Ends with 5 where the mirror does not cover the instant, with 10 where there was no such document then, with 12 where it is \
+encrypted and no --identity opens it.";
 
 /// `diff`.
 pub(super) const DIFF: &str = "\
@@ -97,7 +98,8 @@ Examples:
   cosmirror -c my.toml restore plan --changed-between -2h.. -f deployment.plan
 
 It plans, asks, applies and verifies; what it overwrote is kept in an undo file. Ends with 3 where some documents failed, \
-5 where the instant is not covered, 7 where documents changed since the plan and were left alone.";
+5 where the instant is not covered, 7 where documents changed since the plan and were left alone, 12 where content is \
+encrypted and no --identity opens it; nothing was written then.";
 
 /// `restore plan`.
 pub(super) const RESTORE_PLAN: &str = "\

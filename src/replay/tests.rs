@@ -14,6 +14,8 @@ use crate::history::memory::{MemoryStore, covered_store, key, paths, reader, ser
 use crate::history::{MirrorReader, unresolved_dead_letters};
 use crate::store::{Head, Page, Put, Stored};
 
+mod encrypted;
+
 fn name(at: u64) -> String {
     format!("{}-FF/{at}.json", paths().dead_letters())
 }

@@ -236,6 +236,10 @@ mod tests {
         let golden = r#"{"format":1,"reason":"refused","range":{"min":"","max":"FF"},"lineage":"l","lsn":7,"page":"\"7\"","id":"d","partition_key":["p"],"ts":20,"place":1,"metadata":{"format":"1"},"raw_base64":"e30=","resolved":false}"#;
         assert_eq!(serde_json::to_string(&letter).unwrap(), golden);
         assert_eq!(serde_json::from_str::<DeadLetter>(golden).unwrap(), letter);
+        let encrypted = DeadLetter { encryption: Some("age:00112233aabbccdd".to_owned()), ..letter.clone() };
+        let marked = golden.replace(r#""e30=","#, r#""e30=","encryption":"age:00112233aabbccdd","#);
+        assert_eq!(serde_json::to_string(&encrypted).unwrap(), marked);
+        assert_eq!(serde_json::from_str::<DeadLetter>(&marked).unwrap(), encrypted);
         let resolved = DeadLetter { resolved: true, resolution: Some(Resolution::Superseded), ..letter };
         let golden = golden.replace("false}", "true,\"resolution\":\"superseded\"}");
         assert_eq!(serde_json::to_string(&resolved).unwrap(), golden);

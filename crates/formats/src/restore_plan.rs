@@ -342,6 +342,33 @@ mod tests {
     }
 
     #[test]
+    fn golden_encrypted_lines() {
+        let ciphertext = Ciphertext {
+            action: Action::Create,
+            encryption: "age:00112233aabbccdd".to_owned(),
+            base64: "eA==".to_owned(),
+        };
+        let before = Before {
+            step: 0,
+            part: 0,
+            id: "d0".to_owned(),
+            partition_key: json!(["p0"]),
+            etag: None,
+            document: None,
+            sent: None,
+            ciphertext: Some(ciphertext),
+        };
+        let golden = concat!(
+            r#"{"line":"before","step":0,"part":0,"id":"d0","partition_key":["p0"],"etag":null,"document":null,"sent":null,"#,
+            r#""ciphertext":{"action":"create","encryption":"age:00112233aabbccdd","base64":"eA=="}}"#,
+        );
+        assert_eq!(serde_json::to_string(&UndoLine::Before(before.clone())).unwrap(), golden);
+        assert_eq!(serde_json::from_str::<UndoLine>(golden).unwrap(), UndoLine::Before(before));
+        let content = BeforeContent { document: Some("{}".to_owned()), sent: None };
+        assert_eq!(serde_json::to_string(&content).unwrap(), r#"{"document":"{}","sent":null}"#);
+    }
+
+    #[test]
     fn golden_undo() {
         let head = UndoHead {
             format: FORMAT,

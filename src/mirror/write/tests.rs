@@ -17,6 +17,8 @@ use crate::mirror::window::{Mark, Stream, Window};
 use crate::pace::bytes::Budget;
 use crate::store::{Head, Page, Stored};
 
+mod encrypted;
+
 /// What happens to a request of a flaky store.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -100,8 +102,11 @@ fn writer(store: &Arc<Flaky>) -> Arc<Writer> {
 }
 
 fn thinning_writer(store: &Arc<Flaky>, versions_per_minute_max: u32) -> Arc<Writer> {
+    writer_into(Arc::clone(store) as Arc<dyn VersionStore>, versions_per_minute_max)
+}
+
+fn writer_into(store: Arc<dyn VersionStore>, versions_per_minute_max: u32) -> Arc<Writer> {
     let metrics = Metrics::new([("db", "c")]).container("db", "c");
-    let store: Arc<dyn VersionStore> = Arc::clone(store) as Arc<dyn VersionStore>;
     Arc::new(Writer::new(
         store,
         context().paths,

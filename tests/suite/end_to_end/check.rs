@@ -168,7 +168,7 @@ async fn offline_no_request_is_made() {
     let mut world = world().await;
     let before = world.emulator.requests("*", "*", "*").await;
     let checked = Checked::with(&world, &["--offline"]).await;
-    assert_eq!(checked.names("ok"), ["configuration", "configuration.secrets"]);
+    assert_eq!(checked.names("ok"), ["configuration", "configuration.encryption", "configuration.secrets"]);
     world.set("SOURCE__AUTH", "key");
     let checked = Checked::with(&world, &["--offline"]).await;
     checked.says("configuration.secrets", "fail", "COSMIRROR_SOURCE_KEY is not set");

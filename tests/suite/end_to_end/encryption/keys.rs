@@ -31,16 +31,19 @@ async fn each_recipient_opens_what_was_stored_while_it_was_one_and_several_files
     let forms = forms();
     assert_eq!(blobs(&world.closed_mirror().await, &forms), [BLOB], "before it is encrypted it is found");
     let checked = world.json(&["check", "--sample", "0s"]).await;
-    let finding = |checked: &serde_json::Value| {
-        let checks = checked["checks"].as_array().unwrap();
-        checks.iter().find(|check| check["name"] == "container.encryption").unwrap()["status"].clone()
+    let named = |checked: &serde_json::Value, name: &str| {
+        checked["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap().clone()
     };
+    let finding = |checked: &serde_json::Value| named(checked, "container.encryption")["status"].clone();
     assert_eq!(finding(&checked), "ok", "{checked}");
+    assert!(named(&checked, "configuration.encryption")["detail"].as_str().unwrap().contains("as it comes"));
     world.set("TARGET__RECIPIENTS__0", &first.public);
     let checked = world.json(&["check", "--sample", "0s"]).await;
     assert_eq!(finding(&checked), "warn", "{checked}");
     write(&world, 1).await;
     world.set("TARGET__RECIPIENTS__1", &second.public);
+    let checked = world.json(&["check", "--offline"]).await;
+    assert!(named(&checked, "configuration.encryption")["detail"].as_str().unwrap().contains("to 2 keys"));
     write(&world, 2).await;
     world.unset("COSMIRROR__TARGET__RECIPIENTS__0");
     world.unset("COSMIRROR__TARGET__RECIPIENTS__1");
