@@ -118,7 +118,7 @@ fn riders(target: &Target) -> [(&'static str, bool); 4] {
 
 fn azure_riders(at: &str, target: &Target, faults: &mut Faults) {
     if !target.immutable_for.is_zero() {
-        faults.at_least("immutable_for", target.immutable_for, IMMUTABLE_FOR_MIN);
+        faults.at_least(&format!("{at}.immutable_for"), target.immutable_for, IMMUTABLE_FOR_MIN);
     } else if target.immutability_mode == ImmutabilityMode::Locked {
         faults.add(format!("{at}.immutability_mode"), "\"locked\" needs immutable_for");
     }

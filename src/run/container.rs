@@ -78,10 +78,10 @@ pub(super) struct Shared {
 
 impl Shared {
     /// What replicas have in common.
-    fn claimant(&self, account: &str) -> Claimant {
+    fn claimant(&self) -> Claimant {
         let config::Leases { database, container, processor, .. } = &self.leases;
         let leases = format!("{database}/{container}");
-        Claimant { account: account.to_owned(), leases, processor: processor.clone() }
+        Claimant { account: self.endpoint.to_string(), leases, processor: processor.clone() }
     }
 }
 
@@ -133,7 +133,7 @@ impl Container {
             shared.clock.clone(),
         )?;
         let paths = MirrorPaths::new(&shared.prefix, &settings.database, &settings.container);
-        let claim = shared.store.claim(paths.base(), &shared.claimant(host)).await?;
+        let claim = shared.store.claim(paths.base(), &shared.claimant()).await?;
         let metrics = shared.admin.metrics.container(&settings.database, &settings.container);
         let progress = shared.admin.progress.container(&settings.database, &settings.container);
         let requests = Arc::clone(&shared.requests);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// What all replicas of one daemon have in common, and two daemons have not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claimant {
-    /// The source account's host.
+    /// The source account's endpoint.
     pub account: String,
     /// The database and the container of the leases.
     pub leases: String,

@@ -45,6 +45,10 @@ const REFUSALS: [&str; 2] = ["FeatureNotEnabled", "FeatureNotSupportedForAccount
 const REFUSAL_OF_CONTAINER: &str = "RequestForbiddenByContainerEncryptionPolicy";
 const REFUSALS_OF_SCOPES: &str = "EncryptionScope";
 
+const NEEDS_OF_PROTECTION: &str = "target.immutable_for and target.legal_hold take a container with version-level immutability, and the \
+     data action blobs/immutableStorage/runAsSuperUser/action or the SAS permission i";
+const NEEDS_OF_TAGS: &str = "target.tags takes the data action blobs/tags/write or the SAS permission t, and an account without hierarchical namespace";
+
 /// What is to ride with every put.
 pub(super) struct Riders {
     prefix: String,
@@ -102,6 +106,9 @@ impl Riders {
 
     /// What rides with a put of this name and metadata.
     pub(super) fn of(&self, name: &str, metadata: &BTreeMap<String, String>) -> Ride {
+        if !self.protects() && self.scope.is_none() && !self.tags {
+            return Ride::default();
+        }
         let named = self.named(name);
         let is_kept = named != Named::State;
         let tags = match named {
@@ -143,8 +150,7 @@ impl Riders {
 
     /// A put of this name was done.
     pub(super) fn stored(&self, name: &str) {
-        let protects = self.legal_hold || !self.immutable_for.is_zero();
-        if protects && matches!(self.named(name), Named::Document(_)) {
+        if self.protects() && matches!(self.named(name), Named::Document(_)) {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         }
     }
@@ -154,36 +160,37 @@ impl Riders {
         if !matches!(failure.kind, Kind::Misconfigured | Kind::Unauthorized) {
             return failure;
         }
-        let needs = [
-            (self.legal_hold || !self.immutable_for.is_zero()).then(|| {
-                "target.immutable_for and target.legal_hold take a container with version-level immutability, and the data action \
-                 blobs/immutableStorage/runAsSuperUser/action or the SAS permission i"
-                    .to_owned()
-            }),
-            self.scope.as_ref().map(|scope| {
-                format!(
-                    "target.encryption_scope takes a scope {scope:?} of this account that is enabled, and a container that does not \
-                     insist on another one"
-                )
-            }),
-            self.tags.then(|| {
-                "target.tags takes the data action blobs/tags/write or the SAS permission t, and an account without hierarchical \
-                 namespace"
-                    .to_owned()
-            }),
-        ];
         // A code of encryption is about nothing else.
-        let is_of_scope = [REFUSAL_OF_CONTAINER, REFUSALS_OF_SCOPES]
-            .iter()
-            .any(|code| failure.message.contains(&format!(": {code}")));
-        let needs = needs.into_iter().enumerate().filter(|(at, _)| !is_of_scope || *at == 1);
-        let needs: Vec<String> = needs.filter_map(|(_, need)| need).collect();
+        let codes = [REFUSAL_OF_CONTAINER, REFUSALS_OF_SCOPES];
+        let needs = self.needs(codes.iter().any(|code| failure.message.contains(&format!(": {code}"))));
         if needs.is_empty() {
             return failure;
         }
         let own = Some(failure.remedy.clone()).filter(|remedy| !remedy.is_empty());
         let remedy = own.into_iter().chain(needs).collect::<Vec<_>>().join("; ");
         failure.remedy(remedy)
+    }
+
+    /// What each setting takes, or that of the encryption scope alone.
+    fn needs(&self, of_scope_alone: bool) -> Vec<String> {
+        let mut needs = Vec::new();
+        if self.protects() && !of_scope_alone {
+            needs.push(NEEDS_OF_PROTECTION.to_owned());
+        }
+        if let Some(scope) = &self.scope {
+            needs.push(format!(
+                "target.encryption_scope takes a scope {scope:?} of this account that is enabled, and a container that does not insist \
+                 on another one"
+            ));
+        }
+        if self.tags && !of_scope_alone {
+            needs.push(NEEDS_OF_TAGS.to_owned());
+        }
+        needs
+    }
+
+    fn protects(&self) -> bool {
+        self.legal_hold || !self.immutable_for.is_zero()
     }
 
     fn named<'a>(&self, name: &'a str) -> Named<'a> {

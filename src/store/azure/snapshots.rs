@@ -9,6 +9,8 @@
 //! (<https://learn.microsoft.com/rest/api/storageservices/snapshot-blob>), and it stays when the blob is overwritten. So the blob and
 //! its snapshots are one version, however many of them there are, in listings too. A version is read by its snapshot, which
 //! takes a listing of its blob.
+//!
+//! An encryption scope rides with the put alone: that of a request for a snapshot would be for metadata that came with it, and there is none.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};

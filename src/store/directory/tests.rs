@@ -158,7 +158,11 @@ async fn two_names_of_metadata_that_differ_only_by_case_are_refused() {
 
 fn claimant(processor: &str) -> Claimant {
     let text = str::to_owned;
-    Claimant { account: text("shop.documents.azure.com"), leases: text("shop/leases"), processor: text(processor) }
+    Claimant {
+        account: text("https://shop.documents.azure.com/"),
+        leases: text("shop/leases"),
+        processor: text(processor),
+    }
 }
 
 #[tokio::test(start_paused = true)]

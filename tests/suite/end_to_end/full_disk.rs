@@ -19,7 +19,10 @@ const DOCUMENTS: usize = 600;
 const KEYS: usize = 20;
 /// Room for some of the documents, each of which takes a page.
 const SMALL: &str = "size=1m";
-const LARGE: &str = "size=64m";
+const LARGE: &str = "size=64m,nr_inodes=100000";
+/// Room for the filler alone, which needs an inode as the root does.
+const NOT_ONE_FILE: &str = "size=1m,nr_inodes=2";
+const NOT_ONE_BYTE: &str = "size=1m,nr_inodes=1000";
 const REMEDY: &str = "free space on the target's file system; the mirror goes on by itself";
 
 /// A file system in memory; unmounted at the end.
@@ -122,13 +125,17 @@ async fn a_disk_that_is_full_at_the_first_start_is_waited_for_and_a_restore_whos
  {
     let world = World::new(&[("orders", ALL_VERSIONS)], Target::Directory).await;
     let mirror = world.folder().join("mirror");
-    let Some(disk) = Mounted::new(&mirror, SMALL) else { return };
+    let Some(disk) = Mounted::new(&mirror, NOT_ONE_FILE) else { return };
     world.source("orders").make(&["/pk"]).await;
     let filler = mirror.join("filler");
     let filled = std::fs::write(&filler, vec![0; 2 * 1024 * 1024]).unwrap_err();
     assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
     let daemon = world.start(&["run"]);
-    says_that_it_is_full(&daemon, 0).await;
+    let said = says_that_it_is_full(&daemon, 0).await;
+    assert_eq!(std::fs::read_dir(&mirror).unwrap().count(), 1, "there is more than the filler");
+    // Now the file system takes names and no content, so that the start comes as far as its lock.
+    disk.resize(NOT_ONE_BYTE);
+    says_that_it_is_full(&daemon, said).await;
     assert!(of_directory(&mirror).is_empty());
     disk.resize(LARGE);
     leases_are_there(&world).await;

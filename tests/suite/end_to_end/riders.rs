@@ -186,3 +186,17 @@ async fn a_credential_that_may_not_tag_or_protect_is_told_what_it_takes() {
         world.catch_up().await;
     }
 }
+
+#[tokio::test]
+async fn snapshots_are_under_the_encryption_scope_of_what_they_were_taken_of() {
+    let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Snapshots).await;
+    world.set("TARGET__ENCRYPTION_SCOPE", "shop-2026");
+    world.source("orders").make(&["/pk"]).await;
+    world.catch_up().await;
+    changes(&world, 0).await;
+    world.catch_up().await;
+    assert_every_change_once(&world.history("orders").await, 0, &world.mirror().await, "orders");
+    let listed = list(&world.emulator, CONTAINER, "metadata,snapshots").await;
+    assert!(listed.iter().any(|blob| !text(blob, "Snapshot").is_empty()));
+    assert!(listed.iter().all(|blob| text(blob, "EncryptionScope") == "shop-2026"), "{listed:?}");
+}

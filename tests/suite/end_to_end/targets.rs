@@ -130,6 +130,8 @@ async fn a_new_required_target_is_filled_first_and_again_after_it_was_left_out()
     let mut world = world(None).await;
     changes(&world, 0).await;
     world.catch_up().await;
+    world.emulator.advance(10).await;
+    world.catch_up().await;
     let at = world.complete_until("orders").await;
     let held = live_as_sent(&world.history("orders").await);
     world.emulator.advance(5).await;
