@@ -188,6 +188,10 @@ impl Replay<'_> {
 
     async fn look(&self, candidate: &Candidate) -> Result<Option<Known>, Failure> {
         let head = persist(|| self.store.head(&candidate.blob)).await?;
+        if let Some(head) = head.as_ref().filter(|_| !self.dry_run) {
+            // It may be taken for stored, or put something over.
+            persist(|| self.store.keep(head)).await?;
+        }
         head.map(|head| known_of(head, &candidate.incoming.version)).transpose()
     }
 

@@ -20,19 +20,27 @@ use crate::store::Replicated;
 /// How often a range that waits for it gives a sign of life.
 pub(super) const SIGN: Duration = Duration::from_secs(1);
 
+#[derive(Default)]
+struct Done {
+    /// When the last filling that was completed began.
+    began: Option<Instant>,
+    /// Whether the records were brought since the process began.
+    records: bool,
+}
+
 /// The filling of one container's replicas.
 pub(super) struct Filling {
     replicated: Arc<Replicated>,
     paths: MirrorPaths,
-    /// When the last one that was completed began. Held while one goes on, so that many ranges wait for the same.
-    began: Mutex<Option<Instant>>,
+    /// What was done. Held while something is, so that many ranges wait for the same.
+    done: Mutex<Done>,
 }
 
 impl Filling {
     /// Until a replica is known to hold what they claim, it gets no states of ranges.
     pub(super) fn new(replicated: Arc<Replicated>, paths: MirrorPaths) -> Self {
         replicated.hold_back(&paths.range_states());
-        Self { replicated, paths, began: Mutex::default() }
+        Self { replicated, paths, done: Mutex::default() }
     }
 
     /// The targets that have to hold everything.
@@ -42,14 +50,18 @@ impl Filling {
 
     /// Returns when the replicas hold all that the first target held at `taken`, when the range's lease was taken.
     pub(super) async fn complete(&self, progress: &RangeProgress, taken: Instant) -> Result<(), Failure> {
+        let mut done = self.done.lock().await;
         if !progress.targets.is_superset(&self.targets()) {
-            let mut began = self.began.lock().await;
-            if began.is_none_or(|began| began < taken) {
+            if done.began.is_none_or(|began| began < taken) {
                 let now = Instant::now();
                 self.replicated.fill(&self.paths).await?;
-                *began = Some(now);
+                *done = Done { began: Some(now), records: true };
             }
+        } else if !done.records {
+            self.replicated.bring_records(&self.paths).await?;
+            done.records = true;
         }
+        drop(done);
         self.replicated.let_through(&self.paths.range_states());
         Ok(())
     }

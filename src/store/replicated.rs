@@ -22,7 +22,7 @@ use super::{Arriving, Claim, Claimant, Head, Listing, Page, Put, Stored, Version
 use crate::admin::Protection;
 use crate::crash::crash_point;
 use crate::encryption::Recipients;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 mod fill;
 mod known;
@@ -115,7 +115,16 @@ impl VersionStore for Replicated {
     }
 
     async fn put(&self, put: Put) -> Result<Stored, Failure> {
-        let stored = self.first.put(put.clone()).await?;
+        let stored = match self.first.put(put.clone()).await {
+            Err(failure) if failure.kind == Kind::Conflict => {
+                // The caller may take what is there for what it was about to put.
+                if let Some(head) = self.first.head(&put.name).await? {
+                    self.keep(&head).await?;
+                }
+                return Err(failure);
+            }
+            stored => stored?,
+        };
         if self.is_held_back(&put.name) {
             return Ok(stored);
         }

@@ -26,25 +26,40 @@ impl Replicated {
         let mut brought = 0;
         for replica in &self.replicas {
             tracing::info!(target = replica.name(), "looking for what the target lacks of the first one");
-            let documents = self.fill_under(replica, &paths.documents()).await?;
-            let records =
-                [paths.dead_letters(), paths.gaps(), paths.restores(), paths.jobs(), paths.container_record()];
-            let mut others = 0;
-            for prefix in records.into_iter().chain([paths.range_states()]) {
-                others += self.fill_under(replica, &prefix).await?;
-            }
+            let documents = self.fill_under(replica, &paths.documents(), lacks_versions).await?;
+            let records = self.fill_records(replica, paths).await?;
             tracing::info!(
                 target = replica.name(),
                 versions = documents,
-                records = others,
+                records,
                 "the target holds what the first one held"
             );
-            brought += documents + others;
+            brought += documents + records;
         }
         Ok(brought)
     }
 
-    async fn fill_under(&self, replica: &Replica, prefix: &str) -> Result<u64, Failure> {
+    /// Brings the records alone, of which a process that died may have put one into the first store only.
+    pub async fn bring_records(&self, paths: &MirrorPaths) -> Result<u64, Failure> {
+        let mut brought = 0;
+        for replica in &self.replicas {
+            brought += self.fill_records(replica, paths).await?;
+        }
+        Ok(brought)
+    }
+
+    async fn fill_records(&self, replica: &Replica, paths: &MirrorPaths) -> Result<u64, Failure> {
+        // There may be many of these, and none changes without changing its length.
+        let many = [paths.dead_letters(), paths.restores(), paths.jobs()].map(|prefix| (prefix, lacks_record as Lacks));
+        let few = [paths.gaps(), paths.container_record(), paths.range_states()].map(|prefix| (prefix, ANYTHING));
+        let mut brought = 0;
+        for (prefix, lacks) in many.into_iter().chain(few) {
+            brought += self.fill_under(replica, &prefix, lacks).await?;
+        }
+        Ok(brought)
+    }
+
+    async fn fill_under(&self, replica: &Replica, prefix: &str, lacks: Lacks) -> Result<u64, Failure> {
         let looked_at = AtomicU64::new(0);
         let told = |name: String| {
             let count = looked_at.fetch_add(1, Ordering::Relaxed) + 1;
@@ -55,7 +70,7 @@ impl Replicated {
         };
         let first = self.first.as_ref();
         let bring = |name: String| async move { persist(|| replica.bring(first, &name)).await };
-        self.lacking(replica, prefix)
+        self.lacking(replica, prefix, lacks)
             .map_ok(told)
             .map_ok(bring)
             .try_buffer_unordered(NAMES_AT_ONCE)
@@ -64,20 +79,33 @@ impl Replicated {
     }
 
     /// The names under a prefix of which the replica may lack something, by listings of both.
-    fn lacking<'a>(&'a self, replica: &'a Replica, prefix: &str) -> impl Stream<Item = Result<String, Failure>> + 'a {
+    fn lacking<'a>(
+        &'a self,
+        replica: &'a Replica,
+        prefix: &str,
+        lacks: Lacks,
+    ) -> impl Stream<Item = Result<String, Failure>> + 'a {
         let sides = ((self.first.as_ref(), prefix.to_owned()), (replica.store(), replica.named(prefix)));
-        pairs(sides.0, sides.1).try_filter_map(|Pair { left, right, .. }| async move {
+        pairs(sides.0, sides.1).try_filter_map(move |Pair { left, right, .. }| async move {
             let name = left.first().map(|head| head.name.clone());
             Ok(name.filter(|_| lacks(&left, &right)))
         })
     }
 }
 
-/// Whether something of a name's versions is not among those of the replica. Of records, which are few, nobody can tell by listing.
-fn lacks(versions: &[Head], here: &[Head]) -> bool {
+/// Whether a replica may lack something of a name, by what the first store and it list of it.
+type Lacks = fn(&[Head], &[Head]) -> bool;
+
+/// What only a look at the content can tell.
+const ANYTHING: Lacks = |_, _| true;
+
+fn lacks_versions(versions: &[Head], here: &[Head]) -> bool {
     let of_current = |heads: &[Head]| heads.iter().find(|head| head.current).and_then(identity);
     let held = here.iter().filter_map(identity).collect();
-    of_current(versions).is_none()
-        || of_current(versions) != of_current(here)
-        || missing(versions, &held).next().is_some()
+    of_current(versions) != of_current(here) || missing(versions, &held).next().is_some()
+}
+
+fn lacks_record(versions: &[Head], here: &[Head]) -> bool {
+    let length = |heads: &[Head]| heads.iter().find(|head| head.current).map(|head| head.length);
+    length(versions) != length(here)
 }

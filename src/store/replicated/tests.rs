@@ -96,6 +96,32 @@ async fn a_target_that_has_it_from_before_a_crash_gets_it_once() {
 }
 
 #[tokio::test]
+async fn what_is_there_already_is_in_every_target_when_a_create_meets_it() {
+    let (store, first, south) = replicated();
+    let letter = format!("{}a/1.json", paths().dead_letters());
+    let put = || Put {
+        name: letter.clone(),
+        body: Bytes::from_static(b"{}"),
+        metadata: BTreeMap::from([("format".to_owned(), "1".to_owned())]),
+        condition: Condition::Absent,
+    };
+    south.fail_next(Kind::Transient);
+    assert_eq!(store.put(put()).await.unwrap_err().kind, Kind::Transient);
+    assert!(south.names("").is_empty() && first.names("").len() == 1);
+    // Whoever puts a record takes the conflict for success.
+    assert_eq!(store.put(put()).await.unwrap_err().kind, Kind::Conflict);
+    assert_eq!(south.names(""), [format!("{PREFIX}/{letter}")]);
+    // A process that died between the two is made up for by the next one's start.
+    let gap = format!("{}1.json", paths().gaps());
+    first.add_record(&gap, &json!({ "until": null }));
+    assert_eq!(store.bring_records(&paths()).await.unwrap(), 1);
+    first.add_record(&gap, &json!({ "until": 7 }));
+    first.add_record(&letter, &json!({ "resolved": true }));
+    assert_eq!(store.bring_records(&paths()).await.unwrap(), 2);
+    assert_eq!(store.bring_records(&paths()).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_was_written_without_the_target_comes_with_the_next_version() {
     let (store, first, south) = replicated();
     let one = store.put(put_of("1", Condition::Absent)).await.unwrap();

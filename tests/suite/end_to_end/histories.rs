@@ -252,6 +252,11 @@ async fn the_latest_version_of_random_histories_is_mirrored_and_what_is_gone_get
 }
 
 #[tokio::test]
+async fn every_version_of_a_random_history_is_in_snapshots_once_and_in_order_whatever_fails() {
+    history_under_faults(ALL_VERSIONS, Target::Snapshots, random()).await;
+}
+
+#[tokio::test]
 async fn every_version_of_a_random_history_is_in_a_directory_once_and_in_order_whatever_fails() {
     history_under_faults(ALL_VERSIONS, Target::Directory, random()).await;
 }

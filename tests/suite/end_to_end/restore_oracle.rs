@@ -17,6 +17,7 @@ use super::traffic::{create, delete, replace};
 use super::world::{ALL_VERSIONS, Target, World};
 
 const ROUNDS: usize = 10;
+const SHORT_ROUNDS: usize = 3;
 /// Writes before the first round, and before each other one.
 const WRITES: usize = 220;
 const MORE_WRITES: usize = 30;
@@ -282,14 +283,28 @@ async fn round(world: &World, random: &mut StdRng, number: usize) {
 
 #[tokio::test]
 async fn what_was_chosen_comes_back_as_it_was_and_undone_it_is_as_before() {
+    restored_and_undone(Target::Blobs, ROUNDS).await;
+}
+
+#[tokio::test]
+async fn what_was_chosen_comes_back_from_snapshots_and_undone_it_is_as_before() {
+    restored_and_undone(Target::Snapshots, SHORT_ROUNDS).await;
+}
+
+#[tokio::test]
+async fn what_was_chosen_comes_back_from_a_directory_and_undone_it_is_as_before() {
+    restored_and_undone(Target::Directory, SHORT_ROUNDS).await;
+}
+
+async fn restored_and_undone(target: Target, rounds: usize) {
     let mut random = random();
-    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let world = World::new(&[("orders", ALL_VERSIONS)], target).await;
     world.source("orders").make(&["/pk"]).await;
     world.catch_up().await;
     world.emulator.advance(10).await;
     let mut step = 0;
     write(&world, &mut random, WRITES, &mut step).await;
-    for number in 0..ROUNDS {
+    for number in 0..rounds {
         round(&world, &mut random, number).await;
         write(&world, &mut random, MORE_WRITES, &mut step).await;
         let (history, mirror) = (world.history("orders").await, world.mirror().await);
