@@ -149,7 +149,7 @@ module app 'modules/app.bicep' = {
     leaseDatabase: leaseDatabase
     leaseContainer: leaseContainer
     feedRetention: feedRetention
-    tags: tags
+    tags: tags ? 'true' : 'false'
     replicasMin: replicasMin
     replicasMax: replicasMax
     heartbeatUrl: heartbeatUrl

@@ -15,7 +15,8 @@ param containers array
 param leaseDatabase string
 param leaseContainer string
 param feedRetention string
-param tags bool
+@description('true or false, as the program reads it.')
+param tags string
 param replicasMin int
 param replicasMax int
 @secure()
@@ -75,7 +76,7 @@ var settings = [
   }
   {
     name: 'COSMIRROR__TARGET__TAGS'
-    value: tags ? 'true' : 'false'
+    value: tags
   }
   {
     name: 'COSMIRROR__ADMIN__LISTEN'

@@ -16,7 +16,7 @@ use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World, cosmirror};
 const ASKING: [&str; 2] = ["deploy/prometheus/alerts.yaml", "deploy/grafana/cosmirror.json"];
 const PREFIXES: [&str; 2] = ["cosmirror_", "process_"];
 /// Variables of the Bicep template, and what they may be. The template's parameters have these names.
-const PARAMETERS: [(&str, &str); 9] = [
+const PARAMETERS: [(&str, &str); 10] = [
     ("identityClientId", "11111111-1111-1111-1111-111111111111"),
     ("sourceEndpoint", "https://account.documents.azure.com:443/"),
     ("feedRetention", "30d"),
@@ -26,6 +26,7 @@ const PARAMETERS: [(&str, &str); 9] = [
     ("targetContainer", "mirror"),
     ("containers[i]", "shop"),
     ("heartbeatUrl", "https://heartbeat.example/abc"),
+    ("tags", "true"),
 ];
 
 fn repository(path: &str) -> PathBuf {
