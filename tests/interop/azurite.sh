@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts the emulator and Azurite on free ports, compares them with azurite.py, holds the contract of a version store to Azurite
-# (tests/azurite.rs), and ends both. Arguments go to azurite.py.
+# (tests/azurite.rs), lets a daemon write into it (azurite_mirror.py), and ends both. Arguments go to azurite.py.
 # COSMIRROR_BIN names the binary (default: the debug build in the target folder).
 set -euo pipefail
 
@@ -27,7 +27,7 @@ cargo test --locked --quiet -p cosmirror --test azurite --no-run --manifest-path
 
 # From the start of the script, the installation and compilation left out.
 SECONDS=0
-readonly READY_SECONDS_MAX=60 COMPARE_SECONDS_MAX=120 CONTRACT_SECONDS_MAX=120
+readonly READY_SECONDS_MAX=60 COMPARE_SECONDS_MAX=120 CONTRACT_SECONDS_MAX=120 MIRROR_SECONDS_MAX=120
 
 pids=()
 finish() {
@@ -78,3 +78,7 @@ COSMIRROR_AZURITE="http://127.0.0.1:$port/devstoreaccount1" timeout "$CONTRACT_S
 passed=$(awk '/^test result:/ { sum += $4 } END { print sum + 0 }' "$scratch/contract")
 echo "$passed sentences of the contract hold on Azurite"
 ((passed > 0))
+
+mkdir "$scratch/mirror"
+timeout "$MIRROR_SECONDS_MAX" python3 -B "$here/azurite_mirror.py" "$(realpath "$binary")" "$(address cosmos)" \
+  "http://127.0.0.1:$port/devstoreaccount1" "$scratch/mirror"
