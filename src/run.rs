@@ -12,12 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Access, Admin, Heartbeat, RequestMetrics};
-use crate::config::{self, Config, History, TargetKind};
+use crate::admin::{self, Access, Admin, Heartbeat};
+use crate::config::{self, Config, TargetKind};
 use crate::cosmos::Account;
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
-use crate::encryption::{EncryptingStore, Recipients};
 use crate::failure::{Action, CommandError, Exit, Failure, Kind};
 use crate::feed::cosmos::CosmosFeed;
 use crate::history::unresolved_dead_letters;
@@ -27,9 +26,6 @@ use crate::pace::RequestUnits;
 use crate::pace::bytes::Budget;
 use crate::pace::requests::Requests;
 use crate::retry::Backoff;
-use crate::store::azure::{AzureAuth, AzureStore, SnapshotStore, VersioningReport};
-use crate::store::directory::DirectoryStore;
-use crate::store::{Replicated, VersionStore};
 use crate::time::HostClock;
 
 mod background;
@@ -46,6 +42,7 @@ mod signal;
 #[cfg(test)]
 mod simulation;
 mod source;
+mod stores;
 mod supervisor;
 mod target;
 mod tiling;
@@ -55,6 +52,8 @@ use container::{Container, Shared};
 use further::Further;
 use reconciling::Reconciling;
 pub use signal::termination;
+use stores::Opened;
+pub use stores::{open_mirror_store, open_store};
 
 /// How long start-up is tried again while a service does not answer.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -176,10 +175,7 @@ async fn start(
         Err(failure) if failure.kind == Kind::NotFound && config.leases.create => None,
         Err(failure) => return Err(failure),
     };
-    let (report, versioning_off) = versioning::report(admin);
-    let first = open_reporting_store(&config.target, Some((report, admin.metrics.requests_to_target())))?;
-    let replicated = replicated(config, &first)?;
-    let store = replicated.clone().map_or(first, |replicated| replicated as _);
+    let Opened { store, replicated, watched } = stores::open(config, admin)?;
     store.prepare(config.target.create).await?;
     let leases = match leases {
         Some(resolved) => resolved,
@@ -228,7 +224,9 @@ async fn start(
             at_once: options.reconcile,
         }));
     }
-    background::watch_over_versioning(&shared.store, versioning_off, admin, &shared.drain, tracker);
+    for (store, off) in watched {
+        background::watch_over_versioning(&store, off, admin, &shared.drain, tracker);
+    }
     admin.progress.started();
     Ok(containers)
 }
@@ -304,70 +302,6 @@ fn supervision(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Re
         Err(error) => {
             let remedy = "nothing is lost, by the checkpoints; please report it with the log";
             Err(CommandError::new(Exit::Failure, format!("a task of the mirror ended by a bug: {error}"), remedy))
-        }
-    }
-}
-
-/// The configured version store; makes no request.
-pub fn open_store(target: &config::Target) -> Result<Arc<dyn VersionStore>, Failure> {
-    open_reporting_store(target, None)
-}
-
-/// Where the configuration's mirror is, written to every target that the checkpoint waits for; makes no request.
-pub fn open_mirror_store(config: &Config) -> Result<Arc<dyn VersionStore>, Failure> {
-    let first = open_store(&config.target)?;
-    Ok(replicated(config, &first)?.map_or(first, |replicated| replicated as _))
-}
-
-/// The first store with the required targets as its replicas; none where there are no such.
-fn replicated(config: &Config, first: &Arc<dyn VersionStore>) -> Result<Option<Arc<Replicated>>, Failure> {
-    let mut required = config.required_targets().peekable();
-    if required.peek().is_none() {
-        return Ok(None);
-    }
-    let mut replicated = Replicated::new(Arc::clone(first), &config.target.prefix);
-    for further in required {
-        replicated = replicated.with(&further.name, open_store(&further.target)?, &further.target.prefix);
-    }
-    Ok(Some(Arc::new(replicated)))
-}
-
-/// The same, which tells when versioning is switched off and on, and counts its requests.
-fn open_reporting_store(
-    target: &config::Target,
-    report: Option<(VersioningReport, RequestMetrics)>,
-) -> Result<Arc<dyn VersionStore>, Failure> {
-    let store = open_plain_store(target, report)?;
-    Ok(match Recipients::configured(&target.recipients)? {
-        Some(recipients) => Arc::new(EncryptingStore::new(store, recipients)),
-        None => store,
-    })
-}
-
-/// The same, which puts what it is given.
-fn open_plain_store(
-    target: &config::Target,
-    report: Option<(VersioningReport, RequestMetrics)>,
-) -> Result<Arc<dyn VersionStore>, Failure> {
-    match target.kind {
-        TargetKind::Azure if target.history == History::Snapshots => {
-            let requests = report.map_or_else(RequestMetrics::unread, |(_, requests)| requests);
-            Ok(Arc::new(SnapshotStore::counting(target, AzureAuth::resolve(target)?, requests)?))
-        }
-        TargetKind::Azure => {
-            let auth = AzureAuth::resolve(target)?;
-            Ok(match report {
-                Some((report, requests)) => {
-                    Arc::new(AzureStore::counting(target, auth, requests)?.with_versioning_report(report))
-                }
-                None => Arc::new(AzureStore::new(target, auth)?),
-            })
-        }
-        TargetKind::Directory => {
-            let path = target.path.clone().ok_or_else(|| {
-                Failure::new(Kind::Misconfigured, "target.path is missing").remedy("name the directory of the mirror")
-            })?;
-            Ok(Arc::new(DirectoryStore::new(path)))
         }
     }
 }

@@ -108,6 +108,18 @@ pub struct Arriving<'a> {
     pub heads: BoxFuture<'a, Result<Vec<Head>, Failure>>,
 }
 
+impl Arriving<'_> {
+    /// A page that is there already.
+    pub fn there(page: Page) -> Self {
+        Self { next: page.next, heads: std::future::ready(Ok(page.heads)).boxed() }
+    }
+
+    /// The page, once its versions have been read.
+    pub async fn page(self) -> Result<Page, Failure> {
+        Ok(Page { heads: self.heads.await?, next: self.next })
+    }
+}
+
 /// A place that keeps every version of every object.
 #[async_trait]
 pub trait VersionStore: Send + Sync + 'static {
@@ -156,7 +168,6 @@ pub trait VersionStore: Send + Sync + 'static {
         listing: Listing,
         next: Option<String>,
     ) -> Result<Arriving<'a>, Failure> {
-        let page = self.list(prefix, listing, next).await?;
-        Ok(Arriving { next: page.next, heads: std::future::ready(Ok(page.heads)).boxed() })
+        Ok(Arriving::there(self.list(prefix, listing, next).await?))
     }
 }

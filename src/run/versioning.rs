@@ -20,13 +20,21 @@ const COMPONENT: &str = "target";
 
 /// What the store is to call, and where its word arrives: true while versioning is off.
 pub(super) fn report(admin: &Admin) -> (VersioningReport, watch::Receiver<bool>) {
+    report_of(admin, None)
+}
+
+/// The same of a target that the checkpoint waits for besides. The metric is the first one's.
+pub(super) fn report_of(admin: &Admin, further: Option<&str>) -> (VersioningReport, watch::Receiver<bool>) {
     let (off, seen) = watch::channel(false);
-    let admin = admin.clone();
+    let (admin, is_first) = (admin.clone(), further.is_none());
+    let component = further.map_or_else(|| COMPONENT.to_owned(), |name| format!("{COMPONENT} {name:?}"));
     let report: VersioningReport = Arc::new(move |reason| {
-        admin.metrics.target_versioning(reason.is_none());
+        if is_first {
+            admin.metrics.target_versioning(reason.is_none());
+        }
         match reason {
-            Some(failure) => admin.progress.not_ready(COMPONENT, failure.to_string()),
-            None => admin.progress.ready(COMPONENT),
+            Some(failure) => admin.progress.not_ready(&component, failure.to_string()),
+            None => admin.progress.ready(&component),
         }
         off.send_replace(reason.is_some());
     });

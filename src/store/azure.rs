@@ -292,7 +292,7 @@ impl AzureStore {
         let page = page.into_model().map_err(failed)?;
         let heads = listing::heads_of(page.blob_items, shown).map_err(|fault| attempt.malformed(&fault))?;
         let next = page.next_marker.filter(|next| !next.is_empty());
-        Ok(Arriving { next, heads: std::future::ready(Ok(heads)).boxed() })
+        Ok(Arriving::there(Page { heads, next }))
     }
 
     async fn get_by_the_sdk(
@@ -381,8 +381,7 @@ impl VersionStore for AzureStore {
     }
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
-        let arriving = self.list_ahead(prefix, listing, next).await?;
-        Ok(Page { heads: arriving.heads.await?, next: arriving.next })
+        self.list_ahead(prefix, listing, next).await?.page().await
     }
 
     async fn list_ahead<'a>(

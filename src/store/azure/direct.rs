@@ -35,7 +35,7 @@ use super::{
 };
 use crate::admin::RequestMetrics;
 use crate::failure::{Failure, Kind};
-use crate::store::{Arriving, Condition, Head, Page};
+use crate::store::{Arriving, Condition, Head};
 
 mod connect;
 mod proof;
@@ -260,8 +260,7 @@ impl Direct {
                 page.map_err(|fault| attempt.malformed(&fault))
             };
             let Some(next) = said else {
-                let Page { heads, next } = page.await?;
-                return Ok(Arriving { next, heads: std::future::ready(Ok(heads)).boxed() });
+                return Ok(Arriving::there(page.await?));
             };
             Ok(Arriving { next, heads: page.map_ok(|page| page.heads).boxed() })
         });

@@ -207,8 +207,7 @@ impl VersionStore for SnapshotStore {
     }
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
-        let arriving = self.list_ahead(prefix, listing, next).await?;
-        Ok(Page { heads: arriving.heads.await?, next: arriving.next })
+        self.list_ahead(prefix, listing, next).await?.page().await
     }
 
     async fn list_ahead<'a>(
@@ -224,7 +223,11 @@ impl VersionStore for SnapshotStore {
             return Ok(Arriving { next: page.next, heads: heads.boxed() });
         }
         let (marker, mut merge) = match next {
-            Some(next) => Merge::resumed(&next).ok_or_else(|| attempt.malformed("its marker is not one of ours"))?,
+            Some(next) => {
+                let resumed = Merge::resumed(&next);
+                let (marker, merge) = resumed.ok_or_else(|| attempt.malformed("its marker is not one of ours"))?;
+                (Some(marker), merge)
+            }
             None => (None, Merge::default()),
         };
         let page = self.blobs.page(&attempt, Shown::Snapshots, marker).await?;
@@ -240,7 +243,7 @@ impl VersionStore for SnapshotStore {
             }
         };
         let heads = heads.into_iter().map(named).collect();
-        Ok(Arriving { next, heads: std::future::ready(Ok(heads)).boxed() })
+        Ok(Arriving::there(Page { heads, next }))
     }
 }
 

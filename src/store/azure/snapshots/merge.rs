@@ -55,10 +55,10 @@ impl Merge {
         serde_json::to_string(&Paused { marker, waiting: self }).unwrap_or_default()
     }
 
-    /// Goes on; none where that is no marker of ours.
-    pub(super) fn resumed(next: &str) -> Option<(Option<String>, Self)> {
+    /// Goes on from the service's marker; none where that is no marker of ours.
+    pub(super) fn resumed(next: &str) -> Option<(String, Self)> {
         let Paused { marker, waiting } = serde_json::from_str(next).ok()?;
-        Some((Some(marker), waiting))
+        Some((marker, waiting))
     }
 }
 
