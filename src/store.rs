@@ -33,6 +33,8 @@ mod replicated;
 
 pub use claim::{Claim, Claimant};
 pub use replicated::Replicated;
+#[cfg(test)]
+pub(crate) use replicated::identity as replicated_identity;
 
 /// What must hold for a put to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -135,7 +135,7 @@ fn azure_riders(at: &str, target: &Target, faults: &mut Faults) {
         }
     }
     if !target.encryption_scope.is_empty() {
-        faults.check("encryption_scope", encryption_scope(&target.encryption_scope));
+        faults.check(format!("{at}.encryption_scope"), encryption_scope(&target.encryption_scope));
     }
 }
 

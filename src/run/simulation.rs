@@ -26,6 +26,8 @@ const HISTORY_LINES: usize = 150;
 const PARTS: u64 = 8;
 /// Seeds of one part, unless `COSMIRROR_TEST_SEEDS` asks for another number of all.
 const SEEDS_PER_PART: u64 = 125;
+/// Seeds with a second target.
+const REPLICATED_SEEDS: u64 = 100;
 const FENCED_SEEDS: [u64; 6] = [2, 3, 7, 39, 50, 57];
 const OVERWRITTEN_SEEDS: [u64; 8] = [32, 108, 178, 188, 191, 219, 226, 306];
 const CONDITIONAL_SEEDS: [u64; 5] = [7, 12, 23, 25, 27];
@@ -38,11 +40,16 @@ struct Outcome {
 
 /// Plays the run of a seed; a store that ignores conditions is not one that the mirror can work with.
 fn play(seed: u64, traced: bool, conditional: bool) -> Outcome {
+    play_with(seed, traced, |world| world.conditional = conditional)
+}
+
+/// The same in a world that is set up so.
+fn play_with(seed: u64, traced: bool, set_up: impl FnOnce(&mut world::World)) -> Outcome {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let service = Service::new(seed, traced);
-        service.world().conditional = conditional;
+        set_up(&mut service.world());
         Script::draw(&service).play().await;
         let mut world = service.world();
         Outcome { violation: world.violation(), history: world.take_trace() }
@@ -114,6 +121,20 @@ fn replicas_keep_every_promise_in_the_seventh_part_of_the_seeds() {
 #[test]
 fn replicas_keep_every_promise_in_the_eighth_part_of_the_seeds() {
     check_part(7);
+}
+
+/// A second target that the checkpoint waits for, which not every process is configured with.
+#[test]
+fn a_required_target_holds_whatever_a_lease_says_that_it_holds() {
+    let seeds = number("COSMIRROR_TEST_SEEDS").unwrap_or(REPLICATED_SEEDS);
+    for seed in 0..seeds {
+        let replicated = |traced| play_with(seed, traced, |world| world.replicated = true);
+        if let Some(violation) = replicated(false).violation {
+            let history = replicated(true).history;
+            let from = history.len().saturating_sub(HISTORY_LINES);
+            panic!("{}\nseed {seed}: {violation}", history[from..].join("\n"));
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,9 @@ mod known;
 mod replica;
 
 #[cfg(test)]
+pub(crate) use self::replica::identity;
+
+#[cfg(test)]
 mod tests;
 
 /// The store.

@@ -6,6 +6,7 @@
 //! - What a lease says is stored is stored: up to its position, its backfill's position and its watermark. A lease is taken only from
 //!   an owner that did not renew it in time, and deleted only where others cover its range ([`leases`]).
 //! - Every instant for which the mirror says it can answer is answered right ([`window`]).
+//! - What a lease says that a second target holds is there ([`replica`]).
 //! - In the end everything is stored, and the leases tile the key space ([`settled`]).
 //!
 //! **All versions**: where following began is what the first lease of a range says it is: everything behind it must come, each
@@ -21,11 +22,13 @@ use super::world::{Change, Doc, World, contains};
 use crate::config::FeedMode;
 
 mod leases;
+mod replica;
 mod settled;
 mod versions;
 mod window;
 
 pub(super) use leases::{asked_for_now, lease_deleted, lease_written};
+pub(super) use replica::SOUTH;
 pub(super) use settled::{last_renewal, orphan, owned, unbalanced, unsettled};
 pub(super) use versions::{put_begins, put_done};
 pub(super) use window::untrue;

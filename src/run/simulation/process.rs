@@ -18,6 +18,7 @@ use super::super::range::Ended;
 use super::super::reconciling::Reconciling;
 use super::documents::SimulatedDocuments;
 use super::feed::SimulatedFeed;
+use super::oracle::SOUTH;
 use super::source::SimulatedSource;
 use super::store::SimulatedStore;
 use super::world::Service;
@@ -30,6 +31,7 @@ use crate::pace::RequestUnits;
 use crate::pace::bytes::{Budget, READ_BYTES};
 use crate::pace::requests::Requests;
 use crate::retry::Backoff;
+use crate::store::{Replicated, VersionStore};
 use crate::time::HostClock;
 
 #[derive(Default)]
@@ -220,16 +222,27 @@ async fn prepare(shared: Arc<Shared>, feed: Arc<SimulatedFeed>, mode: config::Fe
     }
 }
 
+/// Whether a process knows of the second target. Some do not, as while a configuration is changed.
+fn is_replicated(service: &Service, life: &Life) -> bool {
+    const WITHOUT: [char; 2] = ['3', '6'];
+    service.world().replicated && !life.name.ends_with(WITHOUT)
+}
+
 fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToken, tasks: Arc<ProcessTasks>) -> Shared {
     let names = [("db", "c")];
     let clock = {
         let (service, skew_ms) = (service.clone(), setup.skew_ms);
         HostClock::new(move || Timestamp::from_millisecond(service.world().now_ms() + skew_ms).unwrap())
     };
+    let store: Arc<dyn VersionStore> = Arc::new(SimulatedStore::new(service.clone(), life.clone()));
+    let replicated = is_replicated(service, life).then(|| {
+        let south = SimulatedStore::new(service.clone(), life.clone());
+        Arc::new(Replicated::new(Arc::clone(&store), "").with(SOUTH, Arc::new(south), SOUTH))
+    });
     Shared {
         endpoint: "http://mirror.example/".parse().unwrap(),
-        store: Arc::new(SimulatedStore::new(service.clone(), life.clone())),
-        replicated: None,
+        store: replicated.clone().map_or(store, |replicated| replicated as _),
+        replicated,
         prefix: String::new(),
         source: config::Source {
             poll_interval: setup.poll_interval,

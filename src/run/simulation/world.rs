@@ -90,6 +90,8 @@ pub(super) struct World {
     pub(super) lag_max: Duration,
     /// Whether the lease container removes documents whose time to live is over.
     pub(super) lease_ttl: bool,
+    /// Whether there is a second target that the checkpoint waits for; not every replica is configured with it.
+    pub(super) replicated: bool,
     /// Whether the store heeds conditions, as it must.
     pub(super) conditional: bool,
     pub(super) expiration: Duration,
@@ -140,6 +142,7 @@ impl Service {
             reconciles: false,
             lag_max: Duration::ZERO,
             lease_ttl: true,
+            replicated: false,
             conditional: true,
             expiration: Duration::from_secs(60),
             began: Vec::new(),

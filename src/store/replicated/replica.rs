@@ -188,7 +188,7 @@ impl Replica {
 }
 
 /// What tells a version of a document from its others; none of a record.
-pub(super) fn identity(head: &Head) -> Option<String> {
+pub(crate) fn identity(head: &Head) -> Option<String> {
     Version::from_metadata(&head.metadata).ok().map(|version| version.identity())
 }
 

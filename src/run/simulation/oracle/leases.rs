@@ -4,6 +4,7 @@ use cosmirror_formats::lease::uncovered;
 use cosmirror_formats::records::Gap;
 use cosmirror_formats::{EpkRange, Lease};
 
+use super::replica;
 use super::window::records;
 use super::{BACKFILL_NOW, BACKFILL_TOKEN, BACKFILLED, Began, WATERMARK};
 use crate::run::simulation::world::{Change, LeaseDocument, World};
@@ -52,7 +53,7 @@ pub(in crate::run::simulation) fn lease_written(
         }
     };
     let ahead = world.missing(&range).find_map(ahead);
-    if let Some(what) = ahead {
+    if let Some(what) = ahead.or_else(|| replica::lacks(world, lease, &range, position)) {
         return world.violated(what);
     }
     if world.shows_newest_only() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cosmirror_formats::records::Gap;
 use cosmirror_formats::{EpkRange, Lease};
 
-use super::BACKFILLED;
 use super::window::records;
+use super::{BACKFILLED, replica};
 use crate::run::simulation::world::{LeaseDocument, Physical, World};
 
 /// Why the world is not yet as it must be in the end, with these replicas as owners (or nobody where there are none, or anybody where
@@ -29,6 +29,9 @@ pub(in crate::run::simulation) fn unsettled(world: &World, live: Option<&[String
     }
     if let Some(gap) = records::<Gap>(world, "/_mirror/gaps/").iter().find(|gap| gap.until.is_none()) {
         return Some(format!("the gap of {} from {} has not ended", gap.range, gap.from));
+    }
+    if let Some(why) = leases().find_map(|lease| replica::differs(world, lease)) {
+        return Some(why);
     }
     let all = EpkRange::full();
     if let Some(change) = world.missing(&all).next() {

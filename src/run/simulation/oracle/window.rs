@@ -99,7 +99,8 @@ fn by_record(state: RangeState) -> Claim {
 
 /// The mirror's records under a folder.
 pub(super) fn records<T: DeserializeOwned>(world: &World, folder: &str) -> Vec<T> {
-    let named = world.blobs.iter().filter(|(name, _)| name.contains(folder));
+    let is_of_first = |name: &str| !name.strip_prefix(super::SOUTH).is_some_and(|rest| rest.starts_with('/'));
+    let named = world.blobs.iter().filter(|(name, _)| name.contains(folder) && is_of_first(name));
     named.map(|(_, versions)| serde_json::from_slice(&versions.last().unwrap().1).unwrap()).collect()
 }
 
