@@ -307,8 +307,8 @@ pub struct Reconcile<'a> {
 }
 
 impl Reconcile<'_> {
-    /// Compares, and puts right what differs where that is asked for.
-    pub async fn run(&self) -> Result<Report, Failure> {
+    /// See [`Reconcile::run`].
+    async fn compare(&self) -> Result<Report, Failure> {
         let Request { mode, sample, .. } = self.request;
         let scanner = Scanner {
             source: &self.source,

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cosmirror_formats::MirrorPaths;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,12 @@ pub trait VersionStore: Send + Sync + 'static {
     /// Makes sure that a current version, which the caller found and takes for stored, stays when another is put over it. Nothing to do where
     /// every put does that.
     async fn keep(&self, _head: &Head) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Makes sure of the same for all versions and records of a container's mirror, which a reader takes for stored: those that a process left
+    /// which died as it put them, and which nobody puts again.
+    async fn settle(&self, _paths: &MirrorPaths) -> Result<(), Failure> {
         Ok(())
     }
 

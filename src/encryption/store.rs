@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cosmirror_formats::MirrorPaths;
 
 use super::Recipients;
 use crate::admin::Protection;
@@ -62,6 +63,10 @@ impl VersionStore for EncryptingStore {
 
     async fn keep(&self, head: &Head) -> Result<(), Failure> {
         self.inner.keep(head).await
+    }
+
+    async fn settle(&self, paths: &MirrorPaths) -> Result<(), Failure> {
+        self.inner.settle(paths).await
     }
 
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {

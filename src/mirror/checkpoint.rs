@@ -116,12 +116,12 @@ impl RangeProgress {
     }
 
     /// How the range goes on behind recorded gaps that begin at these instants: from where `first` begins. What was known of it stays
-    /// known.
+    /// known, but not to further targets: what was stored behind the lost position may be in the first one alone.
     #[must_use]
     pub fn behind_gaps(self, mut gaps: BTreeSet<i64>, first: Self) -> Self {
         let Self { position, start, backfill, .. } = first;
         gaps.extend(self.gaps);
-        Self { position, start, backfill, gaps, reread: None, ..self }
+        Self { position, start, backfill, gaps, reread: None, targets: BTreeSet::new(), ..self }
     }
 
     /// Recorded gaps that begin at these instants are to be repaired by comparing with the source; nothing has to be read again, as of `at`.

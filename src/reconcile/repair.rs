@@ -10,6 +10,7 @@ use cosmirror_formats::{Op, PartitionKey, Version};
 
 use super::compare::{Candidate, State};
 use super::judge::{Drift, look};
+use super::{Reconcile, Repair, Report};
 use crate::crash::crash_point;
 use crate::failure::{Action, Failure};
 use crate::history::MirrorReader;
@@ -106,6 +107,18 @@ pub(super) async fn repair(
         condition: drift.known.as_ref().map_or(Condition::Absent, |known| Condition::Matches(known.etag.clone())),
     };
     conditional(mirror, put, &version).await
+}
+
+impl Reconcile<'_> {
+    /// Compares, and puts right what differs where that is asked for.
+    pub async fn run(&self) -> Result<Report, Failure> {
+        let report = self.compare().await?;
+        if self.request.repair != Repair::No {
+            // A repair that died before it was whole is found equal here, and never put again.
+            self.mirror.store.settle(&self.mirror.paths).await?;
+        }
+        Ok(report)
+    }
 }
 
 async fn conditional(mirror: &MirrorReader, put: Put, version: &Version) -> Result<Repaired, Failure> {

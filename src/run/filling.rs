@@ -48,7 +48,7 @@ impl Filling {
         self.replicated.names()
     }
 
-    /// Returns when the replicas hold all that the first target held at `taken`, when the range's lease was taken.
+    /// Returns when the replicas hold all that the first target held at `taken`, when the range's lease was taken or its position was lost.
     pub(super) async fn complete(&self, progress: &RangeProgress, taken: Instant) -> Result<(), Failure> {
         let mut done = self.done.lock().await;
         if !progress.targets.is_superset(&self.targets()) {

@@ -98,7 +98,7 @@ pub(super) async fn follow(
         guard,
         reconciled: Arc::clone(&reconciler.done),
         stop: stop.clone(),
-        taken: Instant::now(),
+        since: Instant::now(),
     };
     let done = CancellationToken::new();
     let following = async {
@@ -140,21 +140,22 @@ struct Following<'a> {
     guard: Arc<Guard>,
     reconciled: Arc<AtomicBool>,
     stop: CancellationToken,
-    /// When the lease was taken.
-    taken: Instant,
+    /// When the lease was taken, or the range was followed anew: what is there by then may be in the first target alone.
+    since: Instant,
 }
 
 impl Following<'_> {
-    async fn run(self) -> Halt {
-        if let Err(halt) = self.fill_targets().await {
-            return halt;
-        }
+    async fn run(mut self) -> Halt {
         loop {
+            if let Err(halt) = self.fill_targets().await {
+                return halt;
+            }
             match self.follower().follow().await {
                 Halt::Failed(failure) if failure.kind == Kind::TokenExpired && self.guard.is_open() => {
                     if let Err(failure) = self.start_again(&failure).await {
                         return failure.into();
                     }
+                    self.since = Instant::now();
                 }
                 halt => return halt,
             }
@@ -167,7 +168,7 @@ impl Following<'_> {
         if let Some(filling) = self.container.filling() {
             targets = filling.targets();
             let progress = self.progress.borrow().clone();
-            let filled = filling.complete(&progress, self.taken);
+            let filled = filling.complete(&progress, self.since);
             tokio::pin!(filled);
             loop {
                 tokio::select! {

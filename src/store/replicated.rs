@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cosmirror_formats::MirrorPaths;
 use futures::future::try_join_all;
 
 use self::replica::Replica;
@@ -148,6 +149,10 @@ impl VersionStore for Replicated {
         }
         let first = self.first.as_ref();
         try_join_all(self.replicas.iter().map(|replica| replica.keep(first, head))).await.map(drop)
+    }
+
+    async fn settle(&self, paths: &MirrorPaths) -> Result<(), Failure> {
+        self.fill(paths).await.map(drop)
     }
 
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {

@@ -96,10 +96,13 @@ impl Replica {
     pub(super) async fn bring(&self, first: &dyn VersionStore, name: &str) -> Result<u64, Failure> {
         let mut brought = 0;
         for _ in 0..LOOKS_MAX {
+            // The replica is looked at first: what it has was in the first store before. The other way round, a version that is put into both in
+            // between would seem to be one that the first store lost.
+            let here = versions_of(self.store(), &self.named(name)).await.map_err(|failure| self.of_this(failure))?;
             let versions = versions_of(first, name).await?;
             let Some(current) = versions.iter().find(|head| head.current) else { return Ok(brought) };
             let done = match identity(current) {
-                Some(_) => self.bring_versions(first, &versions, current, &mut brought).await,
+                Some(_) => self.bring_versions(first, here, &versions, current, &mut brought).await,
                 None => self.bring_record(first, current, &mut brought).await,
             };
             match done {
@@ -121,11 +124,11 @@ impl Replica {
     async fn bring_versions(
         &self,
         first: &dyn VersionStore,
+        here: Vec<Head>,
         versions: &[Head],
         current: &Head,
         brought: &mut u64,
     ) -> Result<Option<String>, Failure> {
-        let here = versions_of(self.store(), &self.named(&current.name)).await?;
         let held: HashSet<String> = here.iter().filter_map(identity).collect();
         let mut top = here.into_iter().find(|head| head.current);
         let mut missing: Vec<&Head> = missing(versions, &held).collect();
@@ -149,8 +152,8 @@ impl Replica {
         current: &Head,
         brought: &mut u64,
     ) -> Result<Option<String>, Failure> {
-        let Some((head, body)) = first.get(&current.name, None).await? else { return Ok(None) };
         let here = self.store.get(&self.named(&current.name), None).await?;
+        let Some((head, body)) = first.get(&current.name, None).await? else { return Ok(None) };
         if let Some((own, content)) = &here
             && *content == body
         {

@@ -98,8 +98,12 @@ async fn nothing_is_checkpointed_while_a_required_target_is_gone() {
     let until = world.complete_until("orders").await;
     let daemon = world.start(&["run"]);
     let admin = admins(&daemon, 1).await.remove(0);
+    // What it follows, it stores in both.
+    changes(&world, 9).await;
     eventually("every range is followed", async || {
-        (value(&metrics(&world, &admin).await, "leases_owned", None) == Some(RANGES as f64)).then_some(())
+        let stored = south(&world).await.into_iter().filter(|(name, _)| name.contains("/documents/"));
+        let count: usize = stored.map(|(_, versions)| versions.len()).sum();
+        (count == world.history("orders").await.len()).then_some(())
     })
     .await;
     faults(&world, SOUTH, &[json!({ "status": 503 })]).await;
