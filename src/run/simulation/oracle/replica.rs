@@ -53,10 +53,12 @@ pub(super) fn lacks(world: &World, lease: &Lease, range: &EpkRange, position: u6
     })
 }
 
-/// Why the second target is not as the first one in the range of a lease that names it, when all is quiet.
+/// Why the second target is not as the first one in the range of a lease that names it, when all is quiet. Of a document that is gone the feed
+/// of newest versions shows nothing again: what of it is in the first one alone comes with a comparison, where there are any.
 pub(super) fn differs(world: &World, lease: &Lease) -> Option<String> {
     let range = lease.range.as_ref().filter(|_| speaks_for_it(lease))?;
-    documents(world, range).find_map(|(name, _)| {
+    let is_shown = |document: &Doc| document.exists || !world.shows_newest_only() || world.reconciles;
+    documents(world, range).filter(|(_, document)| is_shown(document)).find_map(|(name, _)| {
         let (first, south) = (identities(world, name), identities(world, &format!("{SOUTH}/{name}")));
         let alike = |these: &[String]| these.iter().cloned().collect::<BTreeSet<_>>();
         let same = alike(&first) == alike(&south) && first.last() == south.last();
