@@ -9,8 +9,23 @@ use cosmirror_formats_fuzz::AnyVersion;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 14] =
-    ["format", "op", "ts", "lsn", "nth", "lineage", "etag", "rid", "id", "pk", "prev", "after", "omitted", "sha256"];
+const NAMES: [&str; 15] = [
+    "format",
+    "op",
+    "ts",
+    "lsn",
+    "nth",
+    "lineage",
+    "etag",
+    "rid",
+    "id",
+    "pk",
+    "prev",
+    "after",
+    "omitted",
+    "encryption",
+    "sha256",
+];
 
 #[derive(Arbitrary, Debug)]
 struct Input {
