@@ -9,7 +9,7 @@ use super::groups::groups;
 use crate::failure::Failure;
 use crate::store::{Head, Listing, VersionStore};
 
-/// One of the two listings: every version under a prefix.
+/// One of the two listings: what is under a prefix.
 struct Side<'a> {
     groups: BoxStream<'a, Result<Vec<Head>, Failure>>,
     prefix: String,
@@ -18,8 +18,8 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(store: &'a dyn VersionStore, prefix: String) -> Self {
-        Self { groups: groups(store, prefix.clone(), Listing::Versions).boxed(), prefix, next: None }
+    fn new(store: &'a dyn VersionStore, prefix: String, listing: Listing) -> Self {
+        Self { groups: groups(store, prefix.clone(), listing).boxed(), prefix, next: None }
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
@@ -51,8 +51,9 @@ pub(crate) struct Pair {
 pub(crate) fn pairs<'a>(
     left: (&'a dyn VersionStore, String),
     right: (&'a dyn VersionStore, String),
+    listing: Listing,
 ) -> impl Stream<Item = Result<Pair, Failure>> + 'a {
-    let sides = (Side::new(left.0, left.1), Side::new(right.0, right.1));
+    let sides = (Side::new(left.0, left.1, listing), Side::new(right.0, right.1, listing));
     try_unfold(sides, |(mut left, mut right)| async move {
         left.fetch().await?;
         right.fetch().await?;
@@ -94,7 +95,7 @@ mod tests {
         for name in ["w/z/b", "w/z/c", "w/z/d", "w/z/d", "w/z/d", "w/z/f"] {
             put(&right, name).await;
         }
-        let pairs = pairs((&left, "x/".to_owned()), (&right, "w/z/".to_owned()));
+        let pairs = pairs((&left, "x/".to_owned()), (&right, "w/z/".to_owned()), Listing::Versions);
         let counted = pairs.map_ok(|Pair { name, left, right }| format!("{name} {} {}", left.len(), right.len()));
         let counted: Vec<String> = counted.try_collect().await.unwrap();
         assert_eq!(counted, ["a 2 0", "b 1 1", "c 0 1", "d 1 3", "f 0 1"]);

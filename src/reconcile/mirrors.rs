@@ -13,6 +13,7 @@ use futures::TryStreamExt as _;
 use super::{Difference, Mode, Report, Request, State};
 use crate::failure::{CommandError, Exit, Failure};
 use crate::history::{DocumentHistory, Entry, MirrorReader, Pair, instant, pairs};
+use crate::store::{Head, Listing};
 
 /// The comparison.
 pub struct Mirrors<'a> {
@@ -43,7 +44,7 @@ impl Mirrors<'_> {
         let (first, other) = (self.first.0, self.other.0);
         let mut report = Report::default();
         let sides = ((first.store.as_ref(), first.paths.documents()), (other.store.as_ref(), other.paths.documents()));
-        let mut pairs = std::pin::pin!(pairs(sides.0, sides.1));
+        let mut pairs = std::pin::pin!(pairs(sides.0, sides.1, Listing::Versions));
         while let Some(Pair { name, left, right }) = pairs.try_next().await? {
             if !self.request.sample.contains(&name) {
                 continue;
@@ -177,7 +178,7 @@ fn living(entries: &[Entry]) -> Option<&Entry> {
     entries.last().filter(|entry| !entry.version.is_tombstone())
 }
 
-fn history(mirror: &MirrorReader, heads: Vec<crate::store::Head>) -> Result<Entries, Failure> {
+fn history(mirror: &MirrorReader, heads: Vec<Head>) -> Result<Entries, Failure> {
     let Some(first) = heads.first() else { return Ok(Entries(Vec::new())) };
     let letters = mirror.letters.get(&first.name).map(Vec::as_slice).unwrap_or_default();
     let DocumentHistory { entries, .. } = mirror.document(heads, letters)?;

@@ -13,7 +13,7 @@ use super::replica::{Replica, identity, missing};
 use crate::failure::Failure;
 use crate::history::{Pair, pairs};
 use crate::retry::persist;
-use crate::store::Head;
+use crate::store::{Head, Listing};
 
 /// Names that are brought at the same time.
 const NAMES_AT_ONCE: usize = 16;
@@ -26,7 +26,7 @@ impl Replicated {
         let mut brought = 0;
         for replica in &self.replicas {
             tracing::info!(target = replica.name(), "looking for what the target lacks of the first one");
-            let documents = self.fill_under(replica, &paths.documents(), lacks_versions).await?;
+            let documents = self.fill_under(replica, &paths.documents(), Listing::Versions, lacks_versions).await?;
             let records = self.fill_records(replica, paths).await?;
             tracing::info!(
                 target = replica.name(),
@@ -54,12 +54,19 @@ impl Replicated {
         let few = [paths.gaps(), paths.container_record(), paths.range_states()].map(|prefix| (prefix, ANYTHING));
         let mut brought = 0;
         for (prefix, lacks) in many.into_iter().chain(few) {
-            brought += self.fill_under(replica, &prefix, lacks).await?;
+            // Of a record the current content counts, and some have thousands of versions.
+            brought += self.fill_under(replica, &prefix, Listing::Current, lacks).await?;
         }
         Ok(brought)
     }
 
-    async fn fill_under(&self, replica: &Replica, prefix: &str, lacks: Lacks) -> Result<u64, Failure> {
+    async fn fill_under(
+        &self,
+        replica: &Replica,
+        prefix: &str,
+        listing: Listing,
+        lacks: Lacks,
+    ) -> Result<u64, Failure> {
         let looked_at = AtomicU64::new(0);
         let told = |name: String| {
             let count = looked_at.fetch_add(1, Ordering::Relaxed) + 1;
@@ -70,7 +77,7 @@ impl Replicated {
         };
         let first = self.first.as_ref();
         let bring = |name: String| async move { persist(|| replica.bring(first, &name)).await };
-        self.lacking(replica, prefix, lacks)
+        self.lacking(replica, prefix, listing, lacks)
             .map_ok(told)
             .map_ok(bring)
             .try_buffer_unordered(NAMES_AT_ONCE)
@@ -83,10 +90,11 @@ impl Replicated {
         &'a self,
         replica: &'a Replica,
         prefix: &str,
+        listing: Listing,
         lacks: Lacks,
     ) -> impl Stream<Item = Result<String, Failure>> + 'a {
         let sides = ((self.first.as_ref(), prefix.to_owned()), (replica.store(), replica.named(prefix)));
-        pairs(sides.0, sides.1).try_filter_map(move |Pair { left, right, .. }| async move {
+        pairs(sides.0, sides.1, listing).try_filter_map(move |Pair { left, right, .. }| async move {
             let name = left.first().map(|head| head.name.clone());
             Ok(name.filter(|_| lacks(&left, &right)))
         })

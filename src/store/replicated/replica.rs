@@ -96,18 +96,14 @@ impl Replica {
     pub(super) async fn bring(&self, first: &dyn VersionStore, name: &str) -> Result<u64, Failure> {
         let mut brought = 0;
         for _ in 0..LOOKS_MAX {
-            // The replica is looked at first: what it has was in the first store before. The other way round, a version that is put into both in
-            // between would seem to be one that the first store lost.
-            let here = versions_of(self.store(), &self.named(name)).await.map_err(|failure| self.of_this(failure))?;
-            let versions = versions_of(first, name).await?;
-            let Some(current) = versions.iter().find(|head| head.current) else { return Ok(brought) };
-            let done = match identity(current) {
-                Some(_) => self.bring_versions(first, here, &versions, current, &mut brought).await,
-                None => self.bring_record(first, current, &mut brought).await,
+            let Some(current) = first.head(name).await? else { return Ok(brought) };
+            let done = match identity(&current) {
+                Some(_) => self.bring_versions(first, name, &mut brought).await,
+                None => self.bring_record(first, &current, &mut brought).await,
             };
             match done {
-                Ok(Some(etag)) => {
-                    self.known.set(name, &current.etag, &etag);
+                Ok(Some((etag, own))) => {
+                    self.known.set(name, &etag, &own);
                     return Ok(brought);
                 }
                 // Somebody else wrote it: here, or in the first store.
@@ -120,18 +116,22 @@ impl Replica {
         Err(Failure::new(Kind::Transient, message))
     }
 
-    /// Gives the etag of what is current here afterwards; none where a version vanished from the first store meanwhile.
+    /// Gives the etag of what is current in the first store and of what is current here then; none where a version vanished from the first
+    /// store meanwhile.
     async fn bring_versions(
         &self,
         first: &dyn VersionStore,
-        here: Vec<Head>,
-        versions: &[Head],
-        current: &Head,
+        name: &str,
         brought: &mut u64,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<(String, String)>, Failure> {
+        // The replica is looked at first: what it has was in the first store before. The other way round, a version that is put into both in
+        // between would seem to be one that the first store lost.
+        let here = versions_of(self.store(), &self.named(name)).await?;
+        let versions = versions_of(first, name).await?;
+        let Some(current) = versions.iter().find(|head| head.current) else { return Ok(None) };
         let held: HashSet<String> = here.iter().filter_map(identity).collect();
         let mut top = here.into_iter().find(|head| head.current);
-        let mut missing: Vec<&Head> = missing(versions, &held).collect();
+        let mut missing: Vec<&Head> = missing(&versions, &held).collect();
         let newest = missing.last().copied().or(top.as_ref());
         if newest.and_then(identity) != identity(current) {
             missing.push(current);
@@ -143,7 +143,7 @@ impl Replica {
             *brought += 1;
             top = Some(Head { etag, ..head.clone() });
         }
-        Ok(top.map(|top| top.etag))
+        Ok(top.map(|top| (current.etag.clone(), top.etag)))
     }
 
     async fn bring_record(
@@ -151,17 +151,17 @@ impl Replica {
         first: &dyn VersionStore,
         current: &Head,
         brought: &mut u64,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<(String, String)>, Failure> {
         let here = self.store.get(&self.named(&current.name), None).await?;
         let Some((head, body)) = first.get(&current.name, None).await? else { return Ok(None) };
         if let Some((own, content)) = &here
             && *content == body
         {
-            return Ok((head.etag == current.etag).then(|| own.etag.clone()));
+            return Ok((head.etag == current.etag).then(|| (head.etag, own.etag.clone())));
         }
-        let etag = self.copy(first, current, here.map(|(own, _)| own.etag)).await?;
-        *brought += u64::from(etag.is_some());
-        Ok(etag)
+        let own = self.copy(first, current, here.map(|(own, _)| own.etag)).await?;
+        *brought += u64::from(own.is_some());
+        Ok(own.map(|own| (current.etag.clone(), own)))
     }
 
     /// Puts one of the first store's versions on top of what has this etag here; none where that version is gone.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cosmirror_formats::{EpkRange, Lease, Op as StoredOp};
 
-use super::BACKFILLED;
+use super::{BACKFILL_NOW, BACKFILLED};
 use crate::run::simulation::world::{Doc, World, contains};
 use crate::store::replicated_identity;
 
@@ -35,7 +35,8 @@ pub(super) fn lacks(world: &World, lease: &Lease, range: &EpkRange, position: u6
     if !speaks_for_it(lease) {
         return None;
     }
-    let backfilled = lease.properties.contains_key(BACKFILLED);
+    // Behind a gap what exists is read once more, and the end of the reading before stays in the lease meanwhile.
+    let backfilled = lease.properties.contains_key(BACKFILLED) && !lease.properties.contains_key(BACKFILL_NOW);
     documents(world, range).find_map(|(name, document)| {
         let held: BTreeSet<String> = identities(world, &format!("{SOUTH}/{name}")).into_iter().collect();
         let spoken_for = |op: StoredOp| match op {
