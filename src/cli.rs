@@ -37,6 +37,7 @@ mod history;
 mod logging;
 mod man;
 pub mod output;
+mod purge;
 mod restore;
 mod run;
 mod show;
@@ -125,6 +126,9 @@ enum Command {
     /// Compare source and mirror, and repair what differs
     #[command(after_long_help = help::VERIFY)]
     Verify(args::VerifyArgs),
+    /// Erase all that is stored of a document, and keep it away
+    #[command(after_long_help = help::PURGE)]
+    Purge(args::PurgeArgs),
     /// Run local Cosmos and Blob endpoints, in memory
     #[cfg(feature = "emulator")]
     #[command(after_long_help = help::EMULATOR)]
@@ -150,7 +154,7 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) => true,
+            Self::Restore(_) | Self::Verify(_) | Self::Purge(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -182,6 +186,7 @@ impl Command {
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
+            | Self::Purge(_)
             | Self::Health(_)
             | Self::Completions(_)
             | Self::Man(_)
@@ -328,6 +333,7 @@ impl Cli {
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
+            Command::Purge(args) => purge::run(&args, &context).await,
             Command::Health(args) => health::run(args, context).await,
             Command::Completions(args) => completions::run(&args, &context),
             Command::Man(args) => man::run(&args, &context),

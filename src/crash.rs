@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 50] = [
+pub const POINTS: [&str; 53] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -73,6 +73,10 @@ pub const POINTS: [&str; 50] = [
     "undo-durable",
     "document-restored",
     "undo-completed",
+    // src/purge.rs
+    "purge-recorded",
+    "purge-marked",
+    "purge-erased",
     // src/store/azure/snapshots.rs
     "snapshot-to-take",
     // src/store/replicated.rs

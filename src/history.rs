@@ -12,6 +12,7 @@
 //! | the bytes, held against their hash | `history/reader.rs` |
 //! | which versions a restore wrote | `history/origin.rs` |
 //! | the partition keys under which an id occurs | `history/find.rs` |
+//! | which histories were erased | `history/purges.rs` |
 //!
 //! Nothing here writes. Reading needs neither the source nor the leases: the mirror describes itself. Versions of all
 //! lives of a container are one history; what belongs to an earlier life is absent from the moment of recreation.
@@ -32,6 +33,7 @@ mod order;
 mod origin;
 mod pairs;
 mod point;
+mod purges;
 mod reader;
 
 pub use coverage::Coverage;
@@ -46,6 +48,7 @@ pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
 pub(crate) use pairs::{Pair, pairs};
 pub use point::State;
+pub use purges::Purges;
 pub use reader::{MirrorReader, described, key_definition};
 
 /// Where the bytes of a version are.

@@ -20,6 +20,7 @@
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`check`] | the audit before the first write |
 //! | [`replay`] | dead letters become versions |
+//! | [`purge`] | a document's whole history is erased |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness, metrics, status, jobs and the page |
@@ -49,6 +50,7 @@ mod look;
 pub mod mirror;
 pub mod observer;
 pub mod pace;
+pub mod purge;
 pub mod reconcile;
 pub mod records;
 pub mod replay;

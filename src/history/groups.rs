@@ -142,7 +142,18 @@ pub(super) fn document_of(
     }
     entries.extend(letters.iter().filter_map(|letter| letter.entry.clone()));
     let unreadable = letters.iter().filter_map(Letter::unreadable).collect();
-    Ok(DocumentHistory { key, id, entries: source_order(entries), unreadable })
+    Ok(without_purged(DocumentHistory { key, id, entries: source_order(entries), unreadable }))
+}
+
+/// The same without what was purged. A service may be bound to keep it for a while; nobody is to see it.
+fn without_purged(mut history: DocumentHistory) -> DocumentHistory {
+    let marks = history.entries.iter().filter(|entry| entry.version.is_purge());
+    let Some(mark) = marks.max_by_key(|entry| entry.version.ts).map(|mark| mark.version.clone()) else {
+        return history;
+    };
+    history.entries.retain(|entry| entry.version.ts > mark.ts || entry.version == mark);
+    history.unreadable.retain(|letter| letter.ts.is_none_or(|ts| ts > mark.ts));
+    history
 }
 
 fn entry(head: Head) -> Result<Entry, Failure> {

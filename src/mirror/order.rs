@@ -5,6 +5,7 @@
 //! transaction share an LSN and may arrive in any order: what is possible from the stored state comes first.
 
 use cosmirror_formats::Version;
+use cosmirror_formats::version::purged_until;
 
 /// What is known of a document's current version, enough to order and replace it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Decision {
     Stored,
     /// A newer one is stored.
     Older,
+    /// It is of a time of which the document's history was erased, and stays away.
+    Purged,
     /// Neither is known to be newer: look through the document's versions for its identity.
     Open,
 }
@@ -62,6 +65,10 @@ pub fn decide(stored: Option<&Known>, incoming: &Version) -> Decision {
     let Some(stored) = stored else { return Decision::Put };
     if stored.identity == incoming.identity() {
         return Decision::Stored;
+    }
+    // Whatever order it has: of that time nothing is to come back.
+    if let Some(until) = purged_until(&stored.identity) {
+        return if incoming.ts <= until { Decision::Purged } else { Decision::Put };
     }
     let order = match (stored.lsn, incoming.lsn) {
         // Of what was left out, and of its transaction, the stored one is the last.

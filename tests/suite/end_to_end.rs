@@ -42,6 +42,7 @@ mod oracle;
 mod outage;
 mod output;
 mod page;
+mod purge;
 mod ranges;
 mod recreated;
 mod restore_apply;

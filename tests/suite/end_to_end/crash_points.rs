@@ -12,6 +12,7 @@ use super::cosmos::DATABASE;
 use super::directory;
 use super::documents::random;
 use super::oracle::assert_every_change_once;
+use super::purge;
 use super::ranges::assert_leases_tile;
 use super::restore_apply;
 use super::snapshots;
@@ -63,13 +64,14 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 10] = [
+    let stories: [&[&str]; 11] = [
         &START,
         &FOLLOWING,
         &ENDING,
         &SPLITTING,
         &gaps::POINTS,
         &repairs::POINTS,
+        &purge::POINTS,
         &restore_apply::POINTS,
         &snapshots::POINTS,
         &targets::POINTS,
