@@ -180,6 +180,8 @@ mod tests {
     use futures::TryStreamExt as _;
     use tokio::time::sleep;
 
+    use super::super::memory::{entry as entry_of, history};
+    use super::super::{State, Unreadable};
     use super::*;
     use crate::store::{Page, Put, Stored};
 
@@ -238,6 +240,28 @@ mod tests {
         assert_eq!(names, ["0", "1", "2"]);
         let asked = store.0.lock().unwrap().clone();
         (asked, begun.elapsed())
+    }
+
+    #[test]
+    fn nothing_of_what_was_purged_is_shown_whatever_the_target_still_holds() {
+        let at = |name: &str, ts: i64| entry_of(name, ts, Some(ts.unsigned_abs()));
+        let mark = |until| {
+            let mut mark = entry_of("", until, None);
+            mark.version = Version::purge(until, "rid", "d", &mark.version.pk);
+            mark
+        };
+        let letter = |ts| Unreadable { ts, name: String::new() };
+        let entries = vec![at("a", 10), mark(15), at("b", 20), mark(30), at("c", 31), at("d", 40)];
+        let unreadable = vec![letter(Some(30)), letter(Some(31)), letter(None)];
+        let mut shown = without_purged(DocumentHistory { unreadable, ..history(entries) });
+        let names: Vec<String> = shown.entries.iter().map(|entry| entry.version.identity()).collect();
+        assert_eq!(names, ["purge:30", "c", "d"]);
+        assert_eq!(shown.unreadable, [letter(Some(31)), letter(None)], "of the last one nobody knows when it was");
+        shown.unreadable.clear();
+        assert_eq!([shown.state_at(29), shown.state_at(5)], [State::NotYet, State::NotYet]);
+        assert!(matches!(shown.state_at(30), State::Deleted(_)) && matches!(shown.state_at(31), State::Present(_)));
+        let untouched = history(vec![at("a", 10), at("b", 20)]);
+        assert_eq!(without_purged(untouched.clone()), untouched);
     }
 
     #[tokio::test(start_paused = true)]

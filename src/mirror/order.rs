@@ -224,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_committed_up_to_a_purge_stays_away_and_what_comes_later_is_put_on_its_mark() {
+        let mark = Version::purge(100, "rid", "", &PartitionKey(Vec::new()));
+        let stored = Known::new("blob".to_owned(), &mark);
+        assert!(!stored.exists);
+        for lineage in ["l", "rid"] {
+            for lsn in [None, Some(9)] {
+                assert_eq!(decide(Some(&stored), &version(lineage, lsn, 100, Some("e"))), Decision::Purged);
+                assert_eq!(decide(Some(&stored), &version(lineage, lsn, 99, None)), Decision::Purged);
+                assert_eq!(decide(Some(&stored), &version(lineage, lsn, 101, Some("e"))), Decision::Put);
+            }
+        }
+        assert_eq!(decide(Some(&stored), &mark), Decision::Stored);
+    }
+
+    #[test]
     fn a_replayed_version_or_delete_is_recognised_by_identity() {
         assert_eq!(
             decide(Some(&stored("l", Some(5), 1, Some("e"))), &version("m", None, 9, Some("e"))),

@@ -115,6 +115,11 @@ async fn set(world: &World, setting: &str) {
             }
             at(world, "14:45").await;
         }
+        "at 14:50 the customer of order-5 asks to be forgotten, and the application deletes the order" => {
+            at(world, "14:50").await;
+            source.delete(r#"["customer-5"]"#, "order-5").await;
+            at(world, "14:55").await;
+        }
         other => panic!("nobody knows how to do this: {other}"),
     }
     world.catch_up().await;
