@@ -30,6 +30,7 @@ mod demo;
 mod diff;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod export;
 mod gaps;
 mod health;
 mod help;
@@ -116,6 +117,9 @@ enum Command {
     /// Put documents back as they were
     #[command(after_long_help = help::RESTORE)]
     Restore(Box<restore::args::RestoreArgs>),
+    /// Write documents as they were at an instant into files
+    #[command(after_long_help = help::EXPORT)]
+    Export(Box<export::args::ExportArgs>),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),
@@ -150,7 +154,7 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) => true,
+            Self::Restore(_) | Self::Verify(_) | Self::Export(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -179,6 +183,7 @@ impl Command {
             | Self::Show(_)
             | Self::Diff(_)
             | Self::Restore(_)
+            | Self::Export(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
@@ -325,6 +330,7 @@ impl Cli {
             Command::Show(args) => show::run(&args, &context).await,
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
+            Command::Export(args) => on_a_worker(async move { export::run(&args, &context).await }).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,

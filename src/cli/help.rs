@@ -121,6 +121,18 @@ Examples:
 The same command again goes on where it was interrupted. Ends with 3 where some documents failed, 6 where the file was \
 altered, 7 where documents changed since the plan and were left alone, 8 where --max-failures was reached.";
 
+/// `export`.
+pub(super) const EXPORT: &str = "\
+Examples:
+  cosmirror -c my.toml export --at -1h --out full
+  cosmirror -c my.toml export --at 2026-11-20T14:05:00Z --out monday --source shop/orders --compress zstd
+  cosmirror -c my.toml export --at -1h --out tuesday --since monday
+  cosmirror -c my.toml export --resume --out tuesday --since monday
+
+The files hold documents in plain text, also where the mirror is encrypted. The same command again goes on where it was \
+interrupted. Ends with 3 where documents were left out because the mirror cannot tell what they were, 5 where the instant is \
+not covered, 6 where something is damaged, 12 where content is encrypted and no --identity opens it.";
+
 /// `gaps list`.
 pub(super) const GAPS_LIST: &str = "\
 Examples:
