@@ -68,9 +68,7 @@ impl Export<'_> {
         };
         let selection = Selection::All;
         let documents = candidates(self.mirror, &selection)
-            .try_filter(|candidate| {
-                std::future::ready(behind.as_ref().is_none_or(|behind| candidate.name > *behind))
-            })
+            .try_filter(|candidate| std::future::ready(behind.as_ref().is_none_or(|behind| candidate.name > *behind)))
             .map(|candidate| {
                 let candidate = candidate?;
                 let doubted = doubted.as_mut().map_or(Ok(false), |names| names.holds(&candidate.name))?;

@@ -38,7 +38,11 @@ impl<'a> Book<'a> {
         let holds = |name: &str| names.iter().any(|held| held == name);
         if holds(MANIFEST) {
             return match read::manifest(place).await? {
-                Some(found) if is_same(&found.manifest, &asked) => Ok(Begun::Finished(found.manifest)),
+                Some(found) if is_same(&found.manifest, &asked) => {
+                    // A crash just behind the end left it.
+                    place.remove(UNFINISHED).await?;
+                    Ok(Begun::Finished(found.manifest))
+                }
                 _ => Err(refused(place, "holds another export")),
             };
         }

@@ -81,12 +81,7 @@ pub(super) async fn exported(export: &Export<'_>, candidate: Candidate, doubted:
     }
 }
 
-async fn line(
-    export: &Export<'_>,
-    name: &str,
-    document: &DocumentHistory,
-    doubted: bool,
-) -> Result<Exported, Failure> {
+async fn line(export: &Export<'_>, name: &str, document: &DocumentHistory, doubted: bool) -> Result<Exported, Failure> {
     let mut bodies = Bodies { mirror: export.mirror, last: None };
     let now = bodies.was(export.now, document).await?;
     let before = match export.since {

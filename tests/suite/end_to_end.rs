@@ -20,6 +20,7 @@ mod emulator;
 mod encryption;
 mod errors;
 mod expiry;
+mod export;
 mod faults;
 mod fidelity;
 mod fleet;

@@ -56,7 +56,8 @@ pub(super) fn show(context: &Context, manifest: &Manifest, out: &Path) -> Result
 
 fn lines(view: &View<'_>) -> Vec<String> {
     let since = view.since.map(|since| format!(", since {since}")).unwrap_or_default();
-    let mut lines = vec![format!("exported as {} into {}, as of {}{since}", view.id, view.out.display(), instant(view.at))];
+    let mut lines =
+        vec![format!("exported as {} into {}, as of {}{since}", view.id, view.out.display(), instant(view.at))];
     for container in &view.containers {
         let LineCounts { documents, deletes, uncertain, unknown, damaged } = container.counts;
         lines.push(format!(

@@ -36,7 +36,9 @@ impl Directory {
 
 fn failed(path: &Path, doing: &str, error: &std::io::Error) -> Failure {
     let (kind, remedy) = match error.kind() {
-        ErrorKind::PermissionDenied => (Kind::Unauthorized, "give yourself the rights to it, or name another directory"),
+        ErrorKind::PermissionDenied => {
+            (Kind::Unauthorized, "give yourself the rights to it, or name another directory")
+        }
         ErrorKind::NotADirectory => (Kind::Misconfigured, "name a directory"),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             (Kind::Internal, "make room and run the same command again: it goes on")
@@ -120,7 +122,8 @@ impl Place for Directory {
 
     async fn keep(&self, name: &str, staged: NamedTempFile) -> Result<(), Failure> {
         let (path, name) = (self.path.clone(), name.to_owned());
-        blocking(move || persist(&path, &name, staged).map_err(|error| failed(&path.join(&name), "write", &error))).await
+        blocking(move || persist(&path, &name, staged).map_err(|error| failed(&path.join(&name), "write", &error)))
+            .await
     }
 
     async fn put(&self, name: &str, text: &str) -> Result<(), Failure> {
