@@ -33,7 +33,7 @@ pub(crate) mod read;
 mod state;
 
 pub(crate) use base::Base;
-pub(crate) use book::{Begun, Book, unfinished};
+pub(crate) use book::{Begun, Book, begun};
 pub(crate) use state::require_readable;
 
 use file::FileWriter;

@@ -15,7 +15,7 @@ use super::Context;
 use super::history::open_mirror;
 use crate::encryption::Identities;
 use crate::export::place::{Directory, Place};
-use crate::export::{Base, Begun, Book, Export, require_readable, unfinished};
+use crate::export::{Base, Begun, Book, Export, begun, require_readable};
 use crate::failure::{CommandError, Exit};
 use crate::history::{Coverage, MirrorReader};
 use crate::restore::{Point, Request, Selection, Side, new_id};
@@ -73,13 +73,13 @@ async fn export(args: &ExportArgs, context: &Context) -> Result<(), CommandError
     show::show(context, &manifest, &args.out)
 }
 
-/// The instant that is asked for, or that the unfinished export is of.
+/// The instant that is asked for, or that of the export that was begun.
 async fn instant(args: &ExportArgs, place: &dyn Place) -> Result<i64, CommandError> {
     if let Some(at) = args.at {
         return Ok(at.as_second());
     }
-    let found = unfinished(place).await?.ok_or_else(|| {
-        let message = format!("{} holds no unfinished export", place.describe(""));
+    let found = begun(place).await?.ok_or_else(|| {
+        let message = format!("{} holds no export that was begun", place.describe(""));
         CommandError::new(Exit::NotFound, message, "name the instant with --at to begin one")
     })?;
     Ok(found.at)

@@ -26,44 +26,39 @@ pub(crate) enum Begun<'a> {
     Finished(Manifest),
 }
 
-/// The unfinished export in a place; none where there is none.
-pub(crate) async fn unfinished(place: &dyn Place) -> Result<Option<Manifest>, Failure> {
-    Ok(read::manifest_named(place, UNFINISHED).await?.map(|read| read.manifest))
+/// The export that was begun in a place, whether it is whole or not; none where there is none.
+pub(crate) async fn begun(place: &dyn Place) -> Result<Option<Manifest>, Failure> {
+    for name in [MANIFEST, UNFINISHED] {
+        if let Some(found) = read::manifest_named(place, name).await? {
+            return Ok(Some(found.manifest));
+        }
+    }
+    Ok(None)
 }
 
 impl<'a> Book<'a> {
-    /// Begins what `asked` describes, or goes on with it. A place that holds anything else is refused.
+    /// Begins what `asked` describes, or goes on with it. A place that holds anything else is refused, and not touched.
     pub(crate) async fn begin(place: &'a mut dyn Place, asked: Manifest) -> Result<Begun<'a>, CommandError> {
         let names = place.names().await?;
-        let holds = |name: &str| names.iter().any(|held| held == name);
-        if holds(MANIFEST) {
-            return match read::manifest(place).await? {
-                Some(found) if is_same(&found.manifest, &asked) => {
-                    // A crash just behind the end left it.
-                    place.remove(UNFINISHED).await?;
-                    Ok(Begun::Finished(found.manifest))
-                }
-                _ => Err(refused(place, "holds another export")),
-            };
-        }
-        if !names.is_empty() && !holds(UNFINISHED) {
+        if !names.is_empty() && !names.iter().any(|name| name == MANIFEST || name == UNFINISHED) {
             return Err(refused(place, "is not empty and holds no export"));
+        }
+        if let Some(found) = begun(place).await? {
+            require_same(place, &found, &asked)?;
         }
         place.claim().await?;
         let place: &'a dyn Place = place;
-        // Whoever had the claim until now may have begun it.
-        let Some(found) = unfinished(place).await? else {
+        // Whoever had the claim until now may have begun or finished it.
+        let Some(found) = begun(place).await? else {
             let book = Self { place, manifest: asked };
             book.save(UNFINISHED).await?;
             return Ok(Begun::Open(book));
         };
-        if !is_same(&found, &asked) {
-            let why = format!("holds an unfinished export of another request, as of {}", instant(found.at));
-            return Err(CommandError {
-                remedy: "pass --resume and what was asked for then to go on with it, or name another place with --out"
-                    .to_owned(),
-                ..refused(place, &why)
-            });
+        require_same(place, &found, &asked)?;
+        if found.finished.is_some() {
+            // A crash just behind the end left it.
+            place.remove(UNFINISHED).await?;
+            return Ok(Begun::Finished(found));
         }
         tracing::info!(id = found.id, at = instant(found.at), "going on with the export that was begun");
         Ok(Begun::Open(Self { place, manifest: found }))
@@ -117,6 +112,19 @@ impl<'a> Book<'a> {
 fn refused(place: &dyn Place, why: &str) -> CommandError {
     let message = format!("{} {why}", place.describe(""));
     CommandError::new(Exit::Usage, message, "name an empty place, or one that does not exist yet, with --out")
+}
+
+/// Refuses a place that holds an export of another request.
+fn require_same(place: &dyn Place, found: &Manifest, asked: &Manifest) -> Result<(), CommandError> {
+    if is_same(found, asked) {
+        return Ok(());
+    }
+    if found.finished.is_some() {
+        return Err(refused(place, &format!("holds another export, as of {}", instant(found.at))));
+    }
+    let error = refused(place, &format!("holds an unfinished export of another request, as of {}", instant(found.at)));
+    let remedy = "pass --resume and what was asked for then to go on with it, or name another place with --out";
+    Err(CommandError { remedy: remedy.to_owned(), ..error })
 }
 
 /// Whether two manifests are of the same request.

@@ -62,7 +62,7 @@ fn lines(view: &View<'_>) -> Vec<String> {
         let LineCounts { documents, deletes, uncertain, unknown, damaged } = container.counts;
         lines.push(format!(
             "  {}/{}: documents {documents}, deletes {deletes}, left out: uncertain {uncertain}, unknown {unknown}, damaged {damaged}; \
-             {} in {} files",
+             {}, files {}",
             container.database,
             container.container,
             HumanBytes(container.bytes),
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&view).unwrap(), golden);
         let text = [
             "exported as x into dir, as of 1970-01-01T00:00:05Z, since w",
-            "  shop/orders: documents 3, deletes 1, left out: uncertain 0, unknown 0, damaged 0; 2.00 KiB in 2 files",
+            "  shop/orders: documents 3, deletes 1, left out: uncertain 0, unknown 0, damaged 0; 2.00 KiB, files 2",
         ];
         assert_eq!(lines(&view), text);
         assert!(verdict(&view).is_ok());

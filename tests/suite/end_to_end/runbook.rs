@@ -1,8 +1,8 @@
-//! `docs/restore.md` is true: every command in it is run, in its order, against the emulator, and prints what stands there.
+//! `docs/restore.md` and `docs/export.md` are true: every command in them is run, in its order, against the emulator, and prints what stands there.
 //!
 //! A comment `<!-- setting: … -->` says what happens to the source before the commands behind it. The services' clocks stand at the day that
 //! the document tells of; what differs from run to run (seconds, ids, hashes, durations) is compared by its kind. With
-//! `COSMIRROR_RUNBOOK_OUT=FILE` the document is written there with the outputs of this run.
+//! `COSMIRROR_RUNBOOK_OUT=FOLDER` the document is written there with the outputs of this run.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,7 +16,8 @@ use super::LIMIT;
 use super::cosmos::DATABASE;
 use super::world::{ALL_VERSIONS, Target, World};
 
-const DOCUMENT: &str = include_str!("../../../docs/restore.md");
+const RESTORE: &str = include_str!("../../../docs/restore.md");
+const EXPORT: &str = include_str!("../../../docs/export.md");
 /// The day that the document tells of.
 const DAY: &str = "2026-03-02";
 const ORDERS: u32 = 240;
@@ -182,10 +183,19 @@ fn kind(word: &str) -> String {
 
 #[tokio::test]
 async fn every_command_of_the_runbook_prints_what_it_says() {
+    assert_prints_what_it_says(RESTORE, "restore.md", 15).await;
+}
+
+#[tokio::test]
+async fn every_command_of_the_page_about_exports_prints_what_it_says() {
+    assert_prints_what_it_says(EXPORT, "export.md", 5).await;
+}
+
+async fn assert_prints_what_it_says(says: &str, name: &str, commands_min: usize) {
     let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
     world.variable("NO_COLOR", "1");
     let (mut ran, mut document, mut differences) = (0, String::new(), String::new());
-    for piece in pieces(DOCUMENT) {
+    for piece in pieces(says) {
         match piece {
             Piece::Text(line) => writeln!(document, "{line}").unwrap(),
             Piece::Setting(setting) => set(&world, setting).await,
@@ -200,9 +210,9 @@ async fn every_command_of_the_runbook_prints_what_it_says() {
             }
         }
     }
-    if let Some(file) = std::env::var_os("COSMIRROR_RUNBOOK_OUT") {
-        std::fs::write(file, document).unwrap();
+    if let Some(folder) = std::env::var_os("COSMIRROR_RUNBOOK_OUT") {
+        std::fs::write(Path::new(&folder).join(name), document).unwrap();
     }
-    assert!(ran >= 15, "{ran} commands");
+    assert!(ran >= commands_min, "{ran} commands");
     assert!(differences.is_empty(), "{differences}");
 }
