@@ -125,7 +125,7 @@ altered, 7 where documents changed since the plan and were left alone, 8 where -
 pub(super) const EXPORT: &str = "\
 Examples:
   cosmirror -c my.toml export --at -1h --out full
-  cosmirror -c my.toml export --at 2026-11-20T14:05:00Z --out monday --source shop/orders --compress zstd
+  cosmirror -c my.toml export --at -1h --out monday --source shop/orders --compress zstd
   cosmirror -c my.toml export --at -1h --out tuesday --since monday
   cosmirror -c my.toml export --resume --out tuesday --since monday
 
