@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod duration;
 mod load;
+mod mirror_url;
 mod secret;
 mod size;
 mod sources;
@@ -20,7 +21,8 @@ mod targets;
 mod validate;
 
 pub use duration::{format_duration, parse_duration};
-pub use load::{ConfigError, Loaded, load, load_from, settings};
+pub use load::{ConfigError, Loaded, load, load_from, load_mirror, load_mirror_from, settings};
+pub use mirror_url::MirrorUrl;
 pub use secret::resolve_secret;
 pub use size::{format_size, parse_size};
 pub use sources::{Fault, Origin, Override};
