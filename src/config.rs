@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod account;
 mod duration;
 mod load;
 mod mirror_url;
@@ -20,6 +21,7 @@ mod suggest;
 mod targets;
 mod validate;
 
+pub use account::{account_host, same_account};
 pub use duration::{format_duration, parse_duration};
 pub use load::{ConfigError, Loaded, load, load_from, load_mirror, load_mirror_from, settings};
 pub use mirror_url::MirrorUrl;
@@ -121,6 +123,11 @@ pub enum FeedMode {
 }
 
 impl FeedMode {
+    /// The mode that a word stands for.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::AllVersionsAndDeletes, Self::LatestVersion].into_iter().find(|mode| mode.as_str() == word)
+    }
+
     /// The setting's word, which is also the one in the mirror's records.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,5 @@
 //! What the target already holds of a container: nothing, the beginning of this mirror, or another one's.
 
-use azure_core::http::Url;
 use cosmirror_formats::records::{ContainerRecord, FORMAT};
 use cosmirror_formats::{MirrorPaths, Version};
 
@@ -9,7 +8,7 @@ use super::findings::{
     ENCRYPTED_BEFORE, MIRROR_FOREIGN, MIRROR_NEWER, MIRROR_OF_EARLIER, MIRROR_UNREADABLE, PLAIN_BEFORE,
 };
 use super::report::Report;
-use crate::config::{Config, Container};
+use crate::config::{Config, Container, account_host};
 use crate::failure::Kind;
 use crate::store::{Listing, VersionStore};
 
@@ -92,8 +91,8 @@ fn judge(body: &[u8], name: &str, endpoint: &str, rid: Option<&str>, report: &mu
         Ok(record) => record,
         Err(error) => return report.found(&MIRROR_UNREADABLE, subject, format!("{name}: {error}")),
     };
-    let account = host(&record.account);
-    if account != host(endpoint) {
+    let account = account_host(&record.account);
+    if account != account_host(endpoint) {
         let detail = format!("{name}: the target holds the mirror of that container in the account {account}");
         return report.found(&MIRROR_FOREIGN, subject, detail);
     }
@@ -105,17 +104,6 @@ fn judge(body: &[u8], name: &str, endpoint: &str, rid: Option<&str>, report: &mu
             report.found(&MIRROR_OF_EARLIER, subject, detail);
         }
         _ => report.ok(MIRROR, subject, format!("{name}: continues the mirror of {account}{since}")),
-    }
-}
-
-/// What names an account: its endpoint's host, and the port where it is none of the scheme's.
-fn host(endpoint: &str) -> String {
-    let Ok(url) = endpoint.parse::<Url>() else { return endpoint.to_owned() };
-    let host = url.host_str().unwrap_or_default().to_owned();
-    // Accounts answer at 443 of a name of their own; only emulators on one machine differ by their ports.
-    match url.port() {
-        Some(port) if url.scheme() == "http" => format!("{host}:{port}"),
-        _ => host,
     }
 }
 
