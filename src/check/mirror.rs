@@ -1,5 +1,7 @@
 //! What the target already holds of a container: nothing, the beginning of this mirror, or another one's.
 
+use std::sync::Arc;
+
 use cosmirror_formats::records::{ContainerRecord, FORMAT};
 use cosmirror_formats::{MirrorPaths, Version};
 
@@ -10,6 +12,7 @@ use super::findings::{
 use super::report::Report;
 use crate::config::{Config, Container, account_host};
 use crate::failure::Kind;
+use crate::history::{MirrorReader, instant};
 use crate::store::{Listing, VersionStore};
 
 const MIRROR: &str = "container.mirror";
@@ -37,6 +40,31 @@ pub(super) async fn check(
             report.ok(MIRROR, subject, format!("{name}: the target holds nothing of it yet"));
         }
         Err(failure) => not_checked(container, &failure.message, &mut report),
+    }
+    report
+}
+
+/// Whether the mirror can be read, and what can be asked of it. Its source is not asked.
+pub(super) async fn check_reading(
+    store: Arc<dyn VersionStore>,
+    config: &Config,
+    container: &Container,
+    bounds: &Bounds,
+) -> Report {
+    let mut report = Report::default();
+    let name = format!("{}/{}", container.database, container.container);
+    let paths = MirrorPaths::new(&config.target.prefix, &container.database, &container.container);
+    match bounds.look(&format!("read the mirror of {name}"), MirrorReader::open(store, paths)).await {
+        Ok(mirror) => {
+            let account = account_host(&mirror.record.account);
+            let lives = mirror.record.generations.len();
+            let window = match (mirror.window().from, mirror.window().until) {
+                (Some(from), Some(until)) => format!("restorable from {} to {}", instant(from), instant(until)),
+                _ => "no instant is covered".to_owned(),
+            };
+            report.ok(MIRROR, Some(&name), format!("{name}: the mirror of {account}, {window}; generations: {lives}"));
+        }
+        Err(failure) => report.failed(&MIRROR_UNREADABLE, Some(&name), &failure),
     }
     report
 }

@@ -51,7 +51,7 @@ fn stalled() -> View {
     let ranges = vec![RangeObservation { pending: Some(12), ..range("", "05C1", None) }, well, stalled];
     let seen = Observation { service_time: 100, ranges, holes: Vec::new(), request_units: 6.0 };
     let window = Window { from: Some(5), until: Some(20), deletes_until: Some(20) };
-    let recorded = Recorded { window, gaps: Some(1), dead_letters: Some(2) };
+    let recorded = Recorded { window, gaps: Some(1), dead_letters: Some(2), recreated: Some(Vec::new()) };
     View { containers: vec![ContainerView::new(&container(), Some(&seen), &recorded, None)] }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Planned, To};
 use crate::cli::Context;
+use crate::config::account_host;
 use crate::failure::{CommandError, Exit};
 use crate::history::instant;
 use crate::restore::{Basis, Tally};
@@ -126,7 +127,11 @@ fn summary(part: &Part, tally: &Tally) -> String {
         (None, Some(version), _) => format!("version {version}"),
         (None, None, etag) => format!("before the change {}", etag.as_deref().unwrap_or_default()),
     };
-    let into = if part.into == part.source { String::new() } else { format!(" into {}", part.into) };
+    let into = match &part.mirrored_account {
+        None if part.into == part.source => String::new(),
+        None => format!(" into {}", part.into),
+        Some(_) => format!(" into {} of {}", part.into, account_host(&part.account)),
+    };
     let Counts { create, replace, delete, unchanged, conflict, extra, uncertain, unknown } = tally.counts;
     let damaged = if tally.damaged == 0 { String::new() } else { format!(", damaged {}", tally.damaged) };
     format!(
