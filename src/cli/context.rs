@@ -70,6 +70,14 @@ impl Context {
         }
     }
 
+    /// What a command needs to be told again so that it works with the same mirror and the same account: behind the program's name, and at its end.
+    pub fn again(&self) -> (String, String) {
+        let mirror = self.mirror.as_ref().map(|mirror| format!(" --mirror {mirror}")).unwrap_or_default();
+        let account =
+            self.account.as_ref().map(|account| format!(" --account {}", account.endpoint)).unwrap_or_default();
+        (mirror, account)
+    }
+
     /// Refuses what takes more than a mirror.
     pub fn require_configuration(&self, what: &str, remedy: &str) -> Result<(), CommandError> {
         if self.mirror.is_none() {
@@ -203,6 +211,8 @@ mod tests {
         assert!(alone.account().unwrap_err().remedy.contains("--account"));
         let into = alone.into_account("http://127.0.0.1:1/").unwrap();
         assert_eq!(into.account().unwrap().endpoint, "http://127.0.0.1:1/");
+        assert_eq!(into.again(), (" --mirror /var/mirror".to_owned(), " --account http://127.0.0.1:1/".to_owned()));
+        assert_eq!(context(&[]).again(), (String::new(), String::new()));
         assert_eq!(into.config.config.source, Source::default(), "the mirror's own source is another one");
         assert_eq!(alone.into_account("nowhere").unwrap_err().exit, Exit::Usage);
         assert_eq!(alone.require_configuration("verify", "use it").unwrap_err().exit, Exit::Usage);

@@ -76,7 +76,9 @@ fn text(view: &View<'_>) -> Vec<String> {
     let width = view.versions.iter().map(|version| version.version.len()).max().unwrap_or_default().max(7);
     let several = view.versions.windows(2).any(|two| two[0].generation != two[1].generation);
     let generation = if several { "  GENERATION" } else { "" };
-    let origins = view.versions.iter().map(|version| version.origin.len()).max().unwrap_or_default().max(6);
+    // Only what another column stands behind is filled up.
+    let origins =
+        view.versions.iter().filter(|_| several).map(|version| version.origin.len().max(6)).max().unwrap_or(0);
     let mut lines = vec![
         table::printable(&format!("{} of partition key {}", view.id, view.partition_key)),
         format!(

@@ -53,7 +53,7 @@ impl Planned {
         if context.output.format.is_json() {
             context.output.json(&View { plan: self.view() })?;
         } else {
-            for line in self.lines() {
+            for line in self.lines(&context.again()) {
                 context.output.line(line)?;
             }
         }
@@ -95,7 +95,7 @@ impl Planned {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    fn lines(&self, (mirror, account): &(String, String)) -> Vec<String> {
         let summaries = self.head.parts.iter().zip(&self.tallies).map(|(part, tally)| summary(part, tally));
         let mut lines: Vec<String> = summaries.collect();
         if self.end.counts.changes() > 0 {
@@ -103,7 +103,8 @@ impl Planned {
             lines.push(format!("to write: {bytes}; about {units:.0} request units, {}", time(self.time)));
         }
         if self.to == To::File {
-            lines.push(format!("plan: {} (do it with: cosmirror restore apply {0})", self.path.display()));
+            let path = self.path.display();
+            lines.push(format!("plan: {path} (do it with: cosmirror{mirror} restore apply {path}{account})"));
         }
         lines
     }
