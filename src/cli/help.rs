@@ -98,7 +98,7 @@ Examples:
   cosmirror -c my.toml restore --all --at 2026-11-20T14:05:00Z --delete-extra
   cosmirror -c my.toml restore --where 'c.status = \"lost\"' --at -1d --into shop/rescued --create
   cosmirror -c my.toml restore plan --changed-between -2h.. -f deployment.plan
-  cosmirror --mirror /var/mirror restore --all --at -1d --into shop/orders --create --account https://new.documents.azure.com/
+  cosmirror --mirror URL restore --all --at -1d --into shop/orders --create --account URL
 
 It plans, asks, applies and verifies; what it overwrote is kept in an undo file. Ends with 3 where some documents failed, \
 5 where the instant is not covered, 7 where documents changed since the plan and were left alone, 12 where content is \
