@@ -4,7 +4,7 @@ use cosmirror_formats::Encryption;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::history::{DocumentHistory, Entry, Origins};
+use crate::history::{DocumentHistory, Entry, Life, Origins};
 
 /// The contract's form of a history.
 #[derive(Debug, Serialize)]
@@ -30,6 +30,11 @@ pub(crate) struct VersionView<'a> {
     pub(crate) encryption: Option<String>,
     pub(crate) current: bool,
     pub(crate) origin: &'a str,
+    /// The life of the container that it belongs to, by its resource id.
+    pub(crate) generation: &'a str,
+    /// When that life began and ended.
+    #[serde(skip)]
+    pub(crate) life: Life,
 }
 
 /// What the history and the restores say.
@@ -46,6 +51,8 @@ pub(crate) fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> Vi
         encryption: entry.version.encryption.as_ref().map(Encryption::to_string),
         current: entry.current,
         origin: origins.of(entry),
+        generation: &entry.version.rid,
+        life: entry.life,
     };
     View {
         id: &history.id,

@@ -201,6 +201,7 @@ fn the_example_can_be_read_as_the_document_says() {
 fn every_field_of_a_plan_is_documented_and_no_other() {
     let part = Part {
         account: String::new(),
+        mirrored_account: Some(String::new()),
         source: String::new(),
         rid: String::new(),
         into: String::new(),

@@ -14,6 +14,7 @@ mod dead_letters;
 mod demo;
 mod deploy;
 mod directory;
+mod disaster;
 mod documents;
 mod drain;
 mod emulator;
