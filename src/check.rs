@@ -48,16 +48,23 @@ use bounds::Bounds;
 pub struct Options {
     /// Only at what needs no network.
     pub offline: bool,
+    /// Only at what a reader of the mirror needs: nothing is written, and the source is not asked.
+    pub reads_only: bool,
     /// For how long to measure how much changes; not at all where it is zero.
     pub sample: Duration,
 }
 
 /// Looks at everything.
 pub async fn run(config: &Config, options: Options) -> Report {
-    let Options { offline, sample } = options;
+    let Options { offline, reads_only, sample } = options;
     let bounds = Bounds::begin(sample);
     let mut report = Report::default();
-    configuration::check(config, &mut report);
+    configuration::check(config, reads_only, &mut report);
+    if reads_only {
+        report.append(target::check_reading(config, &bounds).await);
+        report.append(mirrors(config, &vec![None; config.containers.len()], true, &bounds).await);
+        return report;
+    }
     let targets = each_target(config);
     if offline {
         let directories = targets.iter().filter(|(_, alone)| alone.target.kind == TargetKind::Directory);
@@ -72,7 +79,7 @@ pub async fn run(config: &Config, options: Options) -> Report {
     for ((name, _), found) in targets.iter().zip(of_targets) {
         report.append(of_target(*name, found));
     }
-    let mirrors = join_all(targets.iter().map(|(_, alone)| mirrors(alone, &rids, &bounds))).await;
+    let mirrors = join_all(targets.iter().map(|(_, alone)| mirrors(alone, &rids, false, &bounds))).await;
     for ((name, _), found) in targets.iter().zip(mirrors) {
         report.append(of_target(*name, found));
     }
@@ -120,7 +127,7 @@ async fn source(config: &Config, bounds: &Bounds) -> (Report, Vec<Option<String>
 }
 
 /// What the target already holds of each container.
-async fn mirrors(config: &Config, rids: &[Option<String>], bounds: &Bounds) -> Report {
+async fn mirrors(config: &Config, rids: &[Option<String>], reads_only: bool, bounds: &Bounds) -> Report {
     let mut report = Report::default();
     let store = match crate::run::open_store(&config.target) {
         Ok(store) => store,
@@ -133,7 +140,12 @@ async fn mirrors(config: &Config, rids: &[Option<String>], bounds: &Bounds) -> R
     };
     let looks = config.containers.iter().zip(rids).map(|(container, rid)| {
         let store = Arc::clone(&store);
-        async move { mirror::check(store.as_ref(), config, container, rid.as_deref(), bounds).await }
+        async move {
+            if reads_only {
+                return mirror::check_reading(store, config, container, bounds).await;
+            }
+            mirror::check(store.as_ref(), config, container, rid.as_deref(), bounds).await
+        }
     });
     for found in join_all(looks).await {
         report.append(found);

@@ -3,6 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `cli/args.rs` | the arguments of every command |
+//! | `cli/context.rs` | what every command gets |
+//! | `cli/mirror.rs` | a mirror in place of a configuration |
 //! | `cli/output.rs` | data on standard output, errors on standard error |
 //! | `cli/help.rs` | examples, and what exit codes mean |
 //! | `cli/logging.rs` | logs on standard error |
@@ -17,25 +19,28 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::task::JoinSet;
 
-use crate::config::{self, Config, Container, Loaded, Override};
+use crate::config::{self, Loaded, MirrorUrl, Override};
 use crate::failure::{CommandError, Exit};
 
 pub mod args;
 mod check;
 mod completions;
 mod config_show;
+mod context;
 mod dead_letters;
 #[cfg(feature = "emulator")]
 mod demo;
 mod diff;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod export;
 mod gaps;
 mod health;
 mod help;
 mod history;
 mod logging;
 mod man;
+mod mirror;
 pub mod output;
 mod purge;
 mod restore;
@@ -48,6 +53,7 @@ mod verify;
 #[cfg(feature = "emulator")]
 use args::EmulatorArgs;
 use args::{ConfigCommand, DeadLettersCommand, GapsCommand, HealthArgs};
+pub use context::Context;
 use logging::Speaker;
 pub use output::{Format, Output};
 
@@ -65,6 +71,11 @@ pub struct Cli {
     /// One setting, stronger than file and environment, such as admin.listen=127.0.0.1:9465; repeats
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = args::setting, help_heading = GLOBAL)]
     set: Vec<Override>,
+
+    /// A mirror in place of a configuration, for when there is none any more: https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX], or a
+    /// directory. No file is read, and neither its source nor the leases are asked
+    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
+    mirror: Option<String>,
 
     /// The target whose mirror the command works with: "first", or a name of [[targets]]; left out, the first
     #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
@@ -117,6 +128,9 @@ enum Command {
     /// Put documents back as they were
     #[command(after_long_help = help::RESTORE)]
     Restore(Box<restore::args::RestoreArgs>),
+    /// Write documents as they were at an instant into files
+    #[command(after_long_help = help::EXPORT)]
+    Export(Box<export::args::ExportArgs>),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),
@@ -154,11 +168,16 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) | Self::Purge(_) => true,
+            Self::Restore(_) | Self::Verify(_) | Self::Purge(_) | Self::Export(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
         }
+    }
+
+    /// Whether the command works with containers, whoever names them.
+    fn needs_containers(&self) -> bool {
+        self.reads_configuration() && !matches!(self, Self::Config(_) | Self::Health(_))
     }
 
     /// Long-running commands say what they do; the others speak when something is wrong.
@@ -183,6 +202,7 @@ impl Command {
             | Self::Show(_)
             | Self::Diff(_)
             | Self::Restore(_)
+            | Self::Export(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
@@ -193,93 +213,6 @@ impl Command {
             | Self::Config(_) => false,
         }
     }
-}
-
-/// What every command gets.
-#[derive(Debug)]
-pub struct Context {
-    /// The configuration; the defaults for commands that do not read it.
-    pub config: Loaded,
-    /// The configuration with all its targets, where one of them was chosen.
-    pub targets: Config,
-    /// The target that was chosen.
-    pub target: Option<String>,
-    /// Where data goes.
-    pub output: Output,
-}
-
-impl Context {
-    /// The same for the mirror in one target alone.
-    pub fn on_target(&self, name: &str) -> Result<Self, CommandError> {
-        let remedy = "name one of them; [[targets]] of the configuration defines all but the first";
-        let config = self.targets.on_target(name);
-        let config = config.map_err(|unknown| CommandError::new(Exit::Usage, unknown.to_string(), remedy))?;
-        let config = Loaded { config, origins: self.config.origins.clone() };
-        Ok(Self {
-            config,
-            targets: self.targets.clone(),
-            target: Some(name.to_owned()),
-            output: Output::new(self.output.format),
-        })
-    }
-
-    /// The container that `--source DATABASE/CONTAINER` names; without it the only one.
-    pub fn source_container(&self, source: &Option<String>) -> Result<&Container, CommandError> {
-        match (source, self.configured()?) {
-            (Some(source), _) => self.named(source),
-            (None, [only]) => Ok(only),
-            (None, several) => Err(CommandError::new(
-                Exit::Usage,
-                format!("{} containers are configured", several.len()),
-                format!("choose one with --source: {}", choices(several)),
-            )),
-        }
-    }
-
-    /// The containers that `--source` names; without it all.
-    pub fn containers(&self, sources: &[String]) -> Result<Vec<&Container>, CommandError> {
-        let all = self.configured()?;
-        if sources.is_empty() {
-            return Ok(all.iter().collect());
-        }
-        let mut chosen: Vec<&Container> = Vec::new();
-        for source in sources {
-            let container = self.named(source)?;
-            if !chosen.contains(&container) {
-                chosen.push(container);
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// All containers; an error where none is configured.
-    pub fn configured(&self) -> Result<&[Container], CommandError> {
-        if self.config.config.containers.is_empty() {
-            return Err(CommandError::new(
-                Exit::Usage,
-                "containers: none is configured",
-                "name a configuration file with -c or COSMIRROR_CONFIG, and a [[containers]] section in it",
-            ));
-        }
-        Ok(&self.config.config.containers)
-    }
-
-    fn named(&self, source: &str) -> Result<&Container, CommandError> {
-        let all = self.configured()?;
-        let found = all.iter().find(|c| source.split_once('/') == Some((&c.database, &c.container)));
-        found.ok_or_else(|| {
-            CommandError::new(
-                Exit::Usage,
-                format!("--source {source}: no such container is configured"),
-                format!("choose one of {}", choices(all)),
-            )
-        })
-    }
-}
-
-fn choices(containers: &[Container]) -> String {
-    let named: Vec<String> = containers.iter().map(|c| format!("{}/{}", c.database, c.container)).collect();
-    named.join(", ")
 }
 
 /// The command line as read, or the answer to give at once: help, a version, or what is wrong with it.
@@ -297,6 +230,32 @@ impl Cli {
         self.output
     }
 
+    /// The mirror that stands in place of a configuration. The message repeats nothing of what was given, which may hold a secret.
+    fn mirror(&self) -> Result<Option<MirrorUrl>, CommandError> {
+        let usage = |message: String, remedy| Err(CommandError::new(Exit::Usage, message, remedy));
+        if self.target.is_some() && matches!(self.command, Command::Run(_)) {
+            let remedy = "leave --target out: the daemon follows for every target of its configuration";
+            return usage("--target is not for run".to_owned(), remedy);
+        }
+        let Some(text) = self.mirror.as_deref() else { return Ok(None) };
+        if self.command.is_service() || !self.command.reads_configuration() {
+            return usage("--mirror is not for this command".to_owned(), "it is for commands that read a mirror");
+        }
+        if self.target.is_some() {
+            return usage(
+                "--mirror names one place, and --target chooses among several".to_owned(),
+                "leave one of both out",
+            );
+        }
+        match MirrorUrl::parse(text) {
+            Ok(mirror) => Ok(Some(mirror)),
+            Err(fault) => usage(
+                format!("--mirror {fault}"),
+                "the form is https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX], or a directory",
+            ),
+        }
+    }
+
     /// Does what the command line asks for.
     pub async fn execute(self) -> Result<(), CommandError> {
         if self.output == Format::JsonPatch && !matches!(self.command, Command::Diff(_)) {
@@ -304,19 +263,19 @@ impl Cli {
         }
         // Dropped at the end, when all has been said.
         let _beside = logging::start(self.log_format, self.verbose, self.quiet, self.command.speaker())?;
-        let config = if self.command.reads_configuration() {
-            config::load(self.config.as_deref(), &self.set)?
-        } else {
-            Loaded::default()
+        let mirror = self.mirror()?;
+        let config = match &mirror {
+            Some(mirror) => config::load_mirror(mirror, &self.set)?,
+            None if self.command.reads_configuration() => config::load(self.config.as_deref(), &self.set)?,
+            None => Loaded::default(),
         };
         let (targets, output) = (config.config.clone(), Output::new(self.output));
-        let mut context = Context { config, targets, target: None, output };
+        let mut context = Context { config, targets, target: None, mirror, account: None, output };
         if let Some(name) = &self.target {
-            if matches!(self.command, Command::Run(_)) {
-                let remedy = "leave --target out: the daemon follows for every target of its configuration";
-                return Err(CommandError::new(Exit::Usage, "--target is not for run", remedy));
-            }
             context = context.on_target(name)?;
+        }
+        if self.command.needs_containers() {
+            context = mirror::with_its_containers(context).await?;
         }
         match self.command {
             #[cfg(feature = "emulator")]
@@ -330,6 +289,7 @@ impl Cli {
             Command::Show(args) => show::run(&args, &context).await,
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
+            Command::Export(args) => on_a_worker(async move { export::run(&args, &context).await }).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
@@ -358,20 +318,6 @@ async fn on_a_worker<T: Send + 'static>(work: impl Future<Output = T> + Send + '
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FeedMode, Start};
-
-    fn context(names: &[(&str, &str)]) -> Context {
-        let container = |(database, container): &(&str, &str)| Container {
-            database: (*database).to_owned(),
-            container: (*container).to_owned(),
-            feed: FeedMode::default(),
-            start: Start::default(),
-            versions_per_minute_max: 0,
-        };
-        let containers = names.iter().map(container).collect();
-        let config = Loaded { config: Config { containers, ..Config::default() }, ..Loaded::default() };
-        Context { config, targets: Config::default(), target: None, output: Output::new(Format::Text) }
-    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -391,32 +337,5 @@ mod tests {
         {
             assert!(parse(wrong.split(' ').map(OsString::from).collect()).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_only_container_needs_no_name() {
-        let context = context(&[("shop", "orders")]);
-        assert_eq!(context.source_container(&None).unwrap().container, "orders");
-        assert_eq!(context.source_container(&Some("shop/orders".to_owned())).unwrap().container, "orders");
-        assert_eq!(context.containers(&[]).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn several_containers_ask_for_a_choice_and_list_it() {
-        let context = context(&[("shop", "orders"), ("shop", "users")]);
-        let error = context.source_container(&None).unwrap_err();
-        assert_eq!(
-            (error.exit, error.remedy.as_str()),
-            (Exit::Usage, "choose one with --source: shop/orders, shop/users")
-        );
-        let error = context.source_container(&Some("shop/carts".to_owned())).unwrap_err();
-        assert_eq!((error.exit, error.remedy.as_str()), (Exit::Usage, "choose one of shop/orders, shop/users"));
-        let twice = ["shop/users".to_owned(), "shop/users".to_owned()];
-        assert_eq!(context.containers(&twice).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn no_container_at_all_is_a_usage_error() {
-        assert_eq!(context(&[]).containers(&[]).unwrap_err().exit, Exit::Usage);
     }
 }

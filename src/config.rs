@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod account;
 mod duration;
 mod load;
+mod mirror_url;
 mod secret;
 mod size;
 mod sources;
@@ -19,8 +21,10 @@ mod suggest;
 mod targets;
 mod validate;
 
+pub use account::{account_host, same_account};
 pub use duration::{format_duration, parse_duration};
-pub use load::{ConfigError, Loaded, load, load_from, settings};
+pub use load::{ConfigError, Loaded, load, load_from, load_mirror, load_mirror_from, settings};
+pub use mirror_url::MirrorUrl;
 pub use secret::resolve_secret;
 pub use size::{format_size, parse_size};
 pub use sources::{Fault, Origin, Override};
@@ -119,6 +123,11 @@ pub enum FeedMode {
 }
 
 impl FeedMode {
+    /// The mode that a word stands for.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::AllVersionsAndDeletes, Self::LatestVersion].into_iter().find(|mode| mode.as_str() == word)
+    }
+
     /// The setting's word, which is also the one in the mirror's records.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@
 //! | whether its time to live had run out | `history/expiry.rs` |
 //! | the window in which instants can be asked for at all | `history/coverage.rs` |
 //! | the bytes, held against their hash | `history/reader.rs` |
+//! | which containers a place holds mirrors of | `history/mirrored.rs` |
 //! | which versions a restore wrote | `history/origin.rs` |
 //! | the partition keys under which an id occurs | `history/find.rs` |
 //! | which histories were erased | `history/purges.rs` |
@@ -29,6 +30,7 @@ mod find;
 mod groups;
 #[cfg(test)]
 pub(crate) mod memory;
+mod mirrored;
 mod order;
 mod origin;
 mod pairs;
@@ -44,6 +46,7 @@ pub(crate) use dead_letters::{
 };
 pub use expiry::{DefaultTtls, Expiry};
 pub(crate) use groups::groups;
+pub use mirrored::{Mirrored, mirrored};
 pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
 pub(crate) use pairs::{Pair, pairs};

@@ -19,6 +19,7 @@
 //! | [`diff`](mod@diff) | two JSON documents, path by path; pure |
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`check`] | the audit before the first write |
+//! | `export` | documents as they were at an instant, in files |
 //! | [`replay`] | dead letters become versions |
 //! | [`purge`] | a document's whole history is erased |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
@@ -39,6 +40,7 @@ pub mod diff;
 mod discreet;
 pub mod documents;
 pub mod encryption;
+mod export;
 pub mod failure;
 pub mod feed;
 pub mod history;

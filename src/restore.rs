@@ -77,6 +77,13 @@ pub use request::{Interval, Overwrite, Point, Request, Side, quoted};
 pub use select::Selection;
 pub use work::Target;
 
+// What an export and an import have in common with a restore.
+pub(crate) use catalog::{Candidate, candidates};
+pub(crate) use lines::Lines;
+pub(crate) use plan::Verdict;
+pub(crate) use progress::ProgressLog;
+pub(crate) use wanted::{Wanted, wanted};
+
 use join::Pair;
 use live::Known;
 

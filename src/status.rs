@@ -1,7 +1,7 @@
 //! The contract's form of a status, for the command and the daemon's `/status`.
 
 use cosmirror_formats::EpkRange;
-use cosmirror_formats::records::Window;
+use cosmirror_formats::records::{ContainerRecord, RangeState, Window};
 use serde::Serialize;
 
 use crate::config::Container;
@@ -27,6 +27,8 @@ pub(crate) struct ContainerView {
     pub(crate) pending_changes: Option<u64>,
     pub(crate) gaps: Option<usize>,
     pub(crate) dead_letters: Option<usize>,
+    /// When the mirror first saw each life of the container but the first, oldest first; none where that was not read.
+    pub(crate) recreated: Option<Vec<String>>,
     pub(crate) ranges: Vec<RangeView>,
     /// Parts of the key space that no lease covers.
     pub(crate) holes: Vec<EpkRange>,
@@ -58,6 +60,8 @@ pub(crate) struct Recorded {
     pub(crate) window: Window,
     pub(crate) gaps: Option<usize>,
     pub(crate) dead_letters: Option<usize>,
+    /// See [`ContainerView::recreated`].
+    pub(crate) recreated: Option<Vec<String>>,
 }
 
 impl ContainerView {
@@ -81,9 +85,23 @@ impl ContainerView {
             pending_changes: observed.and_then(Observation::pending),
             gaps: recorded.gaps,
             dead_letters: recorded.dead_letters,
+            recreated: recorded.recreated.clone(),
             ranges: observed.iter().flat_map(|seen| &seen.ranges).map(RangeView::new).collect(),
             holes,
             note,
+        }
+    }
+
+    /// From the mirror's own records alone: who follows it, and how far behind it is, only the source could tell.
+    pub(crate) fn of_mirror(container: &Container, states: &[RangeState], recorded: &Recorded) -> Self {
+        let standing: Vec<&RangeState> = states.iter().filter(|state| state.superseded_by.is_empty()).collect();
+        let ranges: Vec<EpkRange> = standing.iter().map(|state| state.range.clone()).collect();
+        let note = Some("source and leases: not asked; all of this is what the mirror says of itself".to_owned());
+        Self {
+            restorable_from: recorded.window.from.map(instant),
+            ranges: standing.into_iter().map(RangeView::recorded).collect(),
+            holes: cosmirror_formats::lease::uncovered(&ranges),
+            ..Self::new(container, None, recorded, note)
         }
     }
 
@@ -94,7 +112,29 @@ impl ContainerView {
     }
 }
 
+/// When a container was created anew, as its mirror says.
+pub(crate) fn recreated(record: &ContainerRecord) -> Vec<String> {
+    record.generations.iter().skip(1).map(|generation| instant(generation.since)).collect()
+}
+
 impl RangeView {
+    /// From the mirror's own record.
+    fn recorded(state: &RangeState) -> Self {
+        Self {
+            min: state.range.min.clone(),
+            max: state.range.max.clone(),
+            lease: None,
+            owner: None,
+            watermark: state.watermark.map(instant),
+            lag_seconds: None,
+            pending_changes: None,
+            failures: None,
+            last_progress: None,
+            state: "unknown",
+            feed_failure: None,
+        }
+    }
+
     pub(crate) fn new(seen: &RangeObservation) -> Self {
         Self {
             min: seen.range.min.clone(),

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admin::Protection;
 use crate::encryption::Recipients;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 pub mod azure;
 mod claim;
@@ -125,6 +125,12 @@ impl Arriving<'_> {
     }
 }
 
+/// What is said of a prefix under which there is too much for a mirror.
+fn too_many_folders(prefix: &str, count_max: usize) -> Failure {
+    Failure::new(Kind::Refused, format!("there are more than {count_max} folders under {prefix:?}"))
+        .remedy("name the place of the mirror itself: what is above it is too wide to be searched")
+}
+
 /// A place that keeps every version of every object.
 #[async_trait]
 pub trait VersionStore: Send + Sync + 'static {
@@ -168,6 +174,31 @@ pub trait VersionStore: Send + Sync + 'static {
 
     /// The content of the current version, or of the one named; none if there is no such name or version.
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure>;
+
+    /// The folders directly beneath `prefix`, which is empty or ends with a slash: what stands between it and the next slash of longer names, each once, in order.
+    /// More than `count_max` is an error. A store that can tell them without listing what they hold does so.
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        let (mut folders, mut next) = (Vec::<String>::new(), None);
+        loop {
+            let page = self.list(prefix, Listing::Current, next).await?;
+            for head in page.heads {
+                let folder = head.name.strip_prefix(prefix).and_then(|rest| rest.split_once('/'));
+                let Some((folder, _)) = folder.filter(|(folder, _)| folders.last().is_none_or(|last| last != folder))
+                else {
+                    continue;
+                };
+                folders.push(folder.to_owned());
+                if folders.len() > count_max {
+                    return Err(too_many_folders(prefix, count_max));
+                }
+            }
+            next = page.next;
+            if next.is_none() {
+                folders.sort_unstable();
+                return Ok(folders);
+            }
+        }
+    }
 
     /// One page of the names that begin with `prefix`, from `next` of the page before.
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure>;

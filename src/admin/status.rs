@@ -183,6 +183,7 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
             pending_changes: seen.and_then(Observation::pending),
             gaps: recorded(metrics.gaps.get()),
             dead_letters: recorded(metrics.dead_letters.get()),
+            recreated: None,
             ranges,
             holes,
             note: note.map(str::to_owned),

@@ -20,8 +20,11 @@ const POLL_INTERVAL_WISE: Duration = Duration::from_millis(100);
 /// The two periods of continuous backup that there are.
 const RETENTIONS: [Duration; 2] = [Duration::from_hours(7 * 24), Duration::from_hours(30 * 24)];
 
-/// Looks at them.
-pub(super) fn check(config: &Config, report: &mut Report) {
+/// Looks at them. What is for a daemon alone is left out where a mirror is only read.
+pub(super) fn check(config: &Config, reads_only: bool, report: &mut Report) {
+    if reads_only {
+        return secrets(config, report);
+    }
     let unwise = unwise(config);
     if unwise.is_empty() {
         let containers = config.containers.len();

@@ -1,6 +1,7 @@
 //! What the target already holds of a container: nothing, the beginning of this mirror, or another one's.
 
-use azure_core::http::Url;
+use std::sync::Arc;
+
 use cosmirror_formats::records::{ContainerRecord, FORMAT};
 use cosmirror_formats::{MirrorPaths, Version};
 
@@ -9,8 +10,9 @@ use super::findings::{
     ENCRYPTED_BEFORE, MIRROR_FOREIGN, MIRROR_NEWER, MIRROR_OF_EARLIER, MIRROR_UNREADABLE, PLAIN_BEFORE,
 };
 use super::report::Report;
-use crate::config::{Config, Container};
+use crate::config::{Config, Container, account_host};
 use crate::failure::Kind;
+use crate::history::{MirrorReader, instant};
 use crate::store::{Listing, VersionStore};
 
 const MIRROR: &str = "container.mirror";
@@ -38,6 +40,31 @@ pub(super) async fn check(
             report.ok(MIRROR, subject, format!("{name}: the target holds nothing of it yet"));
         }
         Err(failure) => not_checked(container, &failure.message, &mut report),
+    }
+    report
+}
+
+/// Whether the mirror can be read, and what can be asked of it. Its source is not asked.
+pub(super) async fn check_reading(
+    store: Arc<dyn VersionStore>,
+    config: &Config,
+    container: &Container,
+    bounds: &Bounds,
+) -> Report {
+    let mut report = Report::default();
+    let name = format!("{}/{}", container.database, container.container);
+    let paths = MirrorPaths::new(&config.target.prefix, &container.database, &container.container);
+    match bounds.look(&format!("read the mirror of {name}"), MirrorReader::open(store, paths)).await {
+        Ok(mirror) => {
+            let account = account_host(&mirror.record.account);
+            let lives = mirror.record.generations.len();
+            let window = match (mirror.window().from, mirror.window().until) {
+                (Some(from), Some(until)) => format!("restorable from {} to {}", instant(from), instant(until)),
+                _ => "no instant is covered".to_owned(),
+            };
+            report.ok(MIRROR, Some(&name), format!("{name}: the mirror of {account}, {window}; generations: {lives}"));
+        }
+        Err(failure) => report.failed(&MIRROR_UNREADABLE, Some(&name), &failure),
     }
     report
 }
@@ -92,8 +119,8 @@ fn judge(body: &[u8], name: &str, endpoint: &str, rid: Option<&str>, report: &mu
         Ok(record) => record,
         Err(error) => return report.found(&MIRROR_UNREADABLE, subject, format!("{name}: {error}")),
     };
-    let account = host(&record.account);
-    if account != host(endpoint) {
+    let account = account_host(&record.account);
+    if account != account_host(endpoint) {
         let detail = format!("{name}: the target holds the mirror of that container in the account {account}");
         return report.found(&MIRROR_FOREIGN, subject, detail);
     }
@@ -105,17 +132,6 @@ fn judge(body: &[u8], name: &str, endpoint: &str, rid: Option<&str>, report: &mu
             report.found(&MIRROR_OF_EARLIER, subject, detail);
         }
         _ => report.ok(MIRROR, subject, format!("{name}: continues the mirror of {account}{since}")),
-    }
-}
-
-/// What names an account: its endpoint's host, and the port where it is none of the scheme's.
-fn host(endpoint: &str) -> String {
-    let Ok(url) = endpoint.parse::<Url>() else { return endpoint.to_owned() };
-    let host = url.host_str().unwrap_or_default().to_owned();
-    // Accounts answer at 443 of a name of their own; only emulators on one machine differ by their ports.
-    match url.port() {
-        Some(port) if url.scheme() == "http" => format!("{host}:{port}"),
-        _ => host,
     }
 }
 

@@ -14,3 +14,12 @@ pub(super) async fn check(config: &Config, bounds: &Bounds) -> Report {
         TargetKind::Directory => directory::check(&config.target, bounds).await,
     }
 }
+
+/// Looks at what reading takes.
+pub(super) async fn check_reading(config: &Config, bounds: &Bounds) -> Report {
+    match config.target.kind {
+        TargetKind::Azure => azure::check_reading(&config.target, bounds).await,
+        // That it can be read was found out when the mirrors in it were looked for.
+        TargetKind::Directory => Report::default(),
+    }
+}

@@ -10,7 +10,7 @@ use crate::failure::{CommandError, Exit};
 /// Runs the command.
 pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<(), CommandError> {
     context.configured()?;
-    let options = Options { offline: args.offline, sample: args.sample };
+    let options = Options { offline: args.offline, reads_only: context.mirror.is_some(), sample: args.sample };
     let report = check::run(&context.config.config, options).await;
     match context.output.format {
         Format::Json => context.output.json(&report)?,

@@ -104,6 +104,8 @@ async fn show(args: &DeadLettersShowArgs, context: &Context) -> Result<(), Comma
 }
 
 async fn replay(args: &DeadLettersReplayArgs, context: &Context) -> Result<(), CommandError> {
+    let remedy = "replay with the daemon's configuration; history, show and restore read a dead letter where it is";
+    context.require_configuration("dead-letters replay, which writes", remedy)?;
     let containers = if args.all {
         context.containers(&args.sources)?
     } else {

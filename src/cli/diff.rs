@@ -18,7 +18,7 @@ use crate::diff::{changes, patch};
 use crate::failure::{CommandError, Exit};
 use crate::look::covered;
 use crate::look::difference::{View, document, text};
-use crate::look::side;
+use crate::look::side::{self, Asked};
 
 mod asked;
 
@@ -31,8 +31,10 @@ pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<(), Comman
     if history.is_empty() {
         return Err(mirror.not_found(&key, &args.id).await);
     }
-    let live = || crate::run::open_documents(&context.config.config.source, &container.database, &container.container);
     let asked = asked::both(&history, (args.from.as_deref(), args.to.as_deref()))?;
+    let live = [asked.0, asked.1].contains(&Some(Asked::Live));
+    let account = if live { context.account()? } else { &context.config.config.source };
+    let live = || crate::run::open_documents(account, &container.database, &container.container);
     let (mirror, history) = covered(mirror, history, &asked::instants(asked)).await?;
     let sides = side::sides(&mirror, &history, asked, live).await?;
     let texts = [text(&sides.from, &args.id, args.system)?, text(&sides.to, &args.id, args.system)?];

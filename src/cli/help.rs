@@ -11,6 +11,8 @@ Begin here:
   cosmirror -c my.toml run            follow, until SIGTERM
   cosmirror -c my.toml status         up to which second everything can be restored
 
+With the configuration and the account lost, --mirror stands in place of a configuration (docs/restore.md).
+
 Exit codes:
     0  done                               7  conflict: the store changed since the plan
     1  failure; for diff: they differ     8  a limit was reached; run again to go on
@@ -96,6 +98,7 @@ Examples:
   cosmirror -c my.toml restore --all --at 2026-11-20T14:05:00Z --delete-extra
   cosmirror -c my.toml restore --where 'c.status = \"lost\"' --at -1d --into shop/rescued --create
   cosmirror -c my.toml restore plan --changed-between -2h.. -f deployment.plan
+  cosmirror --mirror URL restore --all --at -1d --into shop/orders --create --account URL
 
 It plans, asks, applies and verifies; what it overwrote is kept in an undo file. Ends with 3 where some documents failed, \
 5 where the instant is not covered, 7 where documents changed since the plan and were left alone, 12 where content is \
@@ -120,6 +123,18 @@ Examples:
 
 The same command again goes on where it was interrupted. Ends with 3 where some documents failed, 6 where the file was \
 altered, 7 where documents changed since the plan and were left alone, 8 where --max-failures was reached.";
+
+/// `export`.
+pub(super) const EXPORT: &str = "\
+Examples:
+  cosmirror -c my.toml export --at -1h --out full
+  cosmirror -c my.toml export --at -1h --out monday --source shop/orders --compress zstd
+  cosmirror -c my.toml export --at -1h --out tuesday --since monday
+  cosmirror -c my.toml export --resume --out tuesday --since monday
+
+The files hold documents in plain text, also where the mirror is encrypted. The same command again goes on where it was \
+interrupted. Ends with 3 where documents were left out because the mirror cannot tell what they were, 5 where the instant is \
+not covered, 6 where something is damaged, 12 where content is encrypted and no --identity opens it.";
 
 /// `gaps list`.
 pub(super) const GAPS_LIST: &str = "\

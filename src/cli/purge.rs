@@ -53,6 +53,11 @@ pub(super) async fn run(args: &PurgeArgs, context: &Context) -> Result<(), Comma
 }
 
 async fn purge(args: &PurgeArgs, context: &Context) -> Result<(), CommandError> {
+    if context.mirror.is_some() && !args.without_source {
+        let message = "--mirror names no source that could tell whether it still holds the document";
+        let remedy = "pass --without-source where the source is gone, or work with the configuration";
+        return Err(CommandError::new(Exit::Usage, message, remedy));
+    }
     let container = context.source_container(&args.source)?;
     let places = places(context, container, &args.identity.read()?).await?;
     let [first, ..] = &places[..] else { return Err(no_mirror(container)) };

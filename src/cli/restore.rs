@@ -30,6 +30,8 @@ use args::{ApplyArgs, RestoreArgs, RestoreCommand};
 /// Runs the command.
 pub(super) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), CommandError> {
     let cancel = CancellationToken::new();
+    let into = account(args).map(|endpoint| context.into_account(endpoint)).transpose()?;
+    let context = into.as_ref().unwrap_or(context);
     let mut work = std::pin::pin!(dispatch(args, context, &cancel));
     let signal = termination()?;
     tokio::select! {
@@ -40,6 +42,15 @@ pub(super) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Com
     tokio::select! {
         result = work => result,
         _ = second => Err(cancelled()),
+    }
+}
+
+/// The account that was named besides the configuration.
+fn account(args: &RestoreArgs) -> Option<&str> {
+    match &args.command {
+        Some(RestoreCommand::Plan(plan)) => plan.account.as_deref(),
+        Some(RestoreCommand::Apply(apply)) => apply.account.as_deref(),
+        None => args.plan.account.as_deref(),
     }
 }
 
@@ -62,7 +73,7 @@ async fn dispatch(args: &RestoreArgs, context: &Context, cancel: &CancellationTo
                 unless_cancelled(&mut Box::pin(plan::plan(plan, context, &identities, plan::To::File))).await?;
             planned.show(context)
         }
-        Some(RestoreCommand::Apply(ApplyArgs { file, unfinished, options, identity })) => {
+        Some(RestoreCommand::Apply(ApplyArgs { file, unfinished, options, identity, .. })) => {
             apply::run((file, *unfinished), options, context, &identity.read()?, cancel).await
         }
         None => {

@@ -26,9 +26,16 @@ const NEW_PAGE: &[u8] = b"\x1b[2J\x1b[H";
 /// Runs the command.
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<(), CommandError> {
     let containers = context.containers(&args.sources)?;
-    let account = Account::connect(&context.config.config.source).await?;
+    let account = match context.mirror {
+        Some(_) if args.max_lag.is_some() => {
+            let remedy = "leave one of both out: how far it is behind only the source could tell";
+            return Err(CommandError::new(Exit::Usage, "--max-lag asks the source, and --mirror does not", remedy));
+        }
+        Some(_) => None,
+        None => Some(Account::connect(&context.config.config.source).await?),
+    };
     loop {
-        match read_all(&account, context, &containers).await {
+        match read_all(account.as_ref(), context, &containers).await {
             Ok(view) => {
                 show(&view, args.watch, context)?;
                 within(&view, args.max_lag)?;
@@ -46,10 +53,15 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<(), Comm
     }
 }
 
-async fn read_all(account: &Account, context: &Context, containers: &[&Container]) -> Result<View, Failure> {
+/// `account` is none where the mirror alone is asked.
+async fn read_all(account: Option<&Account>, context: &Context, containers: &[&Container]) -> Result<View, Failure> {
     let mut views = Vec::new();
     for container in containers {
-        views.push(read::container(account, &context.config.config, container).await?);
+        let config = &context.config.config;
+        views.push(match account {
+            Some(account) => read::container(account, config, container).await?,
+            None => read::of_mirror(config, container).await?,
+        });
     }
     Ok(View { containers: views })
 }

@@ -50,6 +50,8 @@ pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<(), Comm
 }
 
 async fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CommandError> {
+    let remedy = "compare it with a container by restore plan --all --at T --into DATABASE/CONTAINER --account URL, which writes nothing";
+    context.require_configuration("verify, which compares with the source", remedy)?;
     if let Some(name) = &args.against {
         return against(name, args, context).await;
     }

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::sources::{Fault, Origin, Override, merged};
 use super::suggest::suggestion;
 use super::validate::validate;
-use super::{Config, Container, FeedMode, FurtherTarget, Start, Target};
+use super::{Config, Container, FeedMode, FurtherTarget, MirrorUrl, Start, Target};
 
 /// Names the configuration file where `-c` does not.
 const FILE_VARIABLE: &str = "COSMIRROR_CONFIG";
@@ -49,6 +49,16 @@ pub struct ConfigError {
 /// Reads the configuration of this process. `file` is what `-c` named; without it `COSMIRROR_CONFIG` may name one, and without
 /// either there is none.
 pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Loaded, ConfigError> {
+    load_from(file, &variables()?, overrides)
+}
+
+/// The same where a mirror takes the place of the file: none is read, and no container is configured.
+pub fn load_mirror(mirror: &MirrorUrl, overrides: &[Override]) -> Result<Loaded, ConfigError> {
+    load_mirror_from(mirror, &variables()?, overrides)
+}
+
+/// The variables of this process that may be settings.
+fn variables() -> Result<Vec<(String, String)>, ConfigError> {
     let mut variables = Vec::new();
     let mut faults = Vec::new();
     for (name, value) in std::env::vars_os() {
@@ -59,7 +69,26 @@ pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Loaded, Confi
             Err(_) => faults.push(Fault { field: name.to_owned(), message: "not valid UTF-8".to_owned() }),
         }
     }
-    if faults.is_empty() { load_from(file, &variables, overrides) } else { Err(ConfigError { faults }) }
+    if faults.is_empty() { Ok(variables) } else { Err(ConfigError { faults }) }
+}
+
+/// [`load_mirror`] with the environment as an argument.
+pub fn load_mirror_from(
+    mirror: &MirrorUrl,
+    environment: &[(String, String)],
+    overrides: &[Override],
+) -> Result<Loaded, ConfigError> {
+    // What is followed, and where to, is the daemon's business; the mirror itself says what it holds.
+    let others = ["COSMIRROR__CONTAINERS__", "COSMIRROR__TARGETS__", "COSMIRROR__LEASES__"];
+    let applies =
+        |(name, _): &&(String, String)| name != FILE_VARIABLE && !others.iter().any(|others| name.starts_with(others));
+    let environment: Vec<(String, String)> = environment.iter().filter(applies).cloned().collect();
+    let all = [mirror.settings(&environment, overrides), overrides.to_vec()].concat();
+    let mut loaded = load_from(None, &environment, &all)?;
+    loaded.config.containers.clear();
+    loaded.config.targets.clear();
+    loaded.origins.retain(|name, _| !name.starts_with("containers[") && !name.starts_with("targets["));
+    Ok(loaded)
 }
 
 /// The same with the environment as an argument.

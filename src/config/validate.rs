@@ -251,11 +251,11 @@ fn account_of(url: &Url) -> Option<&str> {
     }
 }
 
-fn is_address(host: &str) -> bool {
+pub(super) fn is_address(host: &str) -> bool {
     host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -302,7 +302,7 @@ fn cosmos_name(name: &str) -> Result<(), String> {
 }
 
 /// Source: "Naming and referencing containers, blobs, and metadata" of the Azure Storage reference.
-fn blob_container_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn blob_container_name(name: &str) -> Result<(), &'static str> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let legal = (3..=63).contains(&name.len())
         && name.bytes().all(inner)
@@ -323,17 +323,23 @@ fn encryption_scope(name: &str) -> Result<(), &'static str> {
 }
 
 fn prefix(at: &str, prefix: &str, faults: &mut Faults) {
+    faults.check(format!("{at}.prefix"), prefix_name(prefix));
+}
+
+pub(super) fn prefix_name(prefix: &str) -> Result<(), String> {
     let inner = prefix.trim_matches('/');
     let component = |part: &str| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         !part.is_empty() && part.bytes().all(legal) && !part.ends_with('.')
     };
     if prefix.len() > PREFIX_CHARS_MAX {
-        faults.add(format!("{at}.prefix"), format!("must have at most {PREFIX_CHARS_MAX} characters"));
-    } else if !inner.is_empty() && !inner.split('/').all(component) {
-        let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
-        faults.add(format!("{at}.prefix"), message);
+        return Err(format!("must have at most {PREFIX_CHARS_MAX} characters"));
     }
+    if !inner.is_empty() && !inner.split('/').all(component) {
+        let message = "must be names of letters, digits, - _ and . with single slashes between, none ending with a dot";
+        return Err(message.to_owned());
+    }
+    Ok(())
 }
 
 fn recipients(at: &str, recipients: &[String], faults: &mut Faults) {

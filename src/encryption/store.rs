@@ -73,6 +73,10 @@ impl VersionStore for EncryptingStore {
         self.inner.get(name, version).await
     }
 
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.inner.folders(prefix, count_max).await
+    }
+
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
         self.inner.list(prefix, listing, next).await
     }

@@ -4,7 +4,7 @@ use cosmirror_formats::Encryption;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::history::{DocumentHistory, Entry, Origins};
+use crate::history::{DocumentHistory, Entry, Life, Origins};
 
 /// The origin of what no change of the source has made.
 const PURGE: &str = "purge";
@@ -33,6 +33,11 @@ pub(crate) struct VersionView<'a> {
     pub(crate) encryption: Option<String>,
     pub(crate) current: bool,
     pub(crate) origin: &'a str,
+    /// The life of the container that it belongs to, by its resource id.
+    pub(crate) generation: &'a str,
+    /// When that life began and ended.
+    #[serde(skip)]
+    pub(crate) life: Life,
 }
 
 /// What the history and the restores say.
@@ -49,6 +54,8 @@ pub(crate) fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> Vi
         encryption: entry.version.encryption.as_ref().map(Encryption::to_string),
         current: entry.current,
         origin: if entry.version.is_purge() { PURGE } else { origins.of(entry) },
+        generation: &entry.version.rid,
+        life: entry.life,
     };
     View {
         id: &history.id,

@@ -85,7 +85,8 @@ impl Application<'_> {
             Begun::Finished(found) => return self.look_again(*found, report).await,
         };
         let mark = self.mark_field.clone().map(|name| (name, file.id().to_owned()));
-        let mut run = Run::new(self.recorders(file.id()).await?, report)?;
+        let recorders = self.recorders(file.id(), report).await?;
+        let mut run = Run::new(recorders, report)?;
         crash_point!("restore-recorded");
         let earlier = match earlier {
             Some(mut earlier) => {
@@ -130,11 +131,20 @@ impl Application<'_> {
         empty
     }
 
-    async fn recorders(&self, id: &str) -> Result<Vec<Option<Recorder>>, Failure> {
+    /// Who tells each mirror what is written. One that can be read alone is as good to restore from, and is not told.
+    async fn recorders(&self, id: &str, report: &mut Report) -> Result<Vec<Option<Recorder>>, Failure> {
         let mut recorders = Vec::new();
         for (target, part) in self.targets.iter().zip(&self.parts) {
             recorders.push(match &target.recorded_in {
-                Some(mirror) => Some(Recorder::begin(mirror.clone(), id, part).await?),
+                Some(mirror) => match Recorder::begin(mirror.clone(), id, part).await {
+                    Ok(recorder) => Some(recorder),
+                    Err(failure) if matches!(failure.kind, Kind::Unauthorized | Kind::Misconfigured) => {
+                        let name = &part.source;
+                        report.note(format!("{name}: its mirror cannot be told of this restore: {}", failure.message));
+                        None
+                    }
+                    Err(failure) => return Err(failure),
+                },
                 None => None,
             });
         }

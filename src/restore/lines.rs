@@ -9,7 +9,7 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// Why a line cannot be read.
 #[derive(Debug, Error)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     /// The file.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -25,24 +25,24 @@ pub(super) enum LineError {
 }
 
 /// A reader of lines.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     from: R,
     line: Vec<u8>,
     number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(from: R) -> Self {
+    pub(crate) fn new(from: R) -> Self {
         Self { from, line: Vec::new(), number: 0 }
     }
 
     /// The number of the line that was given or refused last; where the file ended, of the one that is missing.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// The next line without its line end; none at the end of the file.
-    pub(super) fn next(&mut self) -> Result<Option<&str>, LineError> {
+    pub(crate) fn next(&mut self) -> Result<Option<&str>, LineError> {
         self.number += 1;
         self.line.clear();
         let read = self.from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)?;

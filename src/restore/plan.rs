@@ -19,7 +19,7 @@ pub(super) enum Live {
 
 /// What becomes of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// A write.
     Do(Action),
     /// It is as it should be.

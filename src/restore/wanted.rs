@@ -9,7 +9,7 @@ use crate::history::{DocumentHistory, Entry, State, instant};
 
 /// What a document should be.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Wanted<'a> {
+pub(crate) enum Wanted<'a> {
     /// This version.
     Version(&'a Entry),
     /// It did not exist.
@@ -41,7 +41,7 @@ impl<'a> From<State<'a>> for Wanted<'a> {
 }
 
 /// What the document should be. A version that was named and is not there is an error.
-pub(super) fn wanted<'a>(
+pub(crate) fn wanted<'a>(
     request: &Request,
     document: &'a DocumentHistory,
     gaps: &[Gap],

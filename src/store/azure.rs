@@ -50,6 +50,7 @@ mod client;
 mod direct;
 mod erase;
 mod errors;
+mod folders;
 mod heads;
 mod listing;
 mod prepare;
@@ -93,6 +94,8 @@ enum State<'a> {
 /// The store; holds one pool of connections.
 pub struct AzureStore {
     container: BlobContainerClient,
+    /// The same container, whose listings stop at each slash.
+    folders: BlobContainerClient,
     service: BlobServiceClient,
     /// What is asked most, for less; none where that goes through the SDK as well.
     direct: Option<Arc<Direct>>,
@@ -126,9 +129,10 @@ impl AzureStore {
     ///
     /// As of [`AzureStore::new`].
     pub fn counting(settings: &Target, credentials: AzureAuth, requests: RequestMetrics) -> Result<Self, Failure> {
-        let client::Clients { container, service, direct } = client::clients(settings, credentials, requests)?;
+        let client::Clients { container, folders, service, direct } = client::clients(settings, credentials, requests)?;
         Ok(Self {
             container,
+            folders,
             service,
             direct: direct.map(Arc::new),
             container_name: settings.container.clone(),
@@ -379,6 +383,10 @@ impl VersionStore for AzureStore {
         let got = self.fetch(&attempt, version.map(State::Version)).await?;
         got.iter().for_each(|(head, _)| self.remember(head));
         Ok(got)
+    }
+
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.list_folders(prefix, count_max).await
     }
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {

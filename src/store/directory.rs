@@ -125,6 +125,11 @@ impl VersionStore for DirectoryStore {
         self.blocking(move |shared| shared.get(&name, version.as_deref())).await
     }
 
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |shared| shared.folders(&prefix, count_max)).await
+    }
+
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
         let prefix = prefix.to_owned();
         self.blocking(move |shared| shared.list(&prefix, listing, next.as_deref())).await

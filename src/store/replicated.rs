@@ -159,6 +159,10 @@ impl VersionStore for Replicated {
         self.first.get(name, version).await
     }
 
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.first.folders(prefix, count_max).await
+    }
+
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
         self.first.list(prefix, listing, next).await
     }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use cosmirror_formats::export::{
+    Compression, CoveredWindow, DeleteLine, ExportFile, ExportedContainer, Line, LineCounts, Manifest, PutLine, Since,
+    UnknownLine, Why, file_name,
+};
 use cosmirror_formats::job::{JobCounts, JobError, JobProgress, JobRecord, State, Work};
 use cosmirror_formats::purge::{PurgeRecord, PurgeRun};
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
@@ -215,6 +219,7 @@ fn the_example_can_be_read_as_the_document_says() {
 fn every_field_of_a_plan_is_documented_and_no_other() {
     let part = Part {
         account: String::new(),
+        mirrored_account: Some(String::new()),
         source: String::new(),
         rid: String::new(),
         into: String::new(),
@@ -281,4 +286,58 @@ fn every_field_of_an_undo_file_is_described() {
     assert_eq!(documented("field of the line `undo`"), fields(&head));
     assert_eq!(documented("field of the line `before`"), fields(&before));
     assert_eq!(documented("field of a ciphertext"), fields(&ciphertext));
+}
+
+#[test]
+fn every_field_of_an_export_is_documented_and_no_other() {
+    let since = Since { id: String::new(), at: 1, sha256: String::new() };
+    let file = ExportFile {
+        name: file_name(1, 1, Compression::None),
+        counts: LineCounts::default(),
+        bytes: 1,
+        stored_bytes: 1,
+        sha256: String::new(),
+        last: String::new(),
+    };
+    let container = ExportedContainer {
+        account: String::new(),
+        database: String::new(),
+        container: String::new(),
+        prefix: String::new(),
+        generations: vec![generation()],
+        window: CoveredWindow::default(),
+        files: vec![file.clone()],
+    };
+    let manifest = Manifest {
+        format: 1,
+        id: String::new(),
+        program: String::new(),
+        began: String::new(),
+        finished: None,
+        at: 1,
+        since: Some(since.clone()),
+        chain: Vec::new(),
+        compression: Compression::Zstd,
+        file_bytes_max: 1,
+        uncertain: None,
+        unknown: None,
+        containers: vec![container.clone()],
+    };
+    assert_eq!(documented("field of an export's manifest"), fields(&manifest));
+    assert_eq!(documented("field of an export's base"), fields(&since));
+    assert_eq!(documented("field of an exported container"), fields(&container));
+    assert_eq!(documented("field of an export's file"), fields(&file));
+    for name in fields(&file.counts).into_iter().chain(fields(&container.window)).chain([file.name]) {
+        assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
+    }
+    let (id, pk) = (String::new(), PartitionKey(vec![cosmirror_formats::KeyValue::Null]));
+    let put = PutLine { id: id.clone(), pk: pk.clone(), ts: 1, etag: String::new(), document: "{}" };
+    let unknown = UnknownLine { name: String::new(), document: Some((id.clone(), pk.clone())), why: Why::Damaged };
+    let lines = [Line::Put(put), Line::Delete(DeleteLine { id, pk, ts: 1 }), Line::Unknown(unknown)];
+    let written = lines.iter().flat_map(|line| {
+        let line: Value = serde_json::from_str(&line.to_text().unwrap()).unwrap();
+        assert!(DOCUMENT.contains(&format!("`{}`", line["op"].as_str().unwrap())), "{line}");
+        fields(&line)
+    });
+    assert_eq!(documented("field of an export's line"), written.collect());
 }

@@ -57,6 +57,7 @@ macro_rules! holds_the_contract {
             listings::a_listing_shows_what_head_shows
             listings::an_etag_from_a_listing_is_good_for_an_overwrite
             listings::a_prefix_selects_by_its_bytes
+            listings::folders_are_told_without_what_is_in_them
         }
     };
     ($open:path => $($module:ident::$sentence:ident)*) => {

@@ -5,6 +5,7 @@
 //! | [`partition_key`] | typed partition key values, their JSON and their definition |
 //! | [`blob_name`] | the path of a document, and of the mirror's own records |
 //! | [`encryption`] | how stored bytes are encrypted |
+//! | [`export`] | documents as files, and the manifest that says what they are |
 //! | [`version`] | the metadata that travels with every stored version |
 //! | [`feed_page`] | one entry of a change feed page, in every shape a service sends |
 //! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
@@ -20,6 +21,7 @@
 
 pub mod blob_name;
 pub mod encryption;
+pub mod export;
 pub mod feed_page;
 pub mod job;
 mod json_scan;

@@ -44,8 +44,11 @@ pub struct PlanHead {
 /// One container of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// The endpoint of the account that the mirror was made from.
+    /// The endpoint of the account that the documents go to.
     pub account: String,
+    /// The endpoint of the account that the mirror was made from, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrored_account: Option<String>,
     /// The mirrored container as `database/container`.
     pub source: String,
     /// Resource id of the mirrored container's present life, by the mirror.
@@ -66,6 +69,19 @@ pub struct Part {
     pub overwrite: String,
     /// Whether documents that did not exist then are to be removed.
     pub delete_extra: bool,
+}
+
+impl Part {
+    /// Whether the documents go where they came from: to the mirrored life of the mirrored container, which neither its name nor a resource id
+    /// alone tells.
+    pub fn in_place(&self) -> bool {
+        self.into == self.source && self.mirrored_account.is_none() && self.into_rid.as_ref() == Some(&self.rid)
+    }
+
+    /// Whether the container was not there when the plan was made.
+    pub fn creates(&self) -> bool {
+        self.into_rid.is_none()
+    }
 }
 
 /// A write.
@@ -288,6 +304,7 @@ mod tests {
     fn part() -> Part {
         Part {
             account: "http://a/".to_owned(),
+            mirrored_account: None,
             source: "shop/orders".to_owned(),
             rid: "r".to_owned(),
             into: "shop/orders".to_owned(),
@@ -298,6 +315,19 @@ mod tests {
             before_change: None,
             overwrite: "if-changed".to_owned(),
             delete_extra: false,
+        }
+    }
+
+    #[test]
+    fn only_the_mirrored_life_of_the_container_in_its_own_account_is_the_place() {
+        assert!(part().in_place());
+        for elsewhere in [
+            Part { into: "shop/copy".to_owned(), ..part() },
+            Part { into_rid: Some("other".to_owned()), ..part() },
+            Part { into_rid: None, ..part() },
+            Part { mirrored_account: Some("http://b/".to_owned()), ..part() },
+        ] {
+            assert!(!elsewhere.in_place(), "{elsewhere:?}");
         }
     }
 

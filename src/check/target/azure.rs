@@ -77,6 +77,24 @@ pub(super) async fn check(target: &Target, bounds: &Bounds) -> Report {
     report
 }
 
+/// Looks at what reading takes; writes nothing.
+pub(super) async fn check_reading(target: &Target, bounds: &Bounds) -> Report {
+    let mut report = Report::default();
+    let store = match AzureAuth::resolve(target).and_then(|auth| AzureStore::new(target, auth)) {
+        Ok(store) => store.with_page_items_max(1),
+        Err(failure) => {
+            report.failed(&TARGET_UNUSABLE, None, &failure);
+            return report;
+        }
+    };
+    match bounds.look("list the container", store.list(&target.prefix, Listing::Current, None)).await {
+        Ok(_) => report.ok(LIST, None, "a page was listed"),
+        Err(failure) => report.failed(&NO_LIST, None, &failure),
+    }
+    report.append(soft_delete(&store, bounds).await);
+    report
+}
+
 async fn account(store: &AzureStore, history: History, bounds: &Bounds) -> Report {
     let mut report = Report::default();
     match bounds.look("read the kind of the account", store.account_information()).await {

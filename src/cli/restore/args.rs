@@ -94,12 +94,17 @@ pub(crate) struct PlanArgs {
     /// The containers; left out, all that are configured
     #[arg(long = "source", value_name = "DATABASE/CONTAINER", help_heading = SELECTION)]
     pub(crate) sources: Vec<String>,
-    /// Restore into this container of the same account; its partition key must be the same
+    /// Restore into this container; its partition key must be the same
     #[arg(long, value_name = "DATABASE/CONTAINER", value_parser = container_name, help_heading = WRITING)]
     pub(crate) into: Option<String>,
-    /// Create that container, with the settings of the mirrored one, when the plan is applied
+    /// Create that container, and its database, when the plan is applied, with the settings of the mirrored one; not with its throughput,
+    /// which no mirror holds
     #[arg(long, requires = "into", help_heading = WRITING)]
     pub(crate) create: bool,
+    /// Restore into the account at this endpoint, such as https://ACCOUNT.documents.azure.com/; left out, source.endpoint. How to prove who
+    /// we are there is source.auth, and where that is not set, developer
+    #[arg(long, value_name = "URL", help_heading = WRITING)]
+    pub(crate) account: Option<String>,
     /// What happens to documents that exist and are otherwise than they were
     #[arg(long, value_enum, default_value_t, value_name = "POLICY", help_heading = WRITING)]
     pub(crate) overwrite: OverwriteArg,
@@ -201,6 +206,9 @@ pub(crate) struct ApplyArgs {
     /// Take an undo file that does not say how the work ended, as a crash leaves it, and undo what it holds
     #[arg(long)]
     pub(crate) unfinished: bool,
+    /// The account that the file is for, where source.endpoint is another
+    #[arg(long, value_name = "URL", help_heading = WRITING)]
+    pub(crate) account: Option<String>,
     /// How to apply it
     #[command(flatten)]
     pub(crate) options: ApplyOptions,

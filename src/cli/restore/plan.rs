@@ -65,7 +65,7 @@ pub(super) async fn plan(
             documents: opened.documents.as_deref(),
             request: &opened.request,
             part,
-            in_place: opened.described.source == opened.described.into,
+            in_place: opened.described.in_place(),
             meter: Meter::default(),
             progress: progress.clone(),
         };

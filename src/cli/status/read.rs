@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use cosmirror_formats::MirrorPaths;
-use cosmirror_formats::records::{RangeState, Window};
+use cosmirror_formats::records::{ContainerRecord, RangeState, Window};
 
 use crate::config::{Config, Container, FeedMode};
 use crate::cosmos::Account;
 use crate::failure::{Failure, Kind};
 use crate::feed::ChangeFeed as _;
-use crate::history::{Coverage, unresolved_dead_letters};
+use crate::history::{Coverage, described, unresolved_dead_letters};
 use crate::leases::live::{Live, range_state};
 use crate::observer::{RangeObservation, Subject};
+use crate::records;
 use crate::run::open_store;
-use crate::status::{ContainerView, Recorded};
+use crate::status::{ContainerView, Recorded, recreated};
 
 /// How long the target may take for its records.
 const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
+/// States of ranges that are read; physical partitions number in the hundreds at most.
+const STATES_MAX: usize = 100_000;
 
 /// Reads it.
 pub(super) async fn container(
@@ -44,6 +47,23 @@ pub(super) async fn container(
     Ok(ContainerView::new(container, Some(&observation), &recorded, silence.or(leaseless)))
 }
 
+/// The same from the mirror alone.
+pub(super) async fn of_mirror(config: &Config, container: &Container) -> Result<ContainerView, Failure> {
+    let store = open_store(&config.target)?;
+    let paths = MirrorPaths::new(&config.target.prefix, &container.database, &container.container);
+    let record = described(store.as_ref(), &paths).await?;
+    let states: Vec<RangeState> =
+        records::all(store.as_ref(), &paths.range_states(), STATES_MAX, |_, state| state).await?;
+    let coverage = Coverage::read(store.as_ref(), &paths, &[]).await?;
+    let recorded = Recorded {
+        window: coverage.window,
+        gaps: Some(coverage.gaps_that_matter().count()),
+        dead_letters: Some(unresolved_dead_letters(store.as_ref(), &paths).await?),
+        recreated: Some(recreated(&record)),
+    };
+    Ok(ContainerView::of_mirror(container, &states, &recorded))
+}
+
 /// What the mirror's records say, with the newer states that the leases tell of; nothing where there is no target yet. A target that does
 /// not answer hides neither the leases nor the feed: then the window is theirs, and the second part says why there is no more.
 async fn recorded(
@@ -54,17 +74,21 @@ async fn recorded(
     let store = open_store(&config.target)?;
     let paths = MirrorPaths::new(&config.target.prefix, &container.database, &container.container);
     let read = async {
+        let record: Option<ContainerRecord> = records::read(store.as_ref(), &paths.container_record()).await?;
         let coverage = Coverage::read(store.as_ref(), &paths, &newer).await?;
         Ok(Recorded {
             window: coverage.window,
             gaps: Some(coverage.gaps_that_matter().count()),
             dead_letters: Some(unresolved_dead_letters(store.as_ref(), &paths).await?),
+            recreated: Some(record.as_ref().map(recreated).unwrap_or_default()),
         })
     };
     let why = match tokio::time::timeout(TARGET_TIMEOUT, read).await {
         Ok(Ok(recorded)) => return Ok((recorded, None)),
         Ok(Err(Failure { kind: Kind::NotFound, .. })) => {
-            return Ok((Recorded { gaps: Some(0), dead_letters: Some(0), ..Recorded::default() }, None));
+            let nothing =
+                Recorded { gaps: Some(0), dead_letters: Some(0), recreated: Some(Vec::new()), ..Recorded::default() };
+            return Ok((nothing, None));
         }
         Ok(Err(failure)) if failure.kind == Kind::Transient => failure.message,
         Ok(Err(failure)) => return Err(failure),
@@ -72,5 +96,5 @@ async fn recorded(
     };
     let window = Window::of(&newer, FeedMode::LatestVersion.as_str());
     let note = format!("gaps and dead letters are not known, because the target was not read: {why}");
-    Ok((Recorded { window, gaps: None, dead_letters: None }, Some(note)))
+    Ok((Recorded { window, ..Recorded::default() }, Some(note)))
 }

@@ -38,6 +38,9 @@ fn container_lines(container: &ContainerView) -> Vec<String> {
         format!("  gaps             {}", or_unknown(container.gaps.as_ref())),
         format!("  dead letters     {}", or_unknown(container.dead_letters.as_ref())),
     ];
+    for instant in container.recreated.iter().flatten() {
+        lines.push(format!("  created anew     by {instant}; what it held before is an earlier generation"));
+    }
     if let Some(note) = &container.note {
         lines.push(format!("  {note}"));
     } else {

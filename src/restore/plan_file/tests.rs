@@ -9,6 +9,7 @@ use super::*;
 pub(in crate::restore) fn part() -> Part {
     Part {
         account: "a".to_owned(),
+        mirrored_account: None,
         source: "db/c".to_owned(),
         rid: "rid".to_owned(),
         into: "db/c".to_owned(),

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use super::direct::{Direct, Proof};
+use super::folders::Delimited;
 use super::shared_key::{SharedKey, SharedKeyPolicy};
 use super::{AzureAuth, CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
 use crate::admin::RequestMetrics;
@@ -36,6 +37,8 @@ pub(super) fn endpoint(settings: &Target) -> Result<Url, Failure> {
 /// The ways to the target.
 pub(super) struct Clients {
     pub(super) container: BlobContainerClient,
+    /// The same container, whose listings stop at each slash.
+    pub(super) folders: BlobContainerClient,
     /// Of the service that holds the container; both share a pool of connections.
     pub(super) service: BlobServiceClient,
     /// None where a proxy stands between.
@@ -94,10 +97,13 @@ pub(super) fn clients(settings: &Target, credentials: AzureAuth, requests: Reque
     let of_container =
         BlobContainerClientOptions { client_options: options.clone(), ..BlobContainerClientOptions::default() };
     let direct = Direct::new(&url, proof, &of_container.version, requests)?;
+    let mut delimiting = of_container.clone();
+    delimiting.client_options.per_call_policies.push(Arc::new(Delimited));
+    let folders = BlobContainerClient::new(url.clone(), token.clone(), Some(delimiting)).map_err(refused)?;
     let of_service = BlobServiceClientOptions { client_options: options, ..BlobServiceClientOptions::default() };
     let container = BlobContainerClient::new(url, token.clone(), Some(of_container)).map_err(refused)?;
     let service = BlobServiceClient::new(service_url, token, Some(of_service)).map_err(refused)?;
-    Ok(Clients { container, service, direct })
+    Ok(Clients { container, folders, service, direct })
 }
 
 /// Counts every request, by the status that its answer begins with.

@@ -208,7 +208,7 @@ impl Item {
 }
 
 /// The character that a reference such as `&amp;` or `&#228;` stands for.
-fn push_reference(text: &mut String, reference: &BytesRef<'_>) -> Result<(), Fault> {
+pub(super) fn push_reference(text: &mut String, reference: &BytesRef<'_>) -> Result<(), Fault> {
     if let Some(character) = reference.resolve_char_ref().map_err(|_| "it is not well-formed")? {
         text.push(character);
         return Ok(());

@@ -206,6 +206,10 @@ impl VersionStore for SnapshotStore {
         }
     }
 
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.blobs.list_folders(prefix, count_max).await
+    }
+
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
         self.list_ahead(prefix, listing, next).await?.page().await
     }

@@ -14,7 +14,7 @@ use std::path::Path;
 use super::read::for_each_entry;
 use super::{Shared, file, head_of, names};
 use crate::failure::{Failure, Kind};
-use crate::store::{Head, Listing, Page};
+use crate::store::{Head, Listing, Page, too_many_folders};
 
 impl Shared {
     pub(super) fn list(&self, prefix: &str, listing: Listing, next: Option<&str>) -> Result<Page, Failure> {
@@ -23,6 +23,33 @@ impl Shared {
         let mut walk = Walk { prefix, listing, after, items_max: self.page_items_max, page: Page::default() };
         walk.directory(&self.root, "").map(|_| walk.page)
     }
+
+    /// Directories that hold others beneath `prefix`, which is empty or ends with a slash. One that holds versions alone is an object.
+    pub(super) fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.check_root()?;
+        let directory = match prefix.strip_suffix('/') {
+            Some(name) => names::object_directory(&self.root, name)?,
+            None => self.root.clone(),
+        };
+        let mut folders = Vec::new();
+        for component in subdirectories(&directory)? {
+            if is_folder(&directory.join(names::physical(&component).as_ref()))? {
+                folders.push(component);
+            }
+            if folders.len() > count_max {
+                return Err(too_many_folders(prefix, count_max));
+            }
+        }
+        folders.sort_unstable();
+        Ok(folders)
+    }
+}
+
+/// Whether a directory is only an object's: its versions are all that is in it.
+fn is_folder(directory: &Path) -> Result<bool, Failure> {
+    let mut inner = false;
+    for_each_entry(directory, |entry, kind| inner |= kind.is_dir() && names::logical(entry).is_some())?;
+    Ok(inner)
 }
 
 /// The last version of a page, as the next page is asked for.

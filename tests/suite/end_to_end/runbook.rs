@@ -1,8 +1,8 @@
-//! `docs/restore.md` is true: every command in it is run, in its order, against the emulator, and prints what stands there.
+//! `docs/restore.md` and `docs/export.md` are true: every command in them is run, in its order, against the emulator, and prints what stands there.
 //!
 //! A comment `<!-- setting: … -->` says what happens to the source before the commands behind it. The services' clocks stand at the day that
 //! the document tells of; what differs from run to run (seconds, ids, hashes, durations) is compared by its kind. With
-//! `COSMIRROR_RUNBOOK_OUT=FILE` the document is written there with the outputs of this run.
+//! `COSMIRROR_RUNBOOK_OUT=FOLDER` the document is written there with the outputs of this run.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,13 +14,23 @@ use tokio::process::Command;
 
 use super::LIMIT;
 use super::cosmos::DATABASE;
+use super::emulator::Emulator;
+use super::mirror::CONTAINER;
 use super::world::{ALL_VERSIONS, Target, World};
 
-const DOCUMENT: &str = include_str!("../../../docs/restore.md");
+const RESTORE: &str = include_str!("../../../docs/restore.md");
+const EXPORT: &str = include_str!("../../../docs/export.md");
 /// The day that the document tells of.
 const DAY: &str = "2026-03-02";
 const ORDERS: u32 = 240;
 const CUSTOMERS: u32 = 8;
+
+/// What the document tells of.
+struct Stage {
+    world: World,
+    /// The account that things are moved to.
+    account: Option<Emulator>,
+}
 
 /// A part of the document.
 enum Piece<'a> {
@@ -67,15 +77,20 @@ async fn at(world: &World, minute: &str) {
     if world.emulator.history(DATABASE, "orders").await.is_some() {
         world.catch_up().await;
     }
+    turn_clocks(&world.emulator, minute).await;
+}
+
+async fn turn_clocks(emulator: &Emulator, minute: &str) {
     let wanted: Timestamp = format!("{DAY}T{minute}:00Z").parse().unwrap();
     #[expect(clippy::disallowed_methods, reason = "the emulator's clocks are set relative to the host's")]
     let offset = wanted.as_second() - Timestamp::now().as_second();
     for service in ["cosmos", "blob"] {
-        world.emulator.control("clock", &json!({ "service": service, "offsetSeconds": offset })).await;
+        emulator.control("clock", &json!({ "service": service, "offsetSeconds": offset })).await;
     }
 }
 
-async fn set(world: &World, setting: &str) {
+async fn set(stage: &mut Stage, setting: &str) {
+    let Stage { world, account } = stage;
     let source = world.source("orders");
     match setting {
         "240 orders of 8 customers, mirrored since 14:00" => {
@@ -115,10 +130,33 @@ async fn set(world: &World, setting: &str) {
             }
             at(world, "14:45").await;
         }
-        "at 14:50 the customer of order-5 asks to be forgotten, and the application deletes the order" => {
-            at(world, "14:50").await;
+        "at 14:46 the customer of order-5 asks to be forgotten, and the application deletes the order" => {
+            at(world, "14:46").await;
             source.delete(r#"["customer-5"]"#, "order-5").await;
+            at(world, "14:49").await;
+        }
+        "at 14:51 a new account is there" => {
+            at(world, "14:51").await;
+            let new = Emulator::start().await;
+            turn_clocks(&new, "14:51").await;
+            *account = Some(new);
+        }
+        "at 14:55 order-1 is shipped; then the application is stopped" => {
             at(world, "14:55").await;
+            let (key, text) = order(1, &total(1), "shipped");
+            source.put(&key, &text).await;
+            at(world, "14:58").await;
+        }
+        "the account, the leases and the configuration are lost; another new account is there" => {
+            world.catch_up().await;
+            for container in ["orders", "leases"] {
+                world.source(container).remove().await;
+            }
+            std::fs::remove_file(world.folder().join("cosmirror.toml")).unwrap();
+            let new = Emulator::start().await;
+            turn_clocks(&new, "15:20").await;
+            *account = Some(new);
+            return;
         }
         other => panic!("nobody knows how to do this: {other}"),
     }
@@ -126,7 +164,8 @@ async fn set(world: &World, setting: &str) {
 }
 
 /// What a command prints on both streams, and its exit code where that is not 0.
-async fn print(world: &World, line: &str) -> String {
+async fn print(stage: &Stage, line: &str) -> String {
+    let world = &stage.world;
     let programs = world.folder().join("bin");
     if !programs.exists() {
         std::fs::create_dir(&programs).unwrap();
@@ -136,6 +175,8 @@ async fn print(world: &World, line: &str) -> String {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{line} 2>&1")).current_dir(world.folder()).env_clear().stdin(Stdio::null());
     command.env("PATH", format!("{}:/usr/bin:/bin", programs.display())).env("COSMIRROR_CONFIG", "cosmirror.toml");
+    command.env("MIRROR", format!("{}/{CONTAINER}", world.emulator.blob_endpoint()));
+    command.envs(stage.account.as_ref().map(|account| ("ACCOUNT", format!("http://{}/", account.cosmos))));
     let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await.unwrap().unwrap();
     let mut printed = String::from_utf8(output.stdout).unwrap();
     let code = output.status.code().unwrap();
@@ -176,7 +217,7 @@ fn kind(word: &str) -> String {
             instant.strftime("%FT%H:%M").to_string().split_at(DAY.len() + 5).0.to_owned()
         }
         Ok(_) => "NOW".to_owned(),
-        Err(_) if word.starts_with("http://127.0.0.1:") => return "URL".to_owned(),
+        Err(_) if word.trim_start_matches("http://").starts_with("127.0.0.1:") => return "URL".to_owned(),
         Err(_) if is_hex => "HEX".to_owned(),
         Err(_) if is_id => "ID".to_owned(),
         Err(_) if inner.len() >= 10 && digits == inner.len() => "SECONDS".to_owned(),
@@ -187,16 +228,28 @@ fn kind(word: &str) -> String {
 
 #[tokio::test]
 async fn every_command_of_the_runbook_prints_what_it_says() {
+    assert_prints_what_it_says(RESTORE, "restore.md", 15).await;
+}
+
+#[tokio::test]
+async fn every_command_of_the_page_about_exports_prints_what_it_says() {
+    assert_prints_what_it_says(EXPORT, "export.md", 5).await;
+}
+
+async fn assert_prints_what_it_says(says: &str, name: &str, commands_min: usize) {
     let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
     world.variable("NO_COLOR", "1");
+    let mut stage = Stage { world, account: None };
     let (mut ran, mut document, mut differences) = (0, String::new(), String::new());
-    for piece in pieces(DOCUMENT) {
+    for piece in pieces(says) {
         match piece {
             Piece::Text(line) => writeln!(document, "{line}").unwrap(),
-            Piece::Setting(setting) => set(&world, setting).await,
+            Piece::Setting(setting) => set(&mut stage, setting).await,
             Piece::Command { line, printed } => {
-                let now = print(&world, line).await;
-                world.catch_up().await;
+                let now = print(&stage, line).await;
+                if stage.world.folder().join("cosmirror.toml").exists() {
+                    stage.world.catch_up().await;
+                }
                 ran += 1;
                 write!(document, "$ {line}\n{now}").unwrap();
                 if kinds(&now) != kinds(&printed) {
@@ -205,9 +258,9 @@ async fn every_command_of_the_runbook_prints_what_it_says() {
             }
         }
     }
-    if let Some(file) = std::env::var_os("COSMIRROR_RUNBOOK_OUT") {
-        std::fs::write(file, document).unwrap();
+    if let Some(folder) = std::env::var_os("COSMIRROR_RUNBOOK_OUT") {
+        std::fs::write(Path::new(&folder).join(name), document).unwrap();
     }
-    assert!(ran >= 15, "{ran} commands");
+    assert!(ran >= commands_min, "{ran} commands");
     assert!(differences.is_empty(), "{differences}");
 }

@@ -121,6 +121,11 @@ impl World {
         self.environment.iter().rfind(|(variable, _)| variable == name).unwrap().1.clone()
     }
 
+    /// Whether a variable is set for every command.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.environment.iter().any(|(variable, _)| variable == name)
+    }
+
     /// Takes every variable that begins so from every command.
     pub(super) fn unset(&mut self, begin: &str) {
         self.environment.retain(|(variable, _)| !variable.starts_with(begin));

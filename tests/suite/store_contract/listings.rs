@@ -1,7 +1,9 @@
 //! Order, pages and prefixes of listings.
 
+use cosmirror::failure::Kind;
 use cosmirror::store::{Head, Listing, VersionStore};
 
+use super::PAGE_ITEMS;
 use super::fixture::{create, listed, names, pages, replace};
 
 /// Names whose order as bytes differs from the order of directories, in that order.
@@ -79,6 +81,38 @@ pub(super) async fn an_etag_from_a_listing_is_good_for_an_overwrite(store: &dyn 
     let head = listed(store, "t/", Listing::Versions).await.remove(1);
     let before = cosmirror::store::Stored { etag: head.etag, version: head.version };
     replace(store, "t/a", "3", &before).await;
+}
+
+pub(super) async fn folders_are_told_without_what_is_in_them(store: &dyn VersionStore) {
+    for name in [
+        "alone",
+        "shop/orders/_mirror/a",
+        "shop/orders/documents/b",
+        "shop/a~2Fb/c",
+        "shop-2/x/y",
+        "a/b",
+        "ä&b/c",
+        "shop.1",
+    ] {
+        let first = create(store, name, "1").await;
+        replace(store, name, "2", &first).await;
+    }
+    for number in 0..2 * PAGE_ITEMS {
+        create(store, &format!("shop/orders/documents/{number}/d"), "1").await;
+    }
+    for (prefix, expected) in [
+        ("", &["a", "shop", "shop-2", "ä&b"][..]),
+        ("shop/", &["a~2Fb", "orders"]),
+        ("shop/orders/", &["_mirror", "documents"]),
+        ("shop/orders/_mirror/", &[]),
+        ("none/", &[]),
+    ] {
+        assert_eq!(store.folders(prefix, 4).await.unwrap(), expected, "{prefix}");
+    }
+    let documents = "shop/orders/documents/";
+    assert_eq!(store.folders(documents, usize::from(2 * PAGE_ITEMS)).await.unwrap().len(), usize::from(2 * PAGE_ITEMS));
+    let refused = store.folders(documents, usize::from(2 * PAGE_ITEMS) - 1).await.unwrap_err();
+    assert!(refused.kind == Kind::Refused && !refused.remedy.is_empty(), "{refused}");
 }
 
 pub(super) async fn a_prefix_selects_by_its_bytes(store: &dyn VersionStore) {

@@ -9,13 +9,13 @@ pub(in crate::cli::restore) fn show(context: &Context, report: &Report) -> Resul
     if context.output.format.is_json() {
         return context.output.json(report);
     }
-    for line in lines(report) {
+    for line in lines(report, &context.again()) {
         context.output.line(line)?;
     }
     Ok(())
 }
 
-fn lines(report: &Report) -> Vec<String> {
+fn lines(report: &Report, (mirror, account): &(String, String)) -> Vec<String> {
     let applied = report.applied;
     let what = if report.already_applied { "applied already" } else { "restored" };
     let mut lines = vec![format!(
@@ -48,10 +48,10 @@ fn lines(report: &Report) -> Vec<String> {
     let unfinished = report.cancelled || report.limit_reached || report.failed > 0 || report.fatal.is_some();
     if let (true, Some(plan), Some(undo)) = (unfinished, &report.plan, &report.undo) {
         let elsewhere = if *undo == format!("{plan}.undo") { String::new() } else { format!(" --undo {undo}") };
-        lines.push(format!("to go on: cosmirror restore apply {plan}{elsewhere}"));
+        lines.push(format!("to go on: cosmirror{mirror} restore apply {plan}{elsewhere}{account}"));
     }
     if let Some(undo) = &report.undo {
-        lines.push(format!("undo: cosmirror restore apply {undo}"));
+        lines.push(format!("undo: cosmirror{mirror} restore apply {undo}{account}"));
     }
     lines
 }
@@ -68,12 +68,12 @@ mod tests {
             resumed: 2,
             ..Report::default()
         };
-        let lines = lines(&report);
+        let lines = lines(&report, &Default::default());
         assert_eq!(
             lines[1..],
             ["2 of these by earlier runs", "recorded as r", "undo: cosmirror restore apply a.plan.undo"]
         );
-        assert_eq!(super::lines(&Report::default())[1..], ["nothing had to be written"]);
+        assert_eq!(super::lines(&Report::default(), &Default::default())[1..], ["nothing had to be written"]);
     }
 
     #[test]
@@ -85,7 +85,10 @@ mod tests {
             cancelled: true,
             ..Report::default()
         };
-        assert_eq!(lines(&report("a.plan.undo"))[2], "to go on: cosmirror restore apply a.plan");
-        assert_eq!(lines(&report("b"))[2], "to go on: cosmirror restore apply a.plan --undo b");
+        assert_eq!(lines(&report("a.plan.undo"), &Default::default())[2], "to go on: cosmirror restore apply a.plan");
+        let again = (" --mirror /m".to_owned(), " --account https://a/".to_owned());
+        let lines = lines(&report("b"), &again);
+        assert_eq!(lines[2], "to go on: cosmirror --mirror /m restore apply a.plan --undo b --account https://a/");
+        assert_eq!(lines[3], "undo: cosmirror --mirror /m restore apply b --account https://a/");
     }
 }

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use azure_core::http::Url;
 use cosmirror_formats::restore_plan::Part;
 use serde_json::{Map, Value};
 
 use crate::cli::Context;
 use crate::cli::history::open_mirror;
-use crate::config::Container;
+use crate::config::{Container, Source, same_account};
 use crate::cosmos::{Account, Resolved};
 use crate::documents::cosmos::CosmosDocuments;
 use crate::encryption::Identities;
@@ -48,8 +47,9 @@ pub(super) async fn find(
     context: &Context,
     identities: &Identities,
 ) -> Result<Found, CommandError> {
-    file.parts().iter().try_for_each(|part| require_account(part, context))?;
-    let account = Account::connect(&context.config.config.source).await?;
+    let account = context.account()?;
+    file.parts().iter().try_for_each(|part| require_account(part, account))?;
+    let account = Account::connect(account).await?;
     let mut parts = Vec::new();
     for part in file.parts() {
         let mut found = match file {
@@ -166,14 +166,12 @@ fn names(part: &Part) -> Result<(&str, &str), CommandError> {
     })
 }
 
-fn require_account(part: &Part, context: &Context) -> Result<(), CommandError> {
-    let endpoint = &context.config.config.source.endpoint;
-    let same = part.account == *endpoint || part.account.parse::<Url>().ok() == endpoint.parse::<Url>().ok();
-    if same {
+fn require_account(part: &Part, account: &Source) -> Result<(), CommandError> {
+    if same_account(&part.account, &account.endpoint) {
         return Ok(());
     }
-    let message = format!("the file is of another account: of {}, and configured is {endpoint}", part.account);
-    Err(CommandError::new(Exit::Usage, message, "use the configuration that it was made with"))
+    let message = format!("the file is for the account {}, and named is {}", part.account, account.endpoint);
+    Err(CommandError::new(Exit::Usage, message, "use the configuration, or the --account, that it was made with"))
 }
 
 /// The container that is written to; none where it is not there and may be missing.
@@ -181,20 +179,14 @@ async fn resolve(part: &Part, account: &Account, may_be_created: bool) -> Result
     let (database, container) = names(part)?;
     match account.resolve(database, container).await {
         Ok(resolved) => Ok(Some(resolved)),
-        Err(failure) if failure.kind == Kind::NotFound && may_be_created && creates(part) => Ok(None),
+        Err(failure) if failure.kind == Kind::NotFound && may_be_created && part.creates() => Ok(None),
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// Whether the plan was made for a container that is to be created.
-fn creates(part: &Part) -> bool {
-    part.into_rid.is_none() && part.into != part.source
-}
-
 fn require_same_life(part: &Part, resolved: &Resolved) -> Result<(), CommandError> {
-    let in_place = (part.into == part.source).then_some(&part.rid);
-    let expected = part.into_rid.as_ref().or(in_place);
-    if expected.is_none_or(|expected| *expected == resolved.source.rid) {
+    // One that was not there yet may have been created since, by the run that this one takes up again.
+    if part.into_rid.as_ref().is_none_or(|expected| *expected == resolved.source.rid) {
         return Ok(());
     }
     let message = format!("{} was removed and created anew since the file was made", part.into);
@@ -237,7 +229,9 @@ fn warn_of_expiry(part: &Part, settings: &Value) {
 
 /// The mirror in whose histories the writes will appear: the written container's, where it is mirrored, or else the source's.
 async fn recorder_of(part: &Part, context: &Context, mirror: Option<&Arc<MirrorReader>>) -> Option<Arc<MirrorReader>> {
-    if part.into != part.source
+    // A container of another account is not the one that is mirrored here.
+    if part.mirrored_account.is_none()
+        && part.into != part.source
         && let Some(container) = configured(context, &part.into)
         && let Ok(own) = open_mirror(context, container, &Identities::default()).await
     {

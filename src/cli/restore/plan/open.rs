@@ -7,7 +7,7 @@ use cosmirror_formats::restore_plan::Part;
 use crate::cli::Context;
 use crate::cli::history::{key_or_only, open_mirror};
 use crate::cli::restore::args::{OverwriteArg, PlanArgs};
-use crate::config::Container;
+use crate::config::{Container, same_account};
 use crate::documents::Documents;
 use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit, Failure, Kind};
@@ -76,12 +76,12 @@ async fn part(
     mirror: MirrorReader,
     request: Request,
 ) -> Result<Opened, CommandError> {
-    let config = &context.config.config;
+    let account = context.account()?;
     let source = format!("{}/{}", container.database, container.container);
     let into = args.into.clone().unwrap_or_else(|| source.clone());
     let (database, name) = into.split_once('/').unwrap_or((&container.database, &container.container));
     let life = mirror.record.generations.last();
-    let (documents, into_rid) = match open_container(&config.source, database, name).await {
+    let (documents, into_rid) = match open_container(account, database, name).await {
         Ok((documents, found)) => {
             let own = life.map(|life| life.partition_key_paths.as_slice()).unwrap_or_default();
             if found.key_paths != own {
@@ -90,7 +90,7 @@ async fn part(
             (Some(documents), Some(found.rid))
         }
         Err(failure) if failure.kind == Kind::NotFound && args.create => (None, None),
-        Err(failure) => return Err(missing(failure, args).into()),
+        Err(failure) => return Err(missing(failure).into()),
     };
     let (mut at, mut version, mut before_change) = (None, None, None);
     match request.point.clone() {
@@ -99,7 +99,8 @@ async fn part(
         Point::BeforeChange(etag) => before_change = Some(etag),
     }
     let described = Part {
-        account: config.source.endpoint.clone(),
+        account: account.endpoint.clone(),
+        mirrored_account: Some(mirror.record.account.clone()).filter(|own| !same_account(own, &account.endpoint)),
         rid: life.map(|life| life.rid.clone()).unwrap_or_default(),
         source,
         into,
@@ -114,9 +115,9 @@ async fn part(
     Ok(Opened { mirror, documents, request, described })
 }
 
-fn missing(failure: Failure, args: &PlanArgs) -> Failure {
-    if failure.kind == Kind::NotFound && args.into.is_some() {
-        return failure.remedy("check --into, or pass --create to create the container when the plan is applied");
+fn missing(failure: Failure) -> Failure {
+    if failure.kind == Kind::NotFound {
+        return failure.remedy("check its name and --into, or pass --into DATABASE/CONTAINER --create to create it when the plan is applied");
     }
     failure
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Planned, To};
 use crate::cli::Context;
+use crate::config::account_host;
 use crate::failure::{CommandError, Exit};
 use crate::history::instant;
 use crate::restore::{Basis, Tally};
@@ -52,7 +53,7 @@ impl Planned {
         if context.output.format.is_json() {
             context.output.json(&View { plan: self.view() })?;
         } else {
-            for line in self.lines() {
+            for line in self.lines(&context.again()) {
                 context.output.line(line)?;
             }
         }
@@ -94,7 +95,7 @@ impl Planned {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    fn lines(&self, (mirror, account): &(String, String)) -> Vec<String> {
         let summaries = self.head.parts.iter().zip(&self.tallies).map(|(part, tally)| summary(part, tally));
         let mut lines: Vec<String> = summaries.collect();
         if self.end.counts.changes() > 0 {
@@ -102,7 +103,8 @@ impl Planned {
             lines.push(format!("to write: {bytes}; about {units:.0} request units, {}", time(self.time)));
         }
         if self.to == To::File {
-            lines.push(format!("plan: {} (do it with: cosmirror restore apply {0})", self.path.display()));
+            let path = self.path.display();
+            lines.push(format!("plan: {path} (do it with: cosmirror{mirror} restore apply {path}{account})"));
         }
         lines
     }
@@ -126,7 +128,11 @@ fn summary(part: &Part, tally: &Tally) -> String {
         (None, Some(version), _) => format!("version {version}"),
         (None, None, etag) => format!("before the change {}", etag.as_deref().unwrap_or_default()),
     };
-    let into = if part.into == part.source { String::new() } else { format!(" into {}", part.into) };
+    let into = match &part.mirrored_account {
+        None if part.into == part.source => String::new(),
+        None => format!(" into {}", part.into),
+        Some(_) => format!(" into {} of {}", part.into, account_host(&part.account)),
+    };
     let Counts { create, replace, delete, unchanged, conflict, extra, uncertain, unknown } = tally.counts;
     let damaged = if tally.damaged == 0 { String::new() } else { format!(", damaged {}", tally.damaged) };
     format!(
