@@ -145,6 +145,11 @@ impl DocumentHistory {
         beneath.is_some_and(|beneath| self.entries.iter().all(|entry| entry.version.identity() != *beneath))
     }
 
+    /// Whether its history was purged up to an instant behind `at`.
+    pub(crate) fn is_purged_behind(&self, at: i64) -> bool {
+        self.entries.iter().any(|entry| entry.version.is_purge() && entry.version.ts > at)
+    }
+
     /// The document's state at the end of second `at`.
     pub fn state_at(&self, at: i64) -> State<'_> {
         point::state_at(self, at)

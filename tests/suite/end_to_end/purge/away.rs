@@ -153,6 +153,35 @@ async fn neither_a_plan_nor_what_undoes_a_restore_brings_it_back() {
     assert_eq!(history(&world).await, ["purge"]);
 }
 
+/// The earlier export holds the document, and the mirror cannot tell so any more.
+#[tokio::test]
+async fn an_export_that_builds_on_one_from_before_says_that_it_is_gone_and_holds_none_of_it() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
+    live(&world).await;
+    world.emulator.advance(10).await;
+    world.catch_up().await;
+    let before = world.complete_until("orders").await;
+    world.succeed(&["export", "--at", &before, "--out", "full"]).await;
+    world.source("orders").delete(KEY, ID).await;
+    world.catch_up().await;
+    purge(&world).await;
+    world.emulator.advance(10).await;
+    world.catch_up().await;
+    let after = world.complete_until("orders").await;
+    world.succeed(&["export", "--at", &after, "--since", "full", "--out", "increment"]).await;
+    let lines = |folder: &str| std::fs::read_to_string(world.folder().join(folder).join("1-000001.ndjson")).unwrap();
+    assert!(lines("full").contains(SECRET));
+    let increment: Vec<serde_json::Value> =
+        lines("increment").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(increment.len(), 1, "{increment:?}");
+    assert_eq!((&increment[0]["op"], &increment[0]["id"]), (&json!("delete"), &json!(ID)));
+    // One from before the purge, made by now, has none of it either.
+    world.succeed(&["export", "--at", &before, "--out", "again"]).await;
+    assert_eq!(lines("again").lines().count(), 1);
+    assert!(lines("again").contains("ada-2") && !lines("again").contains(SECRET), "{}", lines("again"));
+}
+
 #[tokio::test]
 async fn its_dead_letters_go_with_it_and_are_not_replayed() {
     let world = purgeable(Target::Blobs, ALL_VERSIONS).await;
