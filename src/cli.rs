@@ -38,6 +38,7 @@ mod gaps;
 mod health;
 mod help;
 mod history;
+mod import;
 mod logging;
 mod man;
 mod mirror;
@@ -130,6 +131,9 @@ enum Command {
     /// Write documents as they were at an instant into files
     #[command(after_long_help = help::EXPORT)]
     Export(Box<export::args::ExportArgs>),
+    /// Write documents from files into containers
+    #[command(after_long_help = help::IMPORT)]
+    Import(Box<import::args::ImportArgs>),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),
@@ -164,7 +168,7 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) | Self::Export(_) => true,
+            Self::Restore(_) | Self::Verify(_) | Self::Export(_) | Self::Import(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -199,6 +203,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Restore(_)
             | Self::Export(_)
+            | Self::Import(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
@@ -285,6 +290,7 @@ impl Cli {
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
             Command::Export(args) => on_a_worker(async move { export::run(&args, &context).await }).await,
+            Command::Import(args) => on_a_worker(async move { import::run(&args, &context).await }).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,

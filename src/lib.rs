@@ -20,6 +20,7 @@
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`check`] | the audit before the first write |
 //! | `export` | documents as they were at an instant, in files |
+//! | `import` | documents from such files, and from others |
 //! | [`replay`] | dead letters become versions |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
@@ -44,6 +45,7 @@ pub mod failure;
 pub mod feed;
 pub mod history;
 mod identity;
+mod import;
 pub mod jobs;
 mod json_text;
 pub mod leases;

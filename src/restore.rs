@@ -80,6 +80,7 @@ pub use work::Target;
 // What an export and an import have in common with a restore.
 pub(crate) use catalog::{Candidate, candidates};
 pub(crate) use lines::Lines;
+pub(crate) use pace::Stopped;
 pub(crate) use plan::Verdict;
 pub(crate) use progress::ProgressLog;
 pub(crate) use wanted::{Wanted, wanted};

@@ -136,6 +136,17 @@ The files hold documents in plain text, also where the mirror is encrypted. The 
 interrupted. Ends with 3 where documents were left out because the mirror cannot tell what they were, 5 where the instant is \
 not covered, 6 where something is damaged, 12 where content is encrypted and no --identity opens it.";
 
+/// `import`.
+pub(super) const IMPORT: &str = "\
+Examples:
+  cosmirror -c my.toml import monday tuesday --into shop/rescued --create
+  cosmirror -c my.toml import monday --overwrite if-newer --dry-run
+  cosmirror -c my.toml import people.ndjson --into shop/people --yes --skip-bad bad.ndjson
+
+Every checksum and every line is looked at before anything is written, and nothing is ever deleted. The same command again \
+goes on where it was interrupted. Ends with 2 where a chain or a partition key does not fit, 3 where some documents failed or \
+were left out, 6 where a file is damaged or a line cannot be used, 7 where documents changed at the same moment.";
+
 /// `gaps list`.
 pub(super) const GAPS_LIST: &str = "\
 Examples:

@@ -31,6 +31,7 @@ mod full_disk;
 mod gaps;
 mod histories;
 mod hostile_names;
+mod import;
 mod jobs;
 mod keda;
 mod kept;

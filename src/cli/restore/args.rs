@@ -191,7 +191,8 @@ fn condition(text: &str) -> Result<Condition, String> {
     Condition::parse(text).map_err(|error| error.to_string())
 }
 
-fn container_name(text: &str) -> Result<String, String> {
+/// Reads `DATABASE/CONTAINER`.
+pub(in crate::cli) fn container_name(text: &str) -> Result<String, String> {
     let whole = text
         .split_once('/')
         .is_some_and(|(database, container)| !database.is_empty() && !container.is_empty() && !container.contains('/'));

@@ -12,6 +12,7 @@ use super::cosmos::DATABASE;
 use super::directory;
 use super::documents::random;
 use super::export;
+use super::import;
 use super::oracle::assert_every_change_once;
 use super::ranges::assert_leases_tile;
 use super::restore_apply;
@@ -64,7 +65,7 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 11] = [
+    let stories: [&[&str]; 12] = [
         &START,
         &FOLLOWING,
         &ENDING,
@@ -76,6 +77,7 @@ fn every_crash_point_has_its_story() {
         &targets::POINTS,
         &directory::POINTS,
         &export::POINTS,
+        &import::POINTS,
     ];
     let mut told = stories.concat();
     let mut all = POINTS.to_vec();
