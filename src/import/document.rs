@@ -18,7 +18,10 @@ const DOCUMENT_BYTES_MAX: usize = 2 << 20;
 pub(super) fn document(text: &str, definition: &KeyDefinition) -> Result<Item, String> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
         let kind = if error.is_eof() { "it ends too early" } else { "it is not JSON" };
-        format!("{kind} (line {}, column {} of it)", error.line(), error.column())
+        match error.line() {
+            1 => format!("{kind} (column {})", error.column()),
+            line => format!("{kind} (its line {line}, column {})", error.column()),
+        }
     })?;
     let text = raw.get();
     if !text.starts_with('{') {

@@ -67,12 +67,13 @@ pub(super) enum Read {
 impl Plain {
     /// Opens a file; `-` is standard input, which is kept in an unnamed file because everything is read twice. Blocks while it reads that.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let name = path.display().to_string();
+        let is_standard_input = path == Path::new("-");
+        let name = if is_standard_input { "standard input".to_owned() } else { path.display().to_string() };
         let unreadable = |error: &std::io::Error| {
             let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Misconfigured };
             Failure::new(kind, format!("cannot read {name}: {error}")).remedy("name a file that can be read")
         };
-        let file = if path == Path::new("-") {
+        let file = if is_standard_input {
             let mut kept = tempfile::tempfile().map_err(|error| unusable(&error))?;
             std::io::copy(&mut std::io::stdin().lock(), &mut kept).map_err(|error| unusable(&error))?;
             kept.flush().map_err(|error| unusable(&error))?;
