@@ -41,6 +41,7 @@ mod logging;
 mod man;
 mod mirror;
 pub mod output;
+mod rehearse;
 mod restore;
 mod run;
 mod show;
@@ -126,6 +127,9 @@ enum Command {
     /// Put documents back as they were
     #[command(after_long_help = help::RESTORE)]
     Restore(Box<restore::args::RestoreArgs>),
+    /// Restore a sample into a scratch container, compare it, and say how long a restore takes
+    #[command(after_long_help = help::REHEARSE)]
+    Rehearse(args::RehearseArgs),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),
@@ -160,7 +164,7 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) => true,
+            Self::Restore(_) | Self::Rehearse(_) | Self::Verify(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -194,6 +198,7 @@ impl Command {
             | Self::Show(_)
             | Self::Diff(_)
             | Self::Restore(_)
+            | Self::Rehearse(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
@@ -279,6 +284,7 @@ impl Cli {
             Command::Show(args) => show::run(&args, &context).await,
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
+            Command::Rehearse(args) => rehearse::run(&args, &context).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,

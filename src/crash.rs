@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 50] = [
+pub const POINTS: [&str; 54] = [
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -65,6 +65,11 @@ pub const POINTS: [&str; 50] = [
     // src/run/range.rs and src/run/reconciling.rs
     "followed-anew",
     "range-reconciled",
+    // src/rehearse.rs and src/rehearse/scratch.rs
+    "rehearsal-claimed",
+    "rehearsal-created",
+    "rehearsal-restored",
+    "rehearsal-emptied",
     // src/replay.rs
     "replay-put",
     "replay-marked",

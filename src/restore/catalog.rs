@@ -13,11 +13,11 @@ use crate::store::{Head, Listing};
 
 /// One name of the listing.
 #[derive(Debug)]
-pub(super) struct Candidate {
+pub(crate) struct Candidate {
     /// The name of its blob.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The document and its versions, or why the blob's metadata cannot be trusted.
-    pub(super) history: Result<DocumentHistory, Failure>,
+    pub(crate) history: Result<DocumentHistory, Failure>,
 }
 
 impl Candidate {
@@ -38,7 +38,7 @@ pub(super) async fn one(mirror: &MirrorReader, key: &PartitionKey, id: &str) -> 
 }
 
 /// The selected documents that the mirror has heard of, in the order of names.
-pub(super) fn candidates<'a>(
+pub(crate) fn candidates<'a>(
     mirror: &'a MirrorReader,
     selection: &'a Selection,
 ) -> BoxStream<'a, Result<Candidate, Failure>> {

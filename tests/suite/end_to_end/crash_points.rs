@@ -13,6 +13,7 @@ use super::directory;
 use super::documents::random;
 use super::oracle::assert_every_change_once;
 use super::ranges::assert_leases_tile;
+use super::rehearse;
 use super::restore_apply;
 use super::snapshots;
 use super::targets;
@@ -63,13 +64,14 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 10] = [
+    let stories: [&[&str]; 11] = [
         &START,
         &FOLLOWING,
         &ENDING,
         &SPLITTING,
         &gaps::POINTS,
         &repairs::POINTS,
+        &rehearse::POINTS,
         &restore_apply::POINTS,
         &snapshots::POINTS,
         &targets::POINTS,
