@@ -43,6 +43,7 @@ mod logging;
 mod man;
 mod mirror;
 pub mod output;
+mod rehearse;
 mod restore;
 mod run;
 mod show;
@@ -134,6 +135,9 @@ enum Command {
     /// Write documents from files into containers
     #[command(after_long_help = help::IMPORT)]
     Import(Box<import::args::ImportArgs>),
+    /// Restore a sample into a scratch container, compare it, and say how long a restore takes
+    #[command(after_long_help = help::REHEARSE)]
+    Rehearse(args::RehearseArgs),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),
@@ -168,7 +172,7 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) | Self::Export(_) | Self::Import(_) => true,
+            Self::Restore(_) | Self::Rehearse(_) | Self::Verify(_) | Self::Export(_) | Self::Import(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -204,6 +208,7 @@ impl Command {
             | Self::Restore(_)
             | Self::Export(_)
             | Self::Import(_)
+            | Self::Rehearse(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
@@ -291,6 +296,7 @@ impl Cli {
             Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
             Command::Export(args) => on_a_worker(async move { export::run(&args, &context).await }).await,
             Command::Import(args) => on_a_worker(async move { import::run(&args, &context).await }).await,
+            Command::Rehearse(args) => rehearse::run(&args, &context).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 55] = [
+pub const POINTS: [&str; 59] = [
     // src/export.rs and src/export/book.rs
     "export-file-kept",
     "export-file-finished",
@@ -72,6 +72,11 @@ pub const POINTS: [&str; 55] = [
     // src/run/range.rs and src/run/reconciling.rs
     "followed-anew",
     "range-reconciled",
+    // src/rehearse.rs and src/rehearse/scratch.rs
+    "rehearsal-claimed",
+    "rehearsal-created",
+    "rehearsal-restored",
+    "rehearsal-emptied",
     // src/replay.rs
     "replay-put",
     "replay-marked",

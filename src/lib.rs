@@ -55,6 +55,7 @@ pub mod observer;
 pub mod pace;
 pub mod reconcile;
 pub mod records;
+pub mod rehearse;
 pub mod replay;
 pub mod restore;
 pub mod retry;

@@ -104,6 +104,17 @@ It plans, asks, applies and verifies; what it overwrote is kept in an undo file.
 5 where the instant is not covered, 7 where documents changed since the plan and were left alone, 12 where content is \
 encrypted and no --identity opens it; nothing was written then.";
 
+/// `rehearse`.
+pub(super) const REHEARSE: &str = "\
+Examples:
+  cosmirror -c my.toml rehearse --into rehearsals/orders --clean
+  cosmirror -c my.toml rehearse --into rehearsals/orders --sample 1% --clean
+  cosmirror -c my.toml rehearse --into rehearsals/orders --at -1d -o json
+
+The result is recorded in the mirror, and told by status, metrics and the page. Nothing is deleted but what rehearsals wrote. \
+Ends with 0 where everything is as the mirror has it, 2 where the scratch container is somebody else's, 3 where some documents could \
+not be written, 4 where they differ, 6 where the mirror is damaged, 11 where another rehearsal goes on.";
+
 /// `restore plan`.
 pub(super) const RESTORE_PLAN: &str = "\
 Examples:

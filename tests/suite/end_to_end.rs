@@ -47,6 +47,7 @@ mod output;
 mod page;
 mod ranges;
 mod recreated;
+mod rehearse;
 mod restore_apply;
 mod restore_oracle;
 mod restore_plan;
