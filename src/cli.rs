@@ -43,6 +43,7 @@ mod logging;
 mod man;
 mod mirror;
 pub mod output;
+mod purge;
 mod rehearse;
 mod restore;
 mod run;
@@ -147,6 +148,9 @@ enum Command {
     /// Compare source and mirror, and repair what differs
     #[command(after_long_help = help::VERIFY)]
     Verify(args::VerifyArgs),
+    /// Erase all that is stored of a document, and keep it away
+    #[command(after_long_help = help::PURGE)]
+    Purge(args::PurgeArgs),
     /// Run local Cosmos and Blob endpoints, in memory
     #[cfg(feature = "emulator")]
     #[command(after_long_help = help::EMULATOR)]
@@ -172,7 +176,8 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Rehearse(_) | Self::Verify(_) | Self::Export(_) | Self::Import(_) => true,
+            Self::Restore(_) | Self::Rehearse(_) | Self::Verify(_) | Self::Purge(_) => true,
+            Self::Export(_) | Self::Import(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -212,6 +217,7 @@ impl Command {
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
+            | Self::Purge(_)
             | Self::Health(_)
             | Self::Completions(_)
             | Self::Man(_)
@@ -300,6 +306,7 @@ impl Cli {
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
+            Command::Purge(args) => purge::run(&args, &context).await,
             Command::Health(args) => health::run(args, context).await,
             Command::Completions(args) => completions::run(&args, &context),
             Command::Man(args) => man::run(&args, &context),

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 59] = [
+pub const POINTS: [&str; 62] = [
     // src/export.rs and src/export/book.rs
     "export-file-kept",
     "export-file-finished",
@@ -85,6 +85,10 @@ pub const POINTS: [&str; 59] = [
     "undo-durable",
     "document-restored",
     "undo-completed",
+    // src/purge.rs
+    "purge-recorded",
+    "purge-marked",
+    "purge-erased",
     // src/store/azure/snapshots.rs
     "snapshot-to-take",
     // src/store/replicated.rs

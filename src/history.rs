@@ -13,6 +13,7 @@
 //! | which containers a place holds mirrors of | `history/mirrored.rs` |
 //! | which versions a restore wrote | `history/origin.rs` |
 //! | the partition keys under which an id occurs | `history/find.rs` |
+//! | which histories were erased | `history/purges.rs` |
 //!
 //! Nothing here writes. Reading needs neither the source nor the leases: the mirror describes itself. Versions of all
 //! lives of a container are one history; what belongs to an earlier life is absent from the moment of recreation.
@@ -34,6 +35,7 @@ mod order;
 mod origin;
 mod pairs;
 mod point;
+mod purges;
 mod reader;
 
 pub use coverage::Coverage;
@@ -49,6 +51,7 @@ pub(crate) use order::source_order;
 pub use origin::{Origins, origins};
 pub(crate) use pairs::{Pair, pairs};
 pub use point::State;
+pub use purges::Purges;
 pub use reader::{MirrorReader, described, key_definition};
 
 /// Where the bytes of a version are.
@@ -140,6 +143,11 @@ impl DocumentHistory {
     pub(crate) fn lacks_beneath(&self, entry: &Entry) -> bool {
         let beneath = entry.version.prev.as_ref();
         beneath.is_some_and(|beneath| self.entries.iter().all(|entry| entry.version.identity() != *beneath))
+    }
+
+    /// Whether its history was purged up to an instant behind `at`.
+    pub(crate) fn is_purged_behind(&self, at: i64) -> bool {
+        self.entries.iter().any(|entry| entry.version.is_purge() && entry.version.ts > at)
     }
 
     /// The document's state at the end of second `at`.

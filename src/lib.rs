@@ -22,6 +22,7 @@
 //! | `export` | documents as they were at an instant, in files |
 //! | `import` | documents from such files, and from others |
 //! | [`replay`] | dead letters become versions |
+//! | [`purge`] | a document's whole history is erased |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
 //! | [`observer`] | how far behind each range is, seen from outside the loops that do the work |
 //! | [`admin`] | health, readiness, metrics, status, jobs and the page |
@@ -53,6 +54,7 @@ mod look;
 pub mod mirror;
 pub mod observer;
 pub mod pace;
+pub mod purge;
 pub mod reconcile;
 pub mod records;
 pub mod rehearse;

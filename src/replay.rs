@@ -55,6 +55,8 @@ pub enum Outcome {
     AlreadyStored,
     /// A newer version is stored.
     Superseded,
+    /// It stays, and its document's history was erased.
+    Purged,
     /// It had been resolved before.
     AlreadyResolved,
     /// It stays, for this reason.
@@ -145,7 +147,7 @@ impl Replay<'_> {
 
     async fn one(&self, candidate: &Candidate) -> Result<Outcome, Failure> {
         let outcome = self.place(candidate).await?;
-        if self.dry_run {
+        if self.dry_run || outcome == Outcome::Purged {
             return Ok(outcome);
         }
         let how = if outcome == Outcome::Superseded { Resolution::Superseded } else { Resolution::Stored };
@@ -168,8 +170,10 @@ impl Replay<'_> {
     async fn attempt(&self, candidate: &Candidate) -> Result<Outcome, Failure> {
         let known = self.look(candidate).await?;
         let decision = decide(known.as_ref(), &candidate.incoming.version);
-        if decision == Decision::Stored {
-            return Ok(Outcome::AlreadyStored);
+        match decision {
+            Decision::Stored => return Ok(Outcome::AlreadyStored),
+            Decision::Purged => return Ok(Outcome::Purged),
+            Decision::Put | Decision::Older | Decision::Open => {}
         }
         // A newer version may stand on this one, or have overtaken it.
         if decision != Decision::Put && self.is_stored(candidate).await? {

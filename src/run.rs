@@ -53,7 +53,7 @@ use further::Further;
 use reconciling::Reconciling;
 pub use signal::termination;
 use stores::Opened;
-pub use stores::{open_mirror_store, open_store};
+pub use stores::{open_eraser, open_mirror_store, open_store};
 
 /// How long start-up is tried again while a service does not answer.
 const START_PATIENCE: Duration = Duration::from_secs(30);

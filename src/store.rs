@@ -30,9 +30,11 @@ use crate::failure::{Failure, Kind};
 pub mod azure;
 mod claim;
 pub mod directory;
+mod erase;
 mod replicated;
 
 pub use claim::{Claim, Claimant};
+pub use erase::{Erased, Eraser, Hold, Left, Shape};
 pub use replicated::Replicated;
 #[cfg(test)]
 pub(crate) use replicated::identity as replicated_identity;

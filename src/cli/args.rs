@@ -380,6 +380,28 @@ pub(super) fn container_name(text: &str) -> Result<String, String> {
     if whole { Ok(text.to_owned()) } else { Err("not of the form DATABASE/CONTAINER".to_owned()) }
 }
 
+/// Arguments of `purge`.
+#[derive(Debug, Clone, Args)]
+pub struct PurgeArgs {
+    /// The document's id
+    pub id: String,
+    /// Its partition key
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+    /// Erase it. Left out, it is only said what there is
+    #[arg(long)]
+    pub confirm: bool,
+    /// Do not ask the source whether it still holds the document, because the source is gone
+    #[arg(long)]
+    pub without_source: bool,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
 /// Reads a share: above 0 and at most 1, or a percentage.
 fn share(text: &str) -> Result<f64, String> {
     let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));

@@ -194,6 +194,16 @@ Examples:
 Ends with 4 where the mirror is not as the source, or as the one in the other target, after --repair only where that is left; with 6 where the target reports \
 damage.";
 
+/// `purge`.
+pub(super) const PURGE: &str = "\
+Examples:
+  cosmirror -c my.toml purge order-8 --pk customer-0
+  cosmirror -c my.toml purge order-8 --pk customer-0 --confirm
+  cosmirror -c my.toml --target south purge order-8 --pk customer-0 --confirm
+
+Delete the document in the source first. It takes a credential that may delete versions, which the daemon does not need. \
+Ends with 3 where a policy or a legal hold keeps something, with 7 where the source still holds the document.";
+
 /// `emulator`.
 #[cfg(feature = "emulator")]
 pub(super) const EMULATOR: &str = "\

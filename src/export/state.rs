@@ -3,8 +3,8 @@
 //! The states are those that a restore brings back. In latest-version mode, where nobody has looked yet whether a document was deleted,
 //! its newest version is uncertain, as it is for `show`: an export does not ask the source.
 //!
-//! What the earlier export said is worked out anew from the mirror, not read from its files. That holds but for two kinds of documents, which are
-//! brought again: those it left out, and those whose version a repair stored, perhaps after it.
+//! What the earlier export said is worked out anew from the mirror, not read from its files. That holds but for three kinds of documents, which are
+//! brought again: those it left out, those whose version a repair stored, perhaps after it, and those whose history was purged since.
 
 use bytes::Bytes;
 use cosmirror_formats::Op;
@@ -86,7 +86,10 @@ async fn line(export: &Export<'_>, name: &str, document: &DocumentHistory, doubt
     let now = bodies.was(export.now, document).await?;
     let before = match export.since {
         None => None,
-        Some(_) if doubted => Some(Was::LeftOut(Why::Unknown, String::new())),
+        // What the earlier export said of what is purged by now, the mirror cannot tell any more.
+        Some((_, request)) if doubted || document.is_purged_behind(instant_of(request)) => {
+            Some(Was::LeftOut(Why::Unknown, String::new()))
+        }
         Some((_, request)) => Some(bodies.was(request, document).await?),
     };
     let (id, pk) = (document.id.clone(), document.key.clone());

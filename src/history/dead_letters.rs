@@ -155,7 +155,7 @@ pub(crate) fn incoming(
                 Op::Replace => Operation::Replace,
                 Op::Expire => Operation::Expire,
                 _ if version.is_tombstone() => Operation::Delete,
-                Op::Delete | Op::Backfill | Op::Reconcile => Operation::Write,
+                Op::Delete | Op::Backfill | Op::Reconcile | Op::Purge => Operation::Write,
             };
             let left_out = Vec::new();
             (version.sha256 == sha256_hex(&body)).then_some(Incoming { version, operation, body, place, left_out })

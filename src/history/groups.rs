@@ -142,7 +142,18 @@ pub(super) fn document_of(
     }
     entries.extend(letters.iter().filter_map(|letter| letter.entry.clone()));
     let unreadable = letters.iter().filter_map(Letter::unreadable).collect();
-    Ok(DocumentHistory { key, id, entries: source_order(entries), unreadable })
+    Ok(without_purged(DocumentHistory { key, id, entries: source_order(entries), unreadable }))
+}
+
+/// The same without what was purged. A service may be bound to keep it for a while; nobody is to see it.
+fn without_purged(mut history: DocumentHistory) -> DocumentHistory {
+    let marks = history.entries.iter().filter(|entry| entry.version.is_purge());
+    let Some(mark) = marks.max_by_key(|entry| entry.version.ts).map(|mark| mark.version.clone()) else {
+        return history;
+    };
+    history.entries.retain(|entry| entry.version.ts > mark.ts || entry.version == mark);
+    history.unreadable.retain(|letter| letter.ts.is_none_or(|ts| ts > mark.ts));
+    history
 }
 
 fn entry(head: Head) -> Result<Entry, Failure> {
@@ -169,6 +180,8 @@ mod tests {
     use futures::TryStreamExt as _;
     use tokio::time::sleep;
 
+    use super::super::memory::{entry as entry_of, history};
+    use super::super::{State, Unreadable};
     use super::*;
     use crate::store::{Page, Put, Stored};
 
@@ -227,6 +240,28 @@ mod tests {
         assert_eq!(names, ["0", "1", "2"]);
         let asked = store.0.lock().unwrap().clone();
         (asked, begun.elapsed())
+    }
+
+    #[test]
+    fn nothing_of_what_was_purged_is_shown_whatever_the_target_still_holds() {
+        let at = |name: &str, ts: i64| entry_of(name, ts, Some(ts.unsigned_abs()));
+        let mark = |until| {
+            let mut mark = entry_of("", until, None);
+            mark.version = Version::purge(until, "rid", "d", &mark.version.pk);
+            mark
+        };
+        let letter = |ts| Unreadable { ts, name: String::new() };
+        let entries = vec![at("a", 10), mark(15), at("b", 20), mark(30), at("c", 31), at("d", 40)];
+        let unreadable = vec![letter(Some(30)), letter(Some(31)), letter(None)];
+        let mut shown = without_purged(DocumentHistory { unreadable, ..history(entries) });
+        let names: Vec<String> = shown.entries.iter().map(|entry| entry.version.identity()).collect();
+        assert_eq!(names, ["purge:30", "c", "d"]);
+        assert_eq!(shown.unreadable, [letter(Some(31)), letter(None)], "of the last one nobody knows when it was");
+        shown.unreadable.clear();
+        assert_eq!([shown.state_at(29), shown.state_at(5)], [State::NotYet, State::NotYet]);
+        assert!(matches!(shown.state_at(30), State::Deleted(_)) && matches!(shown.state_at(31), State::Present(_)));
+        let untouched = history(vec![at("a", 10), at("b", 20)]);
+        assert_eq!(without_purged(untouched.clone()), untouched);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 //!   been the state at T;
 //! - the version that follows says that nothing was lost only from its own time on (`after`: in latest-version mode, or where
 //!   versions were left out): between `after` and its time there were versions that the mirror never got, or the delete it stands for;
-//! - no version is early enough, and the first one does not say that the document was created by it;
+//! - no version is early enough, and the first one does not say that the document was created by it, or that what was before was purged;
 //! - a dead letter of that time cannot be parsed.
 //!
 //! What belongs to an earlier life of the container is absent from the moment in which that was removed and created again.
@@ -63,6 +63,8 @@ pub(super) fn state_at(history: &DocumentHistory, at: i64) -> State<'_> {
         (Some(entry), _) => State::Present(entry),
         // A watermark behind `at` says that nothing of this document was there.
         (None, Some(first)) if first.version.op == Op::Create || first.version.after.is_some() => State::NotYet,
+        // What was purged counts as if it had never been: it cannot be restored, and nobody is to be told of it.
+        (None, Some(first)) if first.version.is_purge() => State::NotYet,
         (None, Some(first)) if first.life.began.is_some_and(|began| at < began) => State::NotYet,
         (None, Some(_)) => State::Unknown(NEVER_HAD),
         (None, None) => State::NotYet,

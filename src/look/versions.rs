@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::history::{DocumentHistory, Entry, Life, Origins};
 
+/// The origin of what no change of the source has made.
+const PURGE: &str = "purge";
+
 /// The contract's form of a history.
 #[derive(Debug, Serialize)]
 pub(crate) struct View<'a> {
@@ -50,7 +53,7 @@ pub(crate) fn view<'a>(history: &'a DocumentHistory, origins: &'a Origins) -> Vi
         sha256: &entry.version.sha256,
         encryption: entry.version.encryption.as_ref().map(Encryption::to_string),
         current: entry.current,
-        origin: origins.of(entry),
+        origin: if entry.version.is_purge() { PURGE } else { origins.of(entry) },
         generation: &entry.version.rid,
         life: entry.life,
     };

@@ -5,6 +5,7 @@
 //! transaction share an LSN and may arrive in any order: what is possible from the stored state comes first.
 
 use cosmirror_formats::Version;
+use cosmirror_formats::version::purged_until;
 
 /// What is known of a document's current version, enough to order and replace it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Decision {
     Stored,
     /// A newer one is stored.
     Older,
+    /// It is of a time of which the document's history was erased, and stays away.
+    Purged,
     /// Neither is known to be newer: look through the document's versions for its identity.
     Open,
 }
@@ -62,6 +65,10 @@ pub fn decide(stored: Option<&Known>, incoming: &Version) -> Decision {
     let Some(stored) = stored else { return Decision::Put };
     if stored.identity == incoming.identity() {
         return Decision::Stored;
+    }
+    // Whatever order it has: of that time nothing is to come back.
+    if let Some(until) = purged_until(&stored.identity) {
+        return if incoming.ts <= until { Decision::Purged } else { Decision::Put };
     }
     let order = match (stored.lsn, incoming.lsn) {
         // Of what was left out, and of its transaction, the stored one is the last.
@@ -214,6 +221,21 @@ mod tests {
         assert_eq!(stored.ts, 100);
         assert_eq!(decide(Some(&stored), &version("l", Some(5), 100, Some("e5"))), Decision::Older);
         assert_eq!(decide(Some(&stored), &version("l", Some(6), 100, Some("e6"))), Decision::Put);
+    }
+
+    #[test]
+    fn what_was_committed_up_to_a_purge_stays_away_and_what_comes_later_is_put_on_its_mark() {
+        let mark = Version::purge(100, "rid", "", &PartitionKey(Vec::new()));
+        let stored = Known::new("blob".to_owned(), &mark);
+        assert!(!stored.exists);
+        for lineage in ["l", "rid"] {
+            for lsn in [None, Some(9)] {
+                assert_eq!(decide(Some(&stored), &version(lineage, lsn, 100, Some("e"))), Decision::Purged);
+                assert_eq!(decide(Some(&stored), &version(lineage, lsn, 99, None)), Decision::Purged);
+                assert_eq!(decide(Some(&stored), &version(lineage, lsn, 101, Some("e"))), Decision::Put);
+            }
+        }
+        assert_eq!(decide(Some(&stored), &mark), Decision::Stored);
     }
 
     #[test]

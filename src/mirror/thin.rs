@@ -68,7 +68,8 @@ pub fn keep_last(mut changes: Vec<Incoming>) -> Vec<Incoming> {
 
 /// Says in `version` what is left out between it and what it is put on. What another owner has stored meanwhile is not left out.
 pub fn mark(version: &mut Version, left_out: &[Version], known: Option<&Known>) {
-    let is_missing = |left: &&Version| !matches!(decide(known, left), Decision::Stored | Decision::Older);
+    let is_missing =
+        |left: &&Version| !matches!(decide(known, left), Decision::Stored | Decision::Older | Decision::Purged);
     let missing = || left_out.iter().filter(is_missing);
     // The version beneath holds until the first change that was left out; seconds are compared by their ends.
     let Some(first) = missing().next() else { return };

@@ -182,7 +182,7 @@ impl Writer {
         for (at, incoming) in changes.iter().enumerate() {
             let later = &changes[at + 1..];
             stored.push(match decide(known, &incoming.version) {
-                Decision::Stored | Decision::Older => true,
+                Decision::Stored | Decision::Older | Decision::Purged => true,
                 Decision::Open => self.search(name, known, incoming, later, terms).await? == Search::Stored,
                 Decision::Put => false,
             });
@@ -213,6 +213,7 @@ impl Writer {
             match decide(known.as_ref(), &incoming.version) {
                 Decision::Stored => return self.skipped(false),
                 Decision::Older => return self.skipped(overtaken),
+                Decision::Purged => return self.stays_away(),
                 Decision::Open => match self.search(name, known.as_ref(), incoming, later, terms).await? {
                     Search::Stored => return self.skipped(false),
                     Search::Missing => {}
@@ -232,6 +233,9 @@ impl Writer {
                 Err(failure) => {
                     let action = failure.kind.action();
                     if action == Action::DeadLetter {
+                        if self.is_purged(name, &incoming.version).await {
+                            return self.stays_away();
+                        }
                         let letter = dead_letter::refused(name, &version, incoming, &failure, page, terms);
                         return self.store_dead_letter(letter, terms).await;
                     }
@@ -300,6 +304,19 @@ impl Writer {
             self.metrics.duplicates_skipped.inc();
         }
         Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it ends a function that returns this type")]
+    fn stays_away(&self) -> Result<(), Halt> {
+        self.metrics.purged_skipped.inc();
+        Ok(())
+    }
+
+    /// Whether a version that the target refused, for whatever it does not like, is of a time of which the document's history was erased. Where
+    /// that cannot be told it is kept: better twice erased than lost.
+    async fn is_purged(&self, name: &str, version: &Version) -> bool {
+        let Ok(Some(head)) = self.store.head(name).await else { return false };
+        known_of(head, version).is_ok_and(|known| decide(Some(&known), version) == Decision::Purged)
     }
 
     /// The current version of a document, which must be that document's.

@@ -22,7 +22,7 @@ use super::work::{Body, Expected, Seen, Target, Task};
 use crate::crash::crash_point;
 use crate::documents::Document;
 use crate::failure::{Failure, Kind};
-use crate::history::{Place, client_text};
+use crate::history::{Place, Purges, client_text};
 
 /// How often a document that others keep changing is looked at, where it is overwritten in any case.
 const LOOKS_MAX: u32 = 10;
@@ -69,6 +69,8 @@ pub(super) enum Outcome {
     Done(Done),
     Unchanged,
     Conflict,
+    /// The document's history was erased.
+    Purged,
     Failed(Failure),
     /// The work was cancelled before the service took it.
     Cancelled,
@@ -85,6 +87,8 @@ pub(super) struct Workshop<'a> {
     pub(super) earlier: Option<Mutex<UndoFile>>,
     /// For each target, whether it held nothing when the work began.
     pub(super) empty: Vec<bool>,
+    /// For each target, which documents are not to be brought back.
+    pub(super) purges: Vec<Vec<Purges>>,
 }
 
 impl Workshop<'_> {
@@ -107,6 +111,12 @@ impl Workshop<'_> {
         let target = self.targets.get(task.part).ok_or_else(|| internal("a step of no container"))?;
         let key =
             PartitionKey::from_json(&task.partition_key).ok_or_else(|| internal("a step without partition key"))?;
+        if self.is_purged(task, &key) {
+            if self.begun(task.step)?.is_some() {
+                self.journal.skipped(task.step).await?;
+            }
+            return Ok(Outcome::Purged);
+        }
         let site = Site { workshop: self, target, task, key, body: self.body(target, task).await? };
         if let Some(before) = self.begun(task.step)?
             && let Some(outcome) = site.take_up(before).await?
@@ -126,6 +136,12 @@ impl Workshop<'_> {
         }
         self.journal.skipped(task.step).await?;
         Ok(Outcome::Conflict)
+    }
+
+    /// Whether it would bring back what was erased for good.
+    fn is_purged(&self, task: &Task, key: &PartitionKey) -> bool {
+        let purges = self.purges.get(task.part).map(Vec::as_slice).unwrap_or_default();
+        task.body != Body::Nothing && purges.iter().any(|purges| purges.cover(key, &task.id, task.ts))
     }
 
     /// What the undo file holds of a step of which it does not say what came of it.

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cosmirror_formats::restore_plan::{Part, UndoEnd};
+use futures::future::try_join_all;
 use futures::stream::{self, StreamExt as _};
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +97,9 @@ impl Application<'_> {
         };
         // What was created before the work was taken up again is looked at, so that it is known whose it is.
         let empty = if earlier.is_some() { Vec::new() } else { self.empty_targets().await };
-        let workshop = Workshop { targets: &self.targets, journal: &journal, pace: self.pace, mark, earlier, empty };
+        let purges = try_join_all(self.targets.iter().map(Target::purges)).await?;
+        let (targets, pace) = (&self.targets[..], self.pace);
+        let workshop = Workshop { targets, journal: &journal, pace, mark, earlier, empty, purges };
         let worked = match file.tasks() {
             Ok(tasks) => run.work(&self, &workshop, tasks).instrument(traces::restore_write()).await,
             Err(failure) => Err(failure),
@@ -296,6 +299,10 @@ impl<'a> Run<'a> {
             }
             Outcome::Unchanged => {
                 report.unchanged += 1;
+                Ok(())
+            }
+            Outcome::Purged => {
+                report.purged += 1;
                 Ok(())
             }
             Outcome::Conflict => {

@@ -58,6 +58,8 @@ pub struct Report {
     pub conflicts: u64,
     /// Documents whose write failed.
     pub failed: u64,
+    /// Documents whose history was erased since the file was made: they stay away.
+    pub purged: u64,
     /// Documents that did not exist then and were kept.
     pub extra: u64,
     /// Refused: changed in an interval that latest-version mode cannot resolve.

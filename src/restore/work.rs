@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cosmirror_formats::feed_page::SystemProperties;
 use cosmirror_formats::restore_plan::{Action, Content, Part, Step};
 use cosmirror_formats::version::sha256_hex;
 use futures::TryStreamExt as _;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use super::journal::{Entry, Outcome, UndoFile};
 use crate::documents::{Document, Documents};
 use crate::failure::Failure;
-use crate::history::{MirrorReader, client_text};
+use crate::history::{MirrorReader, Purges, client_text};
 
 /// The container that a part of the work writes to.
 pub struct Target {
@@ -27,6 +28,15 @@ pub struct Target {
 }
 
 impl Target {
+    /// Which documents' histories were erased from the mirrors that it has to do with.
+    pub(super) async fn purges(&self) -> Result<Vec<Purges>, Failure> {
+        let mut purges = Vec::new();
+        for mirror in [&self.mirror, &self.recorded_in].into_iter().flatten() {
+            purges.push(Purges::read(mirror.store.as_ref(), &mirror.paths).await?);
+        }
+        Ok(purges)
+    }
+
     /// Whether its container holds no document at all.
     pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
         let mut pages = self.documents.query("SELECT c.id FROM c", &[]);
@@ -50,6 +60,8 @@ pub(super) struct Task {
     pub(super) partition_key: Value,
     pub(super) expected: Expected,
     pub(super) body: Body,
+    /// When that was committed in the source, seconds since 1970; none where it is not known.
+    pub(super) ts: Option<i64>,
     /// Whatever the document is by now, it is written.
     pub(super) always: bool,
 }
@@ -94,12 +106,12 @@ impl Task {
     /// A plan's step.
     pub(super) fn of_plan(step: u64, planned: Step, parts: &[Part]) -> Self {
         let always = parts.get(planned.part).is_some_and(|part| part.overwrite == "always");
-        let body = match planned.content {
-            Some(content) if planned.action != Action::Delete => Body::Version(content),
-            _ => Body::Nothing,
+        let (ts, body) = match planned.content {
+            Some(content) if planned.action != Action::Delete => (Some(content.ts), Body::Version(content)),
+            _ => (None, Body::Nothing),
         };
         let (part, id, partition_key) = (planned.part, planned.id, planned.partition_key);
-        Self { step, part, id, partition_key, expected: Expected::Etag(planned.etag), body, always }
+        Self { step, part, id, partition_key, expected: Expected::Etag(planned.etag), body, ts, always }
     }
 
     /// What undoes a step; none where it was not done.
@@ -110,12 +122,13 @@ impl Task {
             Outcome::Done(etag) => Expected::Etag(etag),
             Outcome::Unknown => Expected::Unsure { before: before.etag, sent: before.sent },
         };
+        let ts = before.document.as_deref().and_then(|text| SystemProperties::of(text).ok()?.ts);
         let body = match before.document {
             Some(document) => Body::Text(client_text(document.as_bytes(), "a document in the undo file")?),
             None => Body::Nothing,
         };
         let (step, part, id, partition_key) = (before.step, before.part, before.id, before.partition_key);
-        Ok(Some(Self { step, part, id, partition_key, expected, body, always: false }))
+        Ok(Some(Self { step, part, id, partition_key, expected, body, ts, always: false }))
     }
 
     /// Compares the document with what is expected, and with what is to be sent.

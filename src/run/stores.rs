@@ -1,5 +1,6 @@
 //! Which stores the configuration means: the first target's, those that are its replicas, and what stands in front of them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -11,11 +12,24 @@ use crate::encryption::{EncryptingStore, Recipients};
 use crate::failure::{Failure, Kind};
 use crate::store::azure::{AzureAuth, AzureStore, SnapshotStore, VersioningReport};
 use crate::store::directory::DirectoryStore;
-use crate::store::{Replicated, VersionStore};
+use crate::store::{Eraser, Replicated, VersionStore};
 
 /// The configured version store; makes no request.
 pub fn open_store(target: &config::Target) -> Result<Arc<dyn VersionStore>, Failure> {
     open_reporting_store(target, None)
+}
+
+/// What removes versions from the configured store; makes no request.
+pub fn open_eraser(target: &config::Target) -> Result<Arc<dyn Eraser>, Failure> {
+    Ok(match target.kind {
+        TargetKind::Azure => Arc::new(AzureStore::new(target, AzureAuth::resolve(target)?)?),
+        TargetKind::Directory => Arc::new(DirectoryStore::new(directory_of(target)?)),
+    })
+}
+
+fn directory_of(target: &config::Target) -> Result<PathBuf, Failure> {
+    let missing = || Failure::new(Kind::Misconfigured, "target.path is missing");
+    target.path.clone().ok_or_else(|| missing().remedy("name the directory of the mirror"))
 }
 
 /// Where the configuration's mirror is, written to every target that the checkpoint waits for; makes no request.
@@ -99,11 +113,6 @@ fn open_plain_store(
                 None => Arc::new(AzureStore::new(target, auth)?),
             })
         }
-        TargetKind::Directory => {
-            let path = target.path.clone().ok_or_else(|| {
-                Failure::new(Kind::Misconfigured, "target.path is missing").remedy("name the directory of the mirror")
-            })?;
-            Ok(Arc::new(DirectoryStore::new(path)))
-        }
+        TargetKind::Directory => Ok(Arc::new(DirectoryStore::new(directory_of(target)?))),
     }
 }

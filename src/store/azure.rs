@@ -48,6 +48,7 @@ mod audit;
 mod auth;
 mod client;
 mod direct;
+mod erase;
 mod errors;
 mod folders;
 mod heads;

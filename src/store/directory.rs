@@ -9,7 +9,7 @@
 //! died between link and sync, and the caller will build on what it was told.
 //!
 //! **After a crash** a file may be left in `<root>/.staging`. It is never listed, and [`prepare`](VersionStore::prepare)
-//! removes those older than a day; a process otherwise removes only its own. Nothing here removes a version.
+//! removes those older than a day; a process otherwise removes only its own. Versions are removed by a purge alone (`directory/erase.rs`).
 //!
 //! **Two daemons** that do not share their work never write one mirror: a lock file tells whose it is (`directory/lock.rs`).
 //!
@@ -29,6 +29,7 @@ use super::{Claim, Claimant, Head, Listing, Page, Put, Stored, VersionStore};
 use crate::failure::{Failure, Kind};
 
 mod durable;
+mod erase;
 mod errors;
 mod file;
 mod lock;

@@ -7,6 +7,7 @@ use cosmirror_formats::export::{
     UnknownLine, Why, file_name,
 };
 use cosmirror_formats::job::{JobCounts, JobError, JobProgress, JobRecord, State, Work};
+use cosmirror_formats::purge::{PurgeRecord, PurgeRun};
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
 use cosmirror_formats::restore_plan::{
     Action, Before, Ciphertext, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead,
@@ -138,6 +139,23 @@ fn every_field_of_the_records_is_documented_and_no_other() {
     };
     assert_eq!(documented("field of a restore's record"), fields(&restore));
     assert_eq!(documented("field of a written document"), fields(&written));
+}
+
+#[test]
+fn the_fields_of_a_purge_are_documented() {
+    let run = PurgeRun {
+        began: String::new(),
+        command: String::new(),
+        program: String::new(),
+        ended: None,
+        erased: 0,
+        held: 0,
+        recoverable: 0,
+        gone_by: None,
+    };
+    assert_eq!(documented("field of a purge's run"), fields(&run));
+    let record = PurgeRecord { format: 1, until: 0, runs: vec![run] };
+    assert_eq!(documented("field of a purge's record"), fields(&record));
 }
 
 #[test]

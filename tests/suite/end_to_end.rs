@@ -45,6 +45,7 @@ mod oracle;
 mod outage;
 mod output;
 mod page;
+mod purge;
 mod ranges;
 mod recreated;
 mod rehearse;

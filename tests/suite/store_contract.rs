@@ -18,6 +18,7 @@ mod azure_snapshots;
 #[cfg(feature = "emulator")]
 mod azure_versioning;
 mod directory;
+mod erase;
 mod fixture;
 mod replicated;
 

@@ -180,6 +180,22 @@ impl MirrorPaths {
         format!("{}{}.json", self.restores(), encode_component(id))
     }
 
+    /// The prefix of the records of purges.
+    pub fn purges(&self) -> String {
+        format!("{}/_mirror/purges/", self.base)
+    }
+
+    /// The record of the purge of the document whose blob has this name. It tells the name to nobody who does not know it, and is the same
+    /// in every target.
+    pub fn purge(&self, document: &str) -> String {
+        format!("{}{}.json", self.purges(), self.purge_id(document))
+    }
+
+    /// What that record calls the document: the SHA-256 of its name beneath the container's.
+    pub fn purge_id(&self, document: &str) -> String {
+        hex(&Sha256::digest(document.strip_prefix(&self.documents()).unwrap_or(document).as_bytes()))
+    }
+
     /// The prefix of the records of jobs.
     pub fn jobs(&self) -> String {
         format!("{}/_mirror/jobs/", self.base)

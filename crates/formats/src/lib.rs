@@ -11,6 +11,7 @@
 //! | [`lease`] | lease documents, readable by the .NET change feed estimator and KEDA |
 //! | [`job`] | work that somebody asked for |
 //! | [`mark`] | a property that is added to a document's text |
+//! | [`purge`] | that a document's history was erased |
 //! | [`records`] | the mirror's description of itself: container, ranges, gaps, dead letters |
 //! | [`restore_plan`] | what a restore is to write, and what undoes it |
 //! | [`rehearsal`] | the last rehearsal of a restore |
@@ -28,6 +29,7 @@ mod json_scan;
 pub mod lease;
 pub mod mark;
 pub mod partition_key;
+pub mod purge;
 pub mod records;
 pub mod rehearsal;
 pub mod restore_plan;

@@ -2,13 +2,14 @@
 //!
 //! Names are C# identifiers and values ASCII, as Azure asks of `x-ms-meta-*`; ids and partition keys are base64url
 //! because they may hold any character. Format number 1, and 2 where the content is [encrypted](Encryption), so that a reader that
-//! knows of no encryption refuses it instead of taking it for a document:
+//! knows of no encryption refuses it instead of taking it for a document. Format number 3 is the mark of a purge, for the same reason: a
+//! reader that does not know it would take what is beneath for the document's history.
 //!
 //! | name | value |
 //! |---|---|
-//! | `format` | `1`, or `2` with `encryption` |
-//! | `op` | `create`, `replace`, `delete`, `expire`, `backfill`, `reconcile` |
-//! | `ts` | the source's commit time, seconds since 1970 |
+//! | `format` | `1`, or `2` with `encryption`, or `3` with `op` `purge` |
+//! | `op` | `create`, `replace`, `delete`, `expire`, `backfill`, `reconcile`, `purge` |
+//! | `ts` | the source's commit time, seconds since 1970; of a purge, up to when what was committed is purged |
 //! | `lsn` | the change's log sequence number, where the feed told it |
 //! | `nth` | which of several deletes of one document in one transaction, from 2; absent for the first or only one |
 //! | `lineage` | the unbroken sequence that the LSN belongs to |
@@ -38,6 +39,10 @@ use crate::partition_key::PartitionKey;
 pub const FORMAT: &str = "1";
 /// The number that `format` holds where the bytes are encrypted.
 pub const ENCRYPTED_FORMAT: &str = "2";
+/// The number that `format` holds in the mark of a purge.
+pub const PURGE_FORMAT: &str = "3";
+/// What the identity of a purge's mark begins with, and no other: an etag begins with its quote.
+const PURGE_IDENTITY: &str = "purge:";
 
 /// What brought a version about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,8 @@ pub enum Op {
     Backfill,
     /// Found by comparing store and mirror.
     Reconcile,
+    /// A tombstone: the document's history was erased up to here.
+    Purge,
 }
 
 impl Op {
@@ -66,6 +73,7 @@ impl Op {
             Self::Expire => "expire",
             Self::Backfill => "backfill",
             Self::Reconcile => "reconcile",
+            Self::Purge => "purge",
         }
     }
 }
@@ -80,7 +88,8 @@ impl FromStr for Op {
     type Err = ();
 
     fn from_str(s: &str) -> Result<Self, ()> {
-        let all = [Self::Create, Self::Replace, Self::Delete, Self::Expire, Self::Backfill, Self::Reconcile];
+        let all =
+            [Self::Create, Self::Replace, Self::Delete, Self::Expire, Self::Backfill, Self::Reconcile, Self::Purge];
         all.into_iter().find(|op| op.as_str() == s).ok_or(())
     }
 }
@@ -134,7 +143,7 @@ pub enum VersionError {
         value: String,
     },
     /// Written by a later program.
-    #[error("metadata has format {0}, this program reads formats 1 and 2: use the release that wrote it")]
+    #[error("metadata has format {0}, this program reads formats 1 to 3: use the release that wrote it")]
     Format(String),
     /// The blob's name and its metadata speak of different documents.
     #[error("the blob {path:?} holds the document {id:?} of another path: its name collided or it was copied there")]
@@ -151,6 +160,7 @@ impl Version {
     pub fn identity(&self) -> String {
         match &self.etag {
             Some(etag) => etag.clone(),
+            None if self.op == Op::Purge => format!("{PURGE_IDENTITY}{}", self.ts),
             None => delete_identity(&self.lineage, self.lsn, self.nth, self.ts),
         }
     }
@@ -166,6 +176,31 @@ impl Version {
         self.is_tombstone() && (self.op == Op::Reconcile || (self.after.is_some() && self.omitted.is_none()))
     }
 
+    /// The mark of a purge: what was committed up to this second is erased, and nothing of it is stored again.
+    pub fn purge(until: i64, rid: &str, id: &str, pk: &PartitionKey) -> Self {
+        Self {
+            op: Op::Purge,
+            ts: until,
+            lsn: None,
+            nth: None,
+            lineage: rid.to_owned(),
+            etag: None,
+            rid: rid.to_owned(),
+            id: id.to_owned(),
+            pk: pk.clone(),
+            prev: None,
+            after: None,
+            omitted: None,
+            encryption: None,
+            sha256: sha256_hex(b""),
+        }
+    }
+
+    /// Whether this version is the mark of a purge.
+    pub fn is_purge(&self) -> bool {
+        self.op == Op::Purge
+    }
+
     /// The fields as metadata.
     pub fn to_metadata(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::new();
@@ -174,7 +209,12 @@ impl Version {
                 map.insert(name.to_owned(), value);
             }
         };
-        set("format", Some(if self.encryption.is_some() { ENCRYPTED_FORMAT } else { FORMAT }.to_owned()));
+        let format = match &self.encryption {
+            _ if self.is_purge() => PURGE_FORMAT,
+            Some(_) => ENCRYPTED_FORMAT,
+            None => FORMAT,
+        };
+        set("format", Some(format.to_owned()));
         set("op", Some(self.op.to_string()));
         set("ts", Some(self.ts.to_string()));
         set("lsn", self.lsn.map(|lsn| lsn.to_string()));
@@ -200,10 +240,15 @@ impl Version {
             (FORMAT, None) | (ENCRYPTED_FORMAT, Some(_)) => {}
             (FORMAT, Some(_)) => return Err(fields.invalid("encryption")),
             (ENCRYPTED_FORMAT, None) => return Err(VersionError::Missing("encryption")),
+            (PURGE_FORMAT, None) => {}
+            (PURGE_FORMAT, Some(_)) => return Err(fields.invalid("encryption")),
             (format, _) => return Err(VersionError::Format(format.to_owned())),
         }
         let op = fields.parsed::<Op>("op")?.ok_or(VersionError::Missing("op"))?;
         let etag = fields.optional("etag").map(str::to_owned);
+        if (op == Op::Purge) != (fields.required("format")? == PURGE_FORMAT) || op == Op::Purge && etag.is_some() {
+            return Err(fields.invalid("op"));
+        }
         let pk = serde_json::from_str(&fields.decoded("pk")?).ok().and_then(|v| PartitionKey::from_json(&v));
         Ok(Self {
             op,
@@ -237,6 +282,11 @@ fn delete_identity(lineage: &str, lsn: Option<u64>, nth: Option<u32>, ts: i64) -
 /// SHA-256 of stored bytes in lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Up to when the purge goes whose mark has this identity; none of any other version.
+pub fn purged_until(identity: &str) -> Option<i64> {
+    identity.strip_prefix(PURGE_IDENTITY)?.parse().ok()
 }
 
 struct Fields<'a>(&'a BTreeMap<String, String>);
@@ -358,11 +408,27 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_of_a_purge_has_a_format_of_its_own_and_says_up_to_when() {
+        let mark = Version::purge(1_700_000_000, "rid", "id", &version().pk);
+        let metadata = mark.to_metadata();
+        assert_eq!((metadata["format"].as_str(), metadata["op"].as_str()), ("3", "purge"));
+        assert_eq!(Version::from_metadata(&metadata).unwrap(), mark);
+        assert!(mark.is_tombstone() && !mark.is_of_reconciliation());
+        assert_eq!(purged_until(&mark.identity()), Some(1_700_000_000));
+        assert_eq!([version(), Version { etag: None, ..version() }].map(|v| purged_until(&v.identity())), [None, None]);
+        for (name, value) in [("format", "1"), ("op", "delete"), ("etag", "\"1\""), ("encryption", "age:00")] {
+            let mut wrong = metadata.clone();
+            wrong.insert(name.to_owned(), value.to_owned());
+            assert!(Version::from_metadata(&wrong).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn foreign_or_later_metadata_is_refused_by_name() {
         assert_eq!(Version::from_metadata(&BTreeMap::new()), Err(VersionError::Missing("format")));
         let mut later = version().to_metadata();
-        later.insert("format".to_owned(), "3".to_owned());
-        assert_eq!(Version::from_metadata(&later), Err(VersionError::Format("3".to_owned())));
+        later.insert("format".to_owned(), "4".to_owned());
+        assert_eq!(Version::from_metadata(&later), Err(VersionError::Format("4".to_owned())));
         let mut bad = version().to_metadata();
         bad.insert("lsn".to_owned(), "x".to_owned());
         assert!(matches!(Version::from_metadata(&bad), Err(VersionError::Invalid { field: "lsn", .. })));

@@ -65,6 +65,7 @@ sentences! {
     listings::pages_cut_through_the_versions_of_one_name
     listings::a_listing_shows_what_head_shows
     listings::an_etag_from_a_listing_is_good_for_an_overwrite
+    listings::folders_are_told_without_what_is_in_them
     listings::a_prefix_selects_by_its_bytes
 }
 
@@ -122,5 +123,9 @@ impl VersionStore for Folder {
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
         let page = self.store.list(&self.within(prefix), listing, next).await?;
         Ok(Page { heads: page.heads.into_iter().map(|head| self.without(head)).collect(), next: page.next })
+    }
+
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.store.folders(&self.within(prefix), count_max).await
     }
 }

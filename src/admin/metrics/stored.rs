@@ -62,7 +62,10 @@ impl Families {
 impl StoredMetrics {
     /// A version of so many bytes became a document's current one.
     pub fn stored(&self, operation: Op, bytes: usize) {
-        self.changes[operation as usize].inc();
+        // A purge is no change of the source.
+        if let Some(changes) = self.changes.get(operation as usize) {
+            changes.inc();
+        }
         self.bytes_written.inc_by(bytes as u64);
     }
 

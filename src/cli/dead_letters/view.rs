@@ -14,6 +14,9 @@ use crate::cli::table;
 use crate::history::{dead_letter_version, instant};
 use crate::replay::{Done, Outcome};
 
+/// Why a letter of such a document is not replayed.
+const PURGED: &str = "its document's history was erased; `cosmirror purge` erases the dead letter too";
+
 /// What `list` shows.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ListView {
@@ -189,6 +192,10 @@ impl ReplayView {
             Outcome::AlreadyStored => ("already-stored", &mut self.already_stored),
             Outcome::Superseded => ("superseded", &mut self.superseded),
             Outcome::AlreadyResolved => ("already-resolved", &mut self.already_resolved),
+            Outcome::Purged => {
+                reason = Some(PURGED.to_owned());
+                ("failed", &mut self.failed)
+            }
             Outcome::Failed(why) | Outcome::Closed(why) => {
                 reason = Some(why.clone());
                 ("failed", &mut self.failed)

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::restore::args::{OverwriteArg, container_name};
+use crate::cli::args::container_name;
+use crate::cli::restore::args::OverwriteArg;
 
 /// What its options stand under in the help.
 const INPUT: &str = "What is imported";

@@ -37,6 +37,8 @@ pub(super) enum Operation {
     Container,
     /// A delete that is not meant to be done.
     Delete,
+    /// A delete that is.
+    Erase,
 }
 
 /// One request, for its error's text.
@@ -80,6 +82,10 @@ impl Operation {
                  account SAS with permission r for containers"
             }
             Self::Delete => "nothing: a mirror needs no delete",
+            Self::Erase => {
+                "whoever runs the purge, not the daemon, the data actions Microsoft.Storage/storageAccounts/blobServices/containers/blobs/delete and \
+                 …/blobs/deleteBlobVersion/action (role Storage Blob Data Owner), or the SAS permissions d and x"
+            }
         }
     }
 }
@@ -95,6 +101,7 @@ impl Attempt<'_> {
             Operation::Account => "reading the kind of the account".to_owned(),
             Operation::Service => "reading the settings of the blob service".to_owned(),
             Operation::Container => format!("reading the properties of container {:?}", self.container),
+            Operation::Erase => format!("erasing a version of blob {:?}", self.name),
             Operation::Delete => format!("trying a delete of blob {:?} that cannot be done", self.name),
         }
     }
@@ -224,7 +231,8 @@ fn classify(operation: Operation, status: u16, code: &str) -> Kind {
         (400..=499, _) => match operation {
             Operation::Put | Operation::Snapshot | Operation::Read => Kind::Refused,
             Operation::Probe | Operation::List | Operation::CreateContainer => Kind::Misconfigured,
-            Operation::Account | Operation::Service | Operation::Container | Operation::Delete => Kind::Misconfigured,
+            Operation::Account | Operation::Service | Operation::Container => Kind::Misconfigured,
+            Operation::Delete | Operation::Erase => Kind::Misconfigured,
         },
         _ => Kind::Internal,
     }

@@ -50,7 +50,8 @@ impl Replicated {
 
     async fn fill_records(&self, replica: &Replica, paths: &MirrorPaths) -> Result<u64, Failure> {
         // There may be many of these, and none changes without changing its length.
-        let many = [paths.dead_letters(), paths.restores(), paths.jobs()].map(|prefix| (prefix, lacks_record as Lacks));
+        let many = [paths.dead_letters(), paths.restores(), paths.jobs(), paths.purges()];
+        let many = many.map(|prefix| (prefix, lacks_record as Lacks));
         let few = [paths.gaps(), paths.container_record(), paths.range_states()].map(|prefix| (prefix, ANYTHING));
         let mut brought = 0;
         for (prefix, lacks) in many.into_iter().chain(few) {

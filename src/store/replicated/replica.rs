@@ -6,6 +6,7 @@
 //! behind it, and then the newest once more: what is current is the same in both, and readers take each identity once.
 //!
 //! What is older than the oldest version that the replica holds stays away: it was there, and a lifecycle rule of its account removed it.
+//! So does what is beneath the mark of a purge, which the first store's service may be bound to keep for a while.
 //!
 //! A record has no identity; of it the current content counts.
 
@@ -13,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cosmirror_formats::Version;
+use cosmirror_formats::version::purged_until;
 
 use super::known::Known;
 use crate::failure::{Failure, Kind};
@@ -199,7 +201,9 @@ pub(crate) fn identity(head: &Head) -> Option<String> {
 /// not come back.
 pub(super) fn missing<'a>(versions: &'a [Head], held: &HashSet<String>) -> impl Iterator<Item = &'a Head> {
     let is_held = |head: &Head| identity(head).is_none_or(|identity| held.contains(&identity));
-    let first = versions.iter().position(is_held).unwrap_or_default();
+    let is_mark = |head: &Head| identity(head).is_some_and(|identity| purged_until(&identity).is_some());
+    let purged = versions.iter().rposition(is_mark).unwrap_or_default();
+    let first = versions.iter().position(is_held).unwrap_or_default().max(purged);
     versions[first..].iter().filter(move |head| !is_held(head))
 }
 

@@ -203,3 +203,21 @@ async fn a_target_that_is_not_filled_yet_does_not_get_what_claims_that_it_were()
     let (_, body) = south.get(&format!("{PREFIX}/{state}"), None).await.unwrap().unwrap();
     assert_eq!(body, json!({ "number": 2 }).to_string());
 }
+
+/// A policy keeps the first store's versions; the other one is new.
+#[tokio::test]
+async fn what_is_beneath_the_mark_of_a_purge_is_not_brought() {
+    let (replicated, first, south) = replicated();
+    let mut stored = first.put(put_of("a", Condition::Absent)).await.unwrap();
+    stored = first.put(put_of("b", Condition::Matches(stored.etag))).await.unwrap();
+    let mark = cosmirror_formats::Version::purge(9, "rid", "d", &key("p"));
+    let condition = Condition::Matches(stored.etag);
+    let put = Put { name: name(), body: Bytes::new(), metadata: mark.to_metadata(), condition };
+    let stored = first.put(put).await.unwrap();
+    replicated.fill(&paths()).await.unwrap();
+    let marked = ("purge:9".to_owned(), String::new());
+    assert_eq!(held(&south, &there()).await, std::slice::from_ref(&marked));
+    first.put(put_of("c", Condition::Matches(stored.etag))).await.unwrap();
+    replicated.fill(&paths()).await.unwrap();
+    assert_eq!(held(&south, &there()).await, [vec![marked], expected(&["c"])].concat());
+}

@@ -14,6 +14,7 @@ use super::documents::random;
 use super::export;
 use super::import;
 use super::oracle::assert_every_change_once;
+use super::purge;
 use super::ranges::assert_leases_tile;
 use super::rehearse;
 use super::restore_apply;
@@ -66,7 +67,7 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 0] = [
+    let stories: [&[&str]; 14] = [
         &START,
         &FOLLOWING,
         &ENDING,
@@ -74,6 +75,7 @@ fn every_crash_point_has_its_story() {
         &gaps::POINTS,
         &repairs::POINTS,
         &rehearse::POINTS,
+        &purge::POINTS,
         &restore_apply::POINTS,
         &snapshots::POINTS,
         &targets::POINTS,

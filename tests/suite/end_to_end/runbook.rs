@@ -91,6 +91,31 @@ async fn turn_clocks(emulator: &Emulator, minute: &str) {
 
 async fn set(stage: &mut Stage, setting: &str) {
     let Stage { world, account } = stage;
+    match setting {
+        "at 14:51 a new account is there" => {
+            at(world, "14:51").await;
+            let new = Emulator::start().await;
+            turn_clocks(&new, "14:51").await;
+            *account = Some(new);
+        }
+        "the account, the leases and the configuration are lost; another new account is there" => {
+            world.catch_up().await;
+            for container in ["orders", "leases"] {
+                world.source(container).remove().await;
+            }
+            std::fs::remove_file(world.folder().join("cosmirror.toml")).unwrap();
+            let new = Emulator::start().await;
+            turn_clocks(&new, "15:20").await;
+            *account = Some(new);
+            return;
+        }
+        setting => change(world, setting).await,
+    }
+    world.catch_up().await;
+}
+
+/// What happens to the documents.
+async fn change(world: &World, setting: &str) {
     let source = world.source("orders");
     match setting {
         "240 orders of 8 customers, mirrored since 14:00" => {
@@ -130,11 +155,10 @@ async fn set(stage: &mut Stage, setting: &str) {
             }
             at(world, "14:45").await;
         }
-        "at 14:51 a new account is there" => {
-            at(world, "14:51").await;
-            let new = Emulator::start().await;
-            turn_clocks(&new, "14:51").await;
-            *account = Some(new);
+        "at 14:46 the customer of order-5 asks to be forgotten, and the application deletes the order" => {
+            at(world, "14:46").await;
+            source.delete(r#"["customer-5"]"#, "order-5").await;
+            at(world, "14:49").await;
         }
         "at 14:55 order-1 is shipped; then the application is stopped" => {
             at(world, "14:55").await;
@@ -142,20 +166,8 @@ async fn set(stage: &mut Stage, setting: &str) {
             source.put(&key, &text).await;
             at(world, "14:58").await;
         }
-        "the account, the leases and the configuration are lost; another new account is there" => {
-            world.catch_up().await;
-            for container in ["orders", "leases"] {
-                world.source(container).remove().await;
-            }
-            std::fs::remove_file(world.folder().join("cosmirror.toml")).unwrap();
-            let new = Emulator::start().await;
-            turn_clocks(&new, "15:20").await;
-            *account = Some(new);
-            return;
-        }
         other => panic!("nobody knows how to do this: {other}"),
     }
-    world.catch_up().await;
 }
 
 /// What a command prints on both streams, and its exit code where that is not 0.

@@ -99,6 +99,9 @@ pub struct AnyVersion {
 impl AnyVersion {
     /// The version.
     pub fn version(&self) -> Version {
+        if self.op == u8::MAX {
+            return Version::purge(self.ts, &self.rid, &self.document.id(), &self.document.key());
+        }
         let ops = [Op::Create, Op::Replace, Op::Delete, Op::Expire, Op::Backfill, Op::Reconcile];
         Version {
             op: ops[usize::from(self.op) % ops.len()],

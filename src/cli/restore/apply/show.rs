@@ -37,6 +37,9 @@ fn lines(report: &Report, (mirror, account): &(String, String)) -> Vec<String> {
     if report.resumed > 0 && !report.already_applied {
         lines.push(format!("{} of these by earlier runs", report.resumed));
     }
+    if report.purged > 0 {
+        lines.push(format!("{} documents stay away: their history was erased", report.purged));
+    }
     match &report.restore {
         Some(id) => lines.push(format!("recorded as {id}")),
         None if report.fatal.is_some() => {}

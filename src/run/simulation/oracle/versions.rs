@@ -174,6 +174,8 @@ fn every_op_fits(
         StoredOp::Replace => change.op == Op::Replace && followed,
         StoredOp::Delete => change.op == Op::Delete && followed,
         StoredOp::Expire => change.op == Op::Expire && followed,
+        // Nobody purges here.
+        StoredOp::Purge => false,
         // Behind a gap the comparison may be quicker than the backfill.
         StoredOp::Reconcile => !change.op.is_delete() && world.lost.iter().any(|lost| contains(&lost.range, &doc.epk)),
     })
