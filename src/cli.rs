@@ -38,11 +38,13 @@ mod gaps;
 mod health;
 mod help;
 mod history;
+mod import;
 mod logging;
 mod man;
 mod mirror;
 pub mod output;
 mod purge;
+mod rehearse;
 mod restore;
 mod run;
 mod show;
@@ -131,6 +133,12 @@ enum Command {
     /// Write documents as they were at an instant into files
     #[command(after_long_help = help::EXPORT)]
     Export(Box<export::args::ExportArgs>),
+    /// Write documents from files into containers
+    #[command(after_long_help = help::IMPORT)]
+    Import(Box<import::args::ImportArgs>),
+    /// Restore a sample into a scratch container, compare it, and say how long a restore takes
+    #[command(after_long_help = help::REHEARSE)]
+    Rehearse(args::RehearseArgs),
     /// Look at the intervals for which history is incomplete
     #[command(subcommand)]
     Gaps(GapsCommand),
@@ -168,7 +176,8 @@ impl Command {
             #[cfg(feature = "emulator")]
             Self::Emulator(_) | Self::Demo(_) => false,
             Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::History(_) | Self::Show(_) | Self::Diff(_) => true,
-            Self::Restore(_) | Self::Verify(_) | Self::Purge(_) | Self::Export(_) => true,
+            Self::Restore(_) | Self::Rehearse(_) | Self::Verify(_) | Self::Purge(_) => true,
+            Self::Export(_) | Self::Import(_) => true,
             Self::Health(health) => health.url.is_none(),
             Self::Completions(_) | Self::Man(_) => false,
             Self::Gaps(_) | Self::DeadLetters(_) | Self::Config(_) => true,
@@ -203,6 +212,8 @@ impl Command {
             | Self::Diff(_)
             | Self::Restore(_)
             | Self::Export(_)
+            | Self::Import(_)
+            | Self::Rehearse(_)
             | Self::Gaps(_)
             | Self::DeadLetters(_)
             | Self::Verify(_)
@@ -290,6 +301,8 @@ impl Cli {
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::Restore(args) => on_a_worker(async move { restore::run(&args, &context).await }).await,
             Command::Export(args) => on_a_worker(async move { export::run(&args, &context).await }).await,
+            Command::Import(args) => on_a_worker(async move { import::run(&args, &context).await }).await,
+            Command::Rehearse(args) => rehearse::run(&args, &context).await,
             Command::Gaps(GapsCommand::List(args)) => gaps::list(&args, &context).await,
             Command::DeadLetters(command) => dead_letters::run(&command, &context).await,
             Command::Verify(args) => verify::run(&args, &context).await,

@@ -147,6 +147,15 @@ impl Account {
         self.unless_there(create, &what).await
     }
 
+    /// Deletes a container with all that it holds; one that is gone already is as good.
+    pub async fn delete_container(&self, container: &Resolved, name: &str) -> Result<(), Failure> {
+        let delete = CosmosOperation::delete_container(container.reference.clone());
+        match self.execute(delete, &format!("delete the container {name}")).await {
+            Err(failure) if failure.kind == Kind::NotFound => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
     async fn unless_there(&self, operation: CosmosOperation, what: &str) -> Result<(), Failure> {
         match self.execute(operation, what).await {
             Ok(_) => Ok(()),

@@ -11,12 +11,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every point, by the file that holds it. A test holds this list to the source.
-pub const POINTS: [&str; 57] = [
+pub const POINTS: [&str; 62] = [
     // src/export.rs and src/export/book.rs
     "export-file-kept",
     "export-file-finished",
     "export-to-manifest",
     "export-manifest-kept",
+    // src/import/run.rs
+    "import-written",
     // src/leases/acquire.rs
     "lease-taken",
     // src/leases/adopt.rs
@@ -70,6 +72,11 @@ pub const POINTS: [&str; 57] = [
     // src/run/range.rs and src/run/reconciling.rs
     "followed-anew",
     "range-reconciled",
+    // src/rehearse.rs and src/rehearse/scratch.rs
+    "rehearsal-claimed",
+    "rehearsal-created",
+    "rehearsal-restored",
+    "rehearsal-emptied",
     // src/replay.rs
     "replay-put",
     "replay-marked",

@@ -35,6 +35,27 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::Failure,
+        Self::Usage,
+        Self::Partial,
+        Self::Drift,
+        Self::NotCovered,
+        Self::Integrity,
+        Self::Conflict,
+        Self::Limit,
+        Self::NotFound,
+        Self::Held,
+        Self::Unauthorized,
+        Self::Cancelled,
+    ];
+
+    /// The code of this name; a failure where there is none.
+    pub fn of_name(name: &str) -> Self {
+        Self::ALL.into_iter().find(|exit| exit.name() == name).unwrap_or(Self::Failure)
+    }
+
     /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {

@@ -20,6 +20,7 @@
 //! | [`failure`] | one table from kinds of errors to what happens next, and exit codes |
 //! | [`check`] | the audit before the first write |
 //! | `export` | documents as they were at an instant, in files |
+//! | `import` | documents from such files, and from others |
 //! | [`replay`] | dead letters become versions |
 //! | [`purge`] | a document's whole history is erased |
 //! | [`jobs`] | verifications and backfills that somebody asks for over HTTP |
@@ -45,6 +46,7 @@ pub mod failure;
 pub mod feed;
 pub mod history;
 mod identity;
+mod import;
 pub mod jobs;
 mod json_text;
 pub mod leases;
@@ -55,6 +57,7 @@ pub mod pace;
 pub mod purge;
 pub mod reconcile;
 pub mod records;
+pub mod rehearse;
 pub mod replay;
 pub mod restore;
 pub mod retry;

@@ -24,13 +24,14 @@ pub struct RequestUnits {
 struct Account {
     balance: f64,
     at: Instant,
+    spent: f64,
 }
 
 impl RequestUnits {
     /// A budget; 0 is none. One second's worth may be saved up.
     pub fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
-        Self { per_second, account: Mutex::new(Account { balance: per_second, at: Instant::now() }) }
+        Self { per_second, account: Mutex::new(Account { balance: per_second, at: Instant::now(), spent: 0.0 }) }
     }
 
     /// Waits until the budget is not overdrawn.
@@ -42,7 +43,14 @@ impl RequestUnits {
 
     /// Takes what a request has cost.
     pub fn spend(&self, request_units: f64) {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner).balance -= request_units;
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        account.balance -= request_units;
+        account.spent += request_units;
+    }
+
+    /// What all requests together have cost so far.
+    pub fn spent(&self) -> f64 {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner).spent
     }
 
     fn debt(&self) -> Option<Duration> {

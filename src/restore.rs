@@ -6,6 +6,7 @@
 //! | which versions of them exist, from listings alone | `restore/catalog.rs` |
 //! | what the container holds now | `restore/live.rs` |
 //! | both beside each other, name by name | `restore/join.rs` |
+//! | a part of the documents, chosen by their names | `restore/sampling.rs` |
 //! | what each document should be (pure) | `restore/wanted.rs` |
 //! | what it is, beside what it should be | `restore/compare.rs` |
 //! | what to do about it (pure) | `restore/plan.rs` |
@@ -38,7 +39,7 @@ use crate::failure::{CommandError, Exit, Failure};
 use crate::history::{Coverage, MirrorReader};
 
 mod apply;
-mod catalog;
+pub(crate) mod catalog;
 mod compare;
 mod estimate;
 mod execute;
@@ -55,6 +56,7 @@ mod progress;
 mod record;
 mod report;
 mod request;
+mod sampling;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -74,12 +76,14 @@ pub use plan_file::{PlanReader, PlanWriter};
 pub use record::new_id;
 pub use report::{Applied, Report};
 pub use request::{Interval, Overwrite, Point, Request, Side, quoted};
+pub use sampling::Sampling;
 pub use select::Selection;
 pub use work::Target;
 
 // What an export and an import have in common with a restore.
 pub(crate) use catalog::{Candidate, candidates};
 pub(crate) use lines::Lines;
+pub(crate) use pace::Stopped;
 pub(crate) use plan::Verdict;
 pub(crate) use progress::ProgressLog;
 pub(crate) use wanted::{Wanted, wanted};
@@ -148,7 +152,9 @@ impl Restore<'_> {
                 .try_buffered(DOCUMENTS_AT_ONCE);
             return Ok(candidates.map_ok(alone).boxed());
         }
+        let sampled = |name: &str| self.request.sampling.as_ref().is_none_or(|sampling| sampling.contains(name));
         let candidates = catalog::candidates(self.mirror, &self.request.selection);
+        let candidates = candidates.try_filter(move |candidate| std::future::ready(sampled(&candidate.name))).boxed();
         if !self.is_wide() {
             return Ok(candidates.map_ok(alone).boxed());
         }

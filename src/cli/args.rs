@@ -343,6 +343,43 @@ pub struct VerifyArgs {
     pub sources: Vec<String>,
 }
 
+/// Arguments of `rehearse`.
+#[derive(Debug, Clone, Args)]
+pub struct RehearseArgs {
+    /// The scratch container: empty, to be created, or left by an earlier rehearsal
+    #[arg(long, value_name = "DATABASE/CONTAINER", value_parser = container_name)]
+    pub into: String,
+    /// Restore only a part of the documents, such as 5% or 0.05; each time others
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub sample: Option<f64>,
+    /// As of this instant: RFC 3339, or relative such as -2h; left out, the newest one that is known completely
+    #[arg(long, value_name = "T", value_parser = instant, allow_hyphen_values = true)]
+    pub at: Option<Timestamp>,
+    /// Remove what an earlier rehearsal left, and in the end what this one wrote, with the container where it was created for that
+    #[arg(long)]
+    pub clean: bool,
+    /// Request units per second to take at most; 0 is no limit. Left out, the configuration's source.request_units_per_second_max
+    #[arg(long, value_name = "N")]
+    pub request_units_per_second: Option<u32>,
+    /// Documents at a time, at most
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub concurrency: u32,
+    /// What opens content that is encrypted
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// The container, where several are configured
+    #[arg(long, value_name = "DATABASE/CONTAINER")]
+    pub source: Option<String>,
+}
+
+/// Reads `DATABASE/CONTAINER`.
+pub(super) fn container_name(text: &str) -> Result<String, String> {
+    let whole = text
+        .split_once('/')
+        .is_some_and(|(database, container)| !database.is_empty() && !container.is_empty() && !container.contains('/'));
+    if whole { Ok(text.to_owned()) } else { Err("not of the form DATABASE/CONTAINER".to_owned()) }
+}
+
 /// Arguments of `purge`.
 #[derive(Debug, Clone, Args)]
 pub struct PurgeArgs {

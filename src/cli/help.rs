@@ -104,6 +104,17 @@ It plans, asks, applies and verifies; what it overwrote is kept in an undo file.
 5 where the instant is not covered, 7 where documents changed since the plan and were left alone, 12 where content is \
 encrypted and no --identity opens it; nothing was written then.";
 
+/// `rehearse`.
+pub(super) const REHEARSE: &str = "\
+Examples:
+  cosmirror -c my.toml rehearse --into rehearsals/orders --clean
+  cosmirror -c my.toml rehearse --into rehearsals/orders --sample 1% --clean
+  cosmirror -c my.toml rehearse --into rehearsals/orders --at -1d -o json
+
+The result is recorded in the mirror, and told by status, metrics and the page. Nothing is deleted but what rehearsals wrote. \
+Ends with 0 where everything is as the mirror has it, 2 where the scratch container is somebody else's, 3 where some documents could \
+not be written, 4 where they differ, 6 where the mirror is damaged, 11 where another rehearsal goes on.";
+
 /// `restore plan`.
 pub(super) const RESTORE_PLAN: &str = "\
 Examples:
@@ -135,6 +146,17 @@ Examples:
 The files hold documents in plain text, also where the mirror is encrypted. The same command again goes on where it was \
 interrupted. Ends with 3 where documents were left out because the mirror cannot tell what they were, 5 where the instant is \
 not covered, 6 where something is damaged, 12 where content is encrypted and no --identity opens it.";
+
+/// `import`.
+pub(super) const IMPORT: &str = "\
+Examples:
+  cosmirror -c my.toml import monday tuesday --into shop/rescued --create
+  cosmirror -c my.toml import monday --overwrite if-newer --dry-run
+  cosmirror -c my.toml import people.ndjson --into shop/people --yes --skip-bad bad.ndjson
+
+Every checksum and every line is looked at before anything is written, and nothing is ever deleted. The same command again \
+goes on where it was interrupted. Ends with 2 where a chain or a partition key does not fit, 3 where some documents failed or \
+were left out, 6 where a file is damaged or a line cannot be used, 7 where documents changed at the same moment.";
 
 /// `gaps list`.
 pub(super) const GAPS_LIST: &str = "\

@@ -20,9 +20,9 @@ use crate::failure::{CommandError, Exit};
 use crate::restore::Report;
 use crate::run::termination;
 
-mod apply;
+pub(super) mod apply;
 pub(super) mod args;
-mod ask;
+pub(super) mod ask;
 mod plan;
 
 use args::{ApplyArgs, RestoreArgs, RestoreCommand};
@@ -124,7 +124,7 @@ fn remove(path: &std::path::Path) {
 }
 
 /// Bars are drawn on a terminal only.
-fn bar(length: u64, what: &'static str) -> ProgressBar {
+pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
     let bar = ProgressBar::new(length).with_message(what);
     style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)

@@ -38,7 +38,7 @@ struct State {
 
 /// A request did not succeed.
 #[derive(Debug, Clone)]
-pub(super) enum Stopped {
+pub(crate) enum Stopped {
     /// The service's last word.
     Failed(Failure),
     /// The work was cancelled before the service took it; whether an earlier attempt was done is not known.
@@ -60,7 +60,7 @@ impl Pace {
     }
 
     /// Makes a read, again and again while that may help.
-    pub(super) async fn read<T, F>(&self, work: impl FnMut() -> F) -> Result<T, Stopped>
+    pub(crate) async fn read<T, F>(&self, work: impl FnMut() -> F) -> Result<T, Stopped>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -68,7 +68,7 @@ impl Pace {
     }
 
     /// Makes a write, again and again while that may help.
-    pub(super) async fn write<T, F>(&self, work: impl FnMut() -> F) -> Result<T, Stopped>
+    pub(crate) async fn write<T, F>(&self, work: impl FnMut() -> F) -> Result<T, Stopped>
     where
         F: Future<Output = Result<T, Failure>>,
     {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use cosmirror_sql::Condition;
 
-use super::Selection;
+use super::{Sampling, Selection};
 use crate::history::{DocumentHistory, Entry, Place, instant};
 
 /// Which state to bring back.
@@ -115,6 +115,8 @@ pub struct Request {
     pub changed: Option<Interval>,
     /// Of these only those whose content at the point is so.
     pub condition: Option<Condition>,
+    /// Of these only a part, told by their names.
+    pub sampling: Option<Sampling>,
     /// Which state.
     pub point: Point,
     /// What may be overwritten.
@@ -134,6 +136,7 @@ impl Request {
             selection,
             changed: None,
             condition: None,
+            sampling: None,
             point,
             overwrite: Overwrite::default(),
             delete_extra: false,
@@ -151,6 +154,9 @@ impl fmt::Display for Request {
         }
         if let Some(condition) = &self.condition {
             write!(f, ", where {condition}")?;
+        }
+        if let Some(sampling) = &self.sampling {
+            write!(f, ", {sampling}")?;
         }
         Ok(())
     }

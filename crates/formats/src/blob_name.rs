@@ -206,6 +206,16 @@ impl MirrorPaths {
         format!("{}current.json", self.jobs())
     }
 
+    /// The prefix of the record of rehearsals.
+    pub fn rehearsals(&self) -> String {
+        format!("{}/_mirror/rehearsals/", self.base)
+    }
+
+    /// The last rehearsal, or the one that goes on.
+    pub fn last_rehearsal(&self) -> String {
+        format!("{}last.json", self.rehearsals())
+    }
+
     /// A job that has ended.
     pub fn job(&self, id: &str) -> String {
         format!("{}{}.json", self.jobs(), encode_component(id))

@@ -14,6 +14,7 @@
 //! | [`purge`] | that a document's history was erased |
 //! | [`records`] | the mirror's description of itself: container, ranges, gaps, dead letters |
 //! | [`restore_plan`] | what a restore is to write, and what undoes it |
+//! | [`rehearsal`] | the last rehearsal of a restore |
 //! | [`restore_record`] | what a restore wrote |
 //! | [`sealed_lines`] | files of which no line can be altered unnoticed |
 //!
@@ -30,6 +31,7 @@ pub mod mark;
 pub mod partition_key;
 pub mod purge;
 pub mod records;
+pub mod rehearsal;
 pub mod restore_plan;
 pub mod restore_record;
 pub mod sealed_lines;

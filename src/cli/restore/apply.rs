@@ -17,7 +17,7 @@ use crate::pace::RequestUnits;
 use crate::restore::{Application, Applied, EarlierRun, Keys, Pace, Report, RestoreFile, blocking};
 
 mod show;
-mod targets;
+pub(in crate::cli) mod targets;
 
 pub(super) use show::show;
 

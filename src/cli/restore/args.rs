@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use cosmirror_sql::Condition;
 use jiff::Timestamp;
 
-use crate::cli::args::{IdentityArgs, KeyArgs, instant};
+use crate::cli::args::{IdentityArgs, KeyArgs, container_name, instant};
 use crate::cli::help;
 use crate::restore::{Interval, Overwrite, Side};
 
@@ -189,13 +189,6 @@ fn interval(text: &str) -> Result<Interval, String> {
 
 fn condition(text: &str) -> Result<Condition, String> {
     Condition::parse(text).map_err(|error| error.to_string())
-}
-
-fn container_name(text: &str) -> Result<String, String> {
-    let whole = text
-        .split_once('/')
-        .is_some_and(|(database, container)| !database.is_empty() && !container.is_empty() && !container.contains('/'));
-    if whole { Ok(text.to_owned()) } else { Err("not of the form DATABASE/CONTAINER".to_owned()) }
 }
 
 /// Arguments of `restore apply`.

@@ -8,21 +8,21 @@ use crate::failure::{CommandError, Exit};
 const CONFIRM_BY_NAME_ABOVE: u64 = 100;
 
 /// What is asked.
-pub(super) struct Question<'a> {
+pub(in crate::cli) struct Question<'a> {
     /// The container that would change, as `database/container`.
-    pub(super) source: &'a str,
+    pub(in crate::cli) source: &'a str,
     /// Its name alone.
-    pub(super) container: &'a str,
+    pub(in crate::cli) container: &'a str,
     /// What would be done.
-    pub(super) summary: &'a str,
+    pub(in crate::cli) summary: &'a str,
     /// How many documents would change.
-    pub(super) changes: u64,
+    pub(in crate::cli) changes: u64,
     /// Whether it is the mirrored container itself.
-    pub(super) in_place: bool,
+    pub(in crate::cli) in_place: bool,
 }
 
 /// Shows what would be done and returns once it was agreed to; where nobody can be asked, that is an error.
-pub(super) async fn ask(question: Question<'_>) -> Result<(), CommandError> {
+pub(in crate::cli) async fn ask(question: Question<'_>) -> Result<(), CommandError> {
     let Question { source, container, summary, changes, in_place } = question;
     if changes == 0 {
         return Ok(());

@@ -32,7 +32,12 @@ impl Source<'_> {
 
     /// Removes the container with all that it holds.
     pub(super) async fn remove(&self) {
-        let (status, text) = self.send("DELETE", &["dbs", DATABASE, "colls", self.container], &[], String::new()).await;
+        self.remove_from(DATABASE).await;
+    }
+
+    /// The same in another database.
+    pub(super) async fn remove_from(&self, database: &str) {
+        let (status, text) = self.send("DELETE", &["dbs", database, "colls", self.container], &[], String::new()).await;
         assert_eq!(status, 204, "{text}");
     }
 

@@ -12,9 +12,11 @@ use super::cosmos::DATABASE;
 use super::directory;
 use super::documents::random;
 use super::export;
+use super::import;
 use super::oracle::assert_every_change_once;
 use super::purge;
 use super::ranges::assert_leases_tile;
+use super::rehearse;
 use super::restore_apply;
 use super::snapshots;
 use super::targets;
@@ -65,19 +67,21 @@ const DOCUMENTS: usize = 8;
 
 #[test]
 fn every_crash_point_has_its_story() {
-    let stories: [&[&str]; 12] = [
+    let stories: [&[&str]; 14] = [
         &START,
         &FOLLOWING,
         &ENDING,
         &SPLITTING,
         &gaps::POINTS,
         &repairs::POINTS,
+        &rehearse::POINTS,
         &purge::POINTS,
         &restore_apply::POINTS,
         &snapshots::POINTS,
         &targets::POINTS,
         &directory::POINTS,
         &export::POINTS,
+        &import::POINTS,
     ];
     let mut told = stories.concat();
     let mut all = POINTS.to_vec();

@@ -35,7 +35,7 @@ async fn a_history_and_a_restore_are_told_in_json_with_the_fields_of_the_contrac
     assert_eq!(fields(&history), ["id", "partition_key", "versions"]);
     assert_eq!((&history["id"], &history["partition_key"]), (&json!("a"), &json!(["p"])));
     for version in history["versions"].as_array().unwrap() {
-        let expected = ["bytes", "current", "etag", "lsn", "op", "origin", "sha256", "ts", "version"];
+        let expected = ["bytes", "current", "etag", "generation", "lsn", "op", "origin", "sha256", "ts", "version"];
         assert_eq!(fields(version), expected);
     }
     assert_eq!(column(&history, "op"), ["backfill", "replace", "delete"]);

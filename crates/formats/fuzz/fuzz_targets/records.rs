@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use cosmirror_formats::EpkRange;
 use cosmirror_formats::job::JobRecord;
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, FORMAT, Gap, RangeState, Window};
+use cosmirror_formats::rehearsal::Rehearsal;
 use cosmirror_formats::restore_record::RestoreRecord;
 use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +19,7 @@ const LATEST: &str = "latest-version";
 
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, rest)) = data.split_first() else { return };
-    match kind % 7 {
+    match kind % 8 {
         0 => round_trip::<ContainerRecord>(rest),
         1 => round_trip::<RangeState>(rest),
         2 => round_trip::<Gap>(rest),
@@ -29,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
                 window(&states);
             }
         }
+        6 => round_trip::<Rehearsal>(rest),
         _ => round_trip::<JobRecord>(rest),
     }
 });

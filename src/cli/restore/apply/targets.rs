@@ -206,7 +206,8 @@ async fn create(account: &Account, part: &Part, mirror: Option<&MirrorReader>) -
     Ok(account.resolve(database, container).await?)
 }
 
-fn properties(settings: &Map<String, Value>, container: &str) -> Value {
+/// The properties of a new container of this name with the settings of another one.
+pub(in crate::cli) fn properties(settings: &Map<String, Value>, container: &str) -> Value {
     let kept = settings.iter().filter(|(name, _)| !name.starts_with('_') && !OF_SERVICE.contains(&name.as_str()));
     let named = std::iter::once(("id".to_owned(), Value::from(container)));
     Value::Object(named.chain(kept.map(|(name, value)| (name.clone(), value.clone()))).collect())

@@ -1,0 +1,152 @@
+//! `rehearse`: restores a sample into a scratch container, compares it with the mirror, and says how long a restore takes.
+
+use std::sync::Arc;
+
+use cosmirror_formats::rehearsal::{MILLION, Rehearsal};
+use indicatif::HumanBytes;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::args::RehearseArgs;
+use super::history::mirror_of;
+use crate::config::{Config, Container};
+use crate::cosmos::Account;
+use crate::failure::{CommandError, Exit};
+use crate::history::instant;
+use crate::pace::RequestUnits;
+use crate::rehearse::{Rehearse, per_million, verdict};
+use crate::run::termination;
+
+/// Runs the command.
+pub(super) async fn run(args: &RehearseArgs, context: &Context) -> Result<(), CommandError> {
+    let remedy = "use the daemon's configuration: its mirror holds the record that says whose the scratch container is";
+    context.require_configuration("rehearse, which writes a record", remedy)?;
+    let container = context.source_container(&args.source)?;
+    let config = &context.config.config;
+    let into = args.into.split_once('/').unwrap_or_default();
+    require_scratch(config, into)?;
+    let (store, paths) = mirror_of(context, container)?;
+    let cancel = CancellationToken::new();
+    let units = args.request_units_per_second.unwrap_or(config.source.request_units_per_second_max);
+    let rehearse = Rehearse {
+        store,
+        paths,
+        account: Account::connect(&config.source).await?,
+        endpoint: config.source.endpoint.clone(),
+        into: (into.0.to_owned(), into.1.to_owned()),
+        at: args.at.map(|at| at.as_second()),
+        sample_per_million: args.sample.map_or(MILLION, per_million),
+        clean: args.clean,
+        by: "command",
+        identities: args.identity.read()?,
+        units: Arc::new(RequestUnits::new(units)),
+        concurrency: args.concurrency,
+        cancel: cancel.clone(),
+    };
+    let mut work = std::pin::pin!(rehearse.run());
+    let signal = termination()?;
+    let rehearsed = tokio::select! {
+        rehearsed = &mut work => rehearsed?,
+        _ = signal => {
+            cancel.cancel();
+            let second = termination()?;
+            tokio::select! {
+                rehearsed = work => rehearsed?,
+                _ = second => return Err(CommandError::new(Exit::Cancelled, "cancelled", "rehearse again with --clean")),
+            }
+        }
+    };
+    for note in &rehearsed.notes {
+        tracing::warn!("{note}");
+    }
+    show(&rehearsed.record, container, context)?;
+    verdict(&rehearsed.record).map_or(Ok(()), Err)
+}
+
+/// A container that is followed, or that holds the leases, is no place to delete in.
+fn require_scratch(config: &Config, (database, name): (&str, &str)) -> Result<(), CommandError> {
+    let leases = &config.leases;
+    let followed = config.containers.iter().any(|c| (c.database.as_str(), c.container.as_str()) == (database, name));
+    let what = match (followed, (leases.database.as_str(), leases.container.as_str()) == (database, name)) {
+        (true, _) => "is followed",
+        (_, true) => "holds the leases",
+        (false, false) => return Ok(()),
+    };
+    let message = format!("--into {database}/{name}: that container {what}");
+    Err(CommandError::new(Exit::Usage, message, "name a scratch container, empty or to be created"))
+}
+
+fn show(record: &Rehearsal, container: &Container, context: &Context) -> Result<(), CommandError> {
+    if context.output.format.is_json() {
+        return context.output.json(record);
+    }
+    text(record, container).iter().try_for_each(|line| context.output.line(line))
+}
+
+fn text(record: &Rehearsal, container: &Container) -> Vec<String> {
+    let (counts, took) = (&record.counts, &record.took);
+    let share = f64::from(record.sample_per_million) / f64::from(MILLION / 100);
+    let at = record.instant.map(instant).unwrap_or_else(|| "?".to_owned());
+    let mut lines = vec![
+        format!(
+            "{}/{} into {}: {share} % as of {at}: {}",
+            container.database,
+            container.container,
+            record.scratch.name,
+            record.state.as_str()
+        ),
+        format!(
+            "  documents {} of {}, {}; equal {}, different {}, missing {}, extra {}, unknown {}, damaged {}, failed {}",
+            counts.documents,
+            counts.all,
+            HumanBytes(counts.bytes),
+            counts.equal,
+            counts.different,
+            counts.missing,
+            counts.extra,
+            counts.unknown,
+            counts.damaged,
+            counts.failed
+        ),
+        format!(
+            "  took {:.1} s to plan, {:.1} s to restore, {:.1} s to compare",
+            took.plan_seconds, took.restore_seconds, took.compare_seconds
+        ),
+    ];
+    if let (Some(rate), Some(all)) = (took.documents_per_second, took.rto_seconds_all) {
+        lines.push(format!(
+            "  recovery time: {:.1} s measured, at {rate:.0} documents/s; {all:.1} s extrapolated for all {} documents",
+            took.rto_seconds, counts.all
+        ));
+    }
+    lines.push(match (record.cleaned, record.traces.is_empty()) {
+        (true, _) => "  what was written is removed again".to_owned(),
+        (false, true) => "  nothing was written".to_owned(),
+        (false, false) => {
+            format!("  what was written stays in {}; the next one with --clean removes it", record.scratch.name)
+        }
+    });
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FeedMode, Start};
+
+    #[test]
+    fn what_is_followed_or_holds_the_leases_is_no_scratch_container() {
+        let container = Container {
+            database: "shop".to_owned(),
+            container: "orders".to_owned(),
+            feed: FeedMode::default(),
+            start: Start::default(),
+            versions_per_minute_max: 0,
+        };
+        let config = Config { containers: vec![container], ..Config::default() };
+        for taken in [("shop", "orders"), ("shop", "leases")] {
+            assert_eq!(require_scratch(&config, taken).unwrap_err().exit, Exit::Usage);
+        }
+        assert!(require_scratch(&config, ("scratch", "orders")).is_ok());
+    }
+}

@@ -1,0 +1,189 @@
+//! The record of a container's last rehearsal: who rehearses, whether that one is alive, and how it ended.
+//!
+//! Every change is conditional on the etag that the last one made, so over all processes one rehearsal of a container goes on at a time. The first change
+//! that finds another one's record ends the one that lost it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cosmirror_formats::MirrorPaths;
+use cosmirror_formats::rehearsal::{self, Counts, FORMAT, Rehearsal, State, Took, Trace};
+use tokio::sync::Mutex;
+
+use super::scratch::Scratch;
+use super::{Rehearse, lost};
+use crate::cosmos::ServiceClock;
+use crate::failure::{CommandError, Failure, Kind};
+use crate::history::{MirrorReader, instant};
+use crate::records;
+use crate::restore::new_id;
+use crate::retry::persist;
+use crate::store::{Condition, VersionStore};
+
+/// How often it is said that the rehearsal goes on.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Seconds without a sign of life after which a rehearsal counts as dead: several signs and a slow answer.
+pub(super) const EXPIRATION: i64 = 90;
+
+/// The last rehearsal of the container with these names; none before the first.
+pub async fn last(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Option<Rehearsal>, Failure> {
+    records::read(store, &paths.last_rehearsal()).await
+}
+
+/// The record of one that begins.
+pub(super) fn new_rehearsal(
+    asked: &Rehearse,
+    mirror: &MirrorReader,
+    scratch: &Scratch,
+    before: Option<&Rehearsal>,
+    now: i64,
+) -> Rehearsal {
+    let id = new_id();
+    let own = Trace { id: id.clone(), sample_per_million: asked.sample_per_million, began: now };
+    let mut traces = scratch.traces().to_vec();
+    traces.push(own);
+    Rehearsal {
+        format: FORMAT,
+        id,
+        database: mirror.record.database.clone(),
+        container: mirror.record.container.clone(),
+        by: asked.by.to_owned(),
+        state: State::Running,
+        scratch: rehearsal::Scratch {
+            account: asked.endpoint.clone(),
+            name: asked.scratch_name(),
+            rid: scratch.rid().map(str::to_owned),
+            created: scratch.is_created(),
+        },
+        instant: asked.at,
+        sample_per_million: asked.sample_per_million,
+        began: now,
+        alive: now,
+        ended: None,
+        cleaned: false,
+        counts: Counts::default(),
+        took: Took::default(),
+        error: None,
+        succeeded: before.and_then(|before| before.succeeded),
+        traces,
+    }
+}
+
+/// The record as it is ours.
+pub(super) struct Claim {
+    store: Arc<dyn VersionStore>,
+    name: String,
+    etag: String,
+    record: Rehearsal,
+}
+
+impl Claim {
+    /// What is there, and under which condition it can be replaced; one that goes on is an error.
+    pub(super) async fn look(
+        store: &Arc<dyn VersionStore>,
+        paths: &MirrorPaths,
+        now: i64,
+    ) -> Result<(Condition, Option<Rehearsal>), CommandError> {
+        let name = paths.last_rehearsal();
+        let found = persist(|| records::get::<Rehearsal>(store.as_ref(), &name)).await?;
+        let Some((record, etag)) = found else { return Ok((Condition::Absent, None)) };
+        if record.state == State::Running && now - record.alive <= EXPIRATION {
+            let message = format!(
+                "a rehearsal of {}/{} goes on since {}, or died less than {EXPIRATION} s ago",
+                record.database,
+                record.container,
+                instant(record.began)
+            );
+            return Err(Failure::new(Kind::Held, message).remedy("wait until it has ended").into());
+        }
+        Ok((Condition::Matches(etag), Some(record)))
+    }
+
+    /// Puts the first record.
+    pub(super) async fn take(
+        store: Arc<dyn VersionStore>,
+        paths: &MirrorPaths,
+        condition: Condition,
+        record: Rehearsal,
+    ) -> Result<Self, Failure> {
+        let name = paths.last_rehearsal();
+        let etag = put(store.as_ref(), &name, &record, condition).await?;
+        Ok(Self { store, name, etag, record })
+    }
+
+    async fn update(&mut self, change: impl FnOnce(&mut Rehearsal)) -> Result<(), Failure> {
+        change(&mut self.record);
+        let condition = Condition::Matches(self.etag.clone());
+        self.etag = put(self.store.as_ref(), &self.name, &self.record, condition).await?;
+        Ok(())
+    }
+}
+
+/// Puts the record and gives its etag. A put whose answer was lost is recognised by what is there.
+async fn put(
+    store: &dyn VersionStore,
+    name: &str,
+    record: &Rehearsal,
+    condition: Condition,
+) -> Result<String, Failure> {
+    let put = records::put(name.to_owned(), record, condition);
+    match persist(|| store.put(put.clone())).await {
+        Err(failure) if failure.kind == Kind::Conflict => {
+            match persist(|| records::get::<Rehearsal>(store, name)).await? {
+                Some((found, etag)) if found == *record => Ok(etag),
+                _ => Err(lost()),
+            }
+        }
+        stored => Ok(stored?.etag),
+    }
+}
+
+/// A claim that says now and then that it is alive.
+pub(super) struct Claimed {
+    claim: Mutex<Claim>,
+    clock: Arc<ServiceClock>,
+}
+
+impl Claimed {
+    pub(super) fn new(claim: Claim, clock: Arc<ServiceClock>) -> Self {
+        Self { claim: Mutex::new(claim), clock }
+    }
+
+    /// The record as it is by now.
+    pub(super) async fn record(&self) -> Rehearsal {
+        self.claim.lock().await.record.clone()
+    }
+
+    /// Changes the record.
+    pub(super) async fn update(&self, change: impl FnOnce(&mut Rehearsal)) -> Result<(), Failure> {
+        self.claim.lock().await.update(change).await
+    }
+
+    /// Does the work and says meanwhile that it goes on; where the claim is lost, the work ends.
+    pub(super) async fn while_alive<T>(
+        &self,
+        work: impl Future<Output = Result<T, CommandError>>,
+    ) -> Result<T, CommandError> {
+        let beating = async {
+            loop {
+                tokio::time::sleep(ALIVE_INTERVAL).await;
+                match self.clock.now().await {
+                    Ok(now) => self.update(|record| record.alive = now).await?,
+                    // The next sign comes in time.
+                    Err(failure) => tracing::debug!(error = %failure, "no sign of life was given"),
+                }
+            }
+        };
+        tokio::select! {
+            worked = work => worked,
+            lost = beating => { let lost: Result<T, Failure> = lost; lost.map_err(CommandError::from) }
+        }
+    }
+
+    /// Puts the last state and gives it.
+    pub(super) async fn end(self, end: impl FnOnce(&mut Rehearsal)) -> Result<Rehearsal, Failure> {
+        let mut claim = self.claim.into_inner();
+        claim.update(end).await?;
+        Ok(claim.record)
+    }
+}
