@@ -32,6 +32,9 @@ pub(crate) struct Checked {
     pub(crate) bad: u64,
 }
 
+/// What is next, and its place in the input.
+type Placed = Result<(u64, Next), CommandError>;
+
 impl Input {
     /// Looks at every byte and every line, and writes nothing but the file of lines that cannot be used.
     pub(crate) async fn check(&self, mut bad: BadLines) -> Result<Checked, CommandError> {
@@ -60,7 +63,7 @@ impl Input {
     }
 
     /// Its documents from the first, each with its place in this order, from 0: container by container, as the files have them.
-    pub(super) fn documents(&self) -> Result<BoxStream<'_, Result<(u64, Next), CommandError>>, Failure> {
+    pub(super) fn documents(&self) -> Result<BoxStream<'_, Placed>, Failure> {
         let from = match self {
             Self::Chain(chain) => From::Chain(chain.cursors().into_iter().map(Merge::new).collect()),
             Self::Plain(plain) => From::Plain(Box::new(plain.documents()?)),

@@ -51,6 +51,7 @@ impl Report {
             Outcome::Replaced => self.replaced += 1,
             Outcome::Unchanged => self.unchanged += 1,
             Outcome::Kept => self.kept += 1,
+            Outcome::Purged => self.purged += 1,
             Outcome::Conflict => self.conflicts += 1,
             Outcome::Failed(_) => self.failed += 1,
             Outcome::Cancelled => self.cancelled = true,
@@ -111,7 +112,13 @@ mod tests {
         assert_eq!(exit(&report), None);
         report.conflicts = 1;
         assert_eq!(exit(&report), Some(Exit::Conflict));
-        for of in [|report: &mut Report| report.left_out = 1, |report| report.bad = 1, |report| report.failed = 1] {
+        for of in [
+            |report: &mut Report| report.left_out = 1,
+            |report: &mut Report| report.bad = 1,
+            |report: &mut Report| {
+                report.failed = 1;
+            },
+        ] {
             of(&mut report);
             assert_eq!(exit(&report), Some(Exit::Partial));
         }

@@ -11,6 +11,7 @@ use crate::cosmos::{Account, Resolved};
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{CommandError, Exit, Failure, Kind};
+use crate::history::Purges;
 use crate::import::{Input, Target};
 use crate::pace::RequestUnits;
 use crate::restore::Pace;
@@ -23,6 +24,8 @@ pub(super) struct Destination {
     resolved: Option<Resolved>,
     /// The settings that it is created with.
     settings: Option<Value>,
+    /// The container that the documents were exported from.
+    pub(super) exported_from: Option<String>,
 }
 
 impl Destination {
@@ -106,7 +109,9 @@ async fn one(
         return Err(CommandError::new(Exit::Usage, message, remedy));
     }
     warn_of_expiry(name, resolved.as_ref().map(|resolved| &resolved.source.settings).or(settings.as_ref()));
-    Ok(Destination { database: database.to_owned(), container: container.to_owned(), resolved, settings })
+    let exported_from = exported.map(|exported| format!("{}/{}", exported.database, exported.container));
+    let (database, container) = (database.to_owned(), container.to_owned());
+    Ok(Destination { database, container, resolved, settings, exported_from })
 }
 
 /// A document's time to live begins anew with every write.
@@ -124,19 +129,19 @@ fn warn_of_expiry(name: &str, settings: Option<&Value>) {
 
 /// Opens all, and creates those that are missing unless nothing is to be written.
 pub(super) async fn open(
-    destinations: Vec<Destination>,
+    destinations: Vec<(Destination, Vec<Purges>)>,
     account: &Account,
     units: &Arc<RequestUnits>,
     pace: &Pace,
     dry_run: bool,
 ) -> Result<Vec<Target>, CommandError> {
     let mut targets = Vec::new();
-    for destination in destinations {
+    for (destination, purges) in destinations {
         let name = destination.name();
         let resolved = match destination.resolved {
             Some(resolved) => resolved,
             None if dry_run => {
-                targets.push(Target { documents: None, is_empty: true });
+                targets.push(Target { purges, documents: None, is_empty: true });
                 continue;
             }
             None => {
@@ -154,7 +159,7 @@ pub(super) async fn open(
         let documents: Arc<dyn Documents> = Arc::new(documents);
         // Where that cannot be told, every document is looked at.
         let is_empty = pace.read(|| holds_nothing(documents.as_ref())).await.unwrap_or(false);
-        targets.push(Target { documents: Some(documents), is_empty });
+        targets.push(Target { purges, documents: Some(documents), is_empty });
     }
     Ok(targets)
 }
