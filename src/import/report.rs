@@ -36,12 +36,12 @@ pub(crate) struct Report {
     /// Why documents failed: the first few.
     pub(crate) notes: Vec<String>,
     #[serde(skip)]
-    pub(super) cancelled: bool,
+    pub(crate) cancelled: bool,
     #[serde(skip)]
-    pub(super) limit_reached: bool,
+    pub(crate) limit_reached: bool,
     /// What ended the work early.
     #[serde(skip)]
-    pub(super) fatal: Option<Failure>,
+    pub(crate) fatal: Option<Failure>,
 }
 
 impl Report {
