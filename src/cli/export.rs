@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Context;
 use super::history::open_mirror;
 use crate::encryption::Identities;
-use crate::export::place::{Directory, Place};
+use crate::export::place::Place;
 use crate::export::{Base, Begun, Book, Export, begun, require_readable};
 use crate::failure::{CommandError, Exit};
 use crate::history::{Coverage, MirrorReader};
@@ -39,22 +39,24 @@ pub(super) async fn run(args: &ExportArgs, context: &Context) -> Result<(), Comm
 }
 
 async fn export(args: &ExportArgs, context: &Context) -> Result<(), CommandError> {
-    let mut place = Directory::new(&args.out);
+    let file_bytes_max = args.out.file_bytes(args.file_size)?;
+    let mut place = args.out.open(context)?;
     let base = match &args.since {
-        Some(since) => Some(Base::open(&Directory::new(since)).await?),
+        Some(since) => Some(Base::open(since.open(context)?.as_ref()).await?),
         None => None,
     };
-    let at = instant(args, &place).await?;
+    let at = instant(args, place.as_ref()).await?;
     let identities = args.identity.read()?;
     let mirrors = mirrors(args, context, base.as_ref(), &identities, at).await?;
-    let asked = asked(args, at, base.as_ref(), mirrors.iter().map(described).collect());
+    let containers = mirrors.iter().map(described).collect();
+    let asked = asked(args, file_bytes_max, at, base.as_ref(), containers);
     if let Some(base) = &base {
         base.require_fits(at, &asked.containers)?;
     }
-    let mut book = match Book::begin(&mut place, asked).await? {
+    let mut book = match Book::begin(place.as_mut(), asked).await? {
         Begun::Finished(manifest) => {
-            tracing::warn!("the directory holds this export already: nothing was written");
-            return show::show(context, &manifest, &args.out);
+            tracing::warn!("this export is there already: nothing was written");
+            return show::show(context, &manifest, &args.out.to_string());
         }
         Begun::Open(book) => book,
     };
@@ -70,7 +72,7 @@ async fn export(args: &ExportArgs, context: &Context) -> Result<(), CommandError
     }
     progress.finish_and_clear();
     let manifest = book.finish().await?;
-    show::show(context, &manifest, &args.out)
+    show::show(context, &manifest, &args.out.to_string())
 }
 
 /// The instant that is asked for, or that of the export that was begun.
@@ -133,7 +135,13 @@ fn described(mirror: &MirrorReader) -> ExportedContainer {
     }
 }
 
-fn asked(args: &ExportArgs, at: i64, base: Option<&Base>, containers: Vec<ExportedContainer>) -> Manifest {
+fn asked(
+    args: &ExportArgs,
+    file_bytes_max: u64,
+    at: i64,
+    base: Option<&Base>,
+    containers: Vec<ExportedContainer>,
+) -> Manifest {
     let side = |side: Option<Side>| {
         side.map(|side| match side {
             Side::Before => "before".to_owned(),
@@ -150,7 +158,7 @@ fn asked(args: &ExportArgs, at: i64, base: Option<&Base>, containers: Vec<Export
         since: base.map(Base::since),
         chain: base.map(Base::chain).unwrap_or_default(),
         compression: args.compress.into(),
-        file_bytes_max: args.file_size,
+        file_bytes_max,
         uncertain: side(args.uncertain.map(Into::into)),
         unknown: side(args.unknown.map(Into::into)),
         containers,
