@@ -329,6 +329,8 @@ pub struct Admin {
     pub browse: bool,
     /// Whether jobs can be started there.
     pub jobs: bool,
+    /// Where jobs put exports, each into a folder of its own; none where they make none.
+    pub export_to: Option<PathBuf>,
     /// Name of the environment variable that holds the token for both.
     pub token_env: String,
     /// File that holds the token; wins over `token_env`.
@@ -405,6 +407,7 @@ impl Default for Admin {
             listen: "127.0.0.1:9464".to_owned(),
             browse: false,
             jobs: false,
+            export_to: None,
             token_env: "COSMIRROR_ADMIN_TOKEN".to_owned(),
             token_file: None,
             heartbeat_url_env: "COSMIRROR_HEARTBEAT_URL".to_owned(),

@@ -3,6 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | where an export lies: a directory, or blobs | `export/place.rs` |
+//! | one export from its beginning to its end | `export/whole.rs` |
 //! | what was asked for, and how far an interrupted one came | `export/book.rs` |
 //! | the export that this one builds on | `export/base.rs` |
 //! | what a document was then, and what the earlier export said of it | `export/state.rs` |
@@ -31,13 +32,15 @@ mod file;
 pub(crate) mod place;
 pub(crate) mod read;
 mod state;
+mod whole;
 
 pub(crate) use base::Base;
-pub(crate) use book::{Begun, Book, begun};
-pub(crate) use state::require_readable;
+pub(crate) use book::begun;
+pub(crate) use whole::{Made, Options, Whole, covering};
 
+use book::{Begun, Book};
 use file::FileWriter;
-use state::{Exported, exported};
+use state::{Exported, exported, require_readable};
 
 /// Documents that are read at the same time; each has at most the 2 MiB that the service allows, and its line.
 const DOCUMENTS_AT_ONCE: usize = 16;

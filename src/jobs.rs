@@ -1,4 +1,4 @@
-//! Work that somebody asks for over HTTP: a verification, or a backfill of what the mirror lacks.
+//! Work that somebody asks for over HTTP: a verification, a backfill of what the mirror lacks, or an export.
 //!
 //! | step | file |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | the records in the mirror | `jobs/ledger.rs` |
 //! | one container's jobs: taken up, marked, ended | `jobs/place.rs`, `jobs/runner.rs` |
 //! | the key space in parts, one comparison each | `jobs/work.rs`, `jobs/tracker.rs` |
+//! | an export, whole | `jobs/export.rs` |
 //! | what a person is told | `jobs/view.rs` |
 //!
 //! **One at a time**: the one job of a container is one record that is only written conditionally, so over all replicas there is one. Its
@@ -20,11 +21,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cosmirror_formats::job::JobRecord;
+use cosmirror_formats::job::{JobRecord, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
+mod export;
 mod ledger;
 mod place;
 mod request;
@@ -52,6 +54,8 @@ pub enum Refused {
     Busy(Box<JobRecord>),
     /// It would have to read content that is encrypted.
     Encrypted,
+    /// The configuration says no place for what it makes.
+    Off,
     /// The source or the target could not be asked.
     Failed(Failure),
 }
@@ -98,6 +102,9 @@ impl Jobs {
         let place = self.0.get(&name).ok_or(Refused::Unknown)?;
         if request.reads_content() && place.parts.store.recipients().is_some() {
             return Err(Refused::Encrypted);
+        }
+        if matches!(request.work, Work::Export { .. }) && place.parts.exports.is_none() {
+            return Err(Refused::Off);
         }
         place.start(&request.work).await
     }

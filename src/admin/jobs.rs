@@ -116,9 +116,13 @@ async fn start(State(admin): State<Admin>, headers: HeaderMap, body: Body) -> Re
             Err(Denied::Told(StatusCode::CONFLICT, json!({ "error": error })))
         }
         Err(Refused::Encrypted) => {
-            let message = "mode full reads content, which is encrypted, and the daemon holds no key";
-            let remedy = "use mode hash, which needs none, or run `cosmirror verify --mode full --identity FILE`";
+            let message = "the job reads content, which is encrypted, and the daemon holds no key";
+            let remedy = "verify by mode hash, which needs none, or run the command with --identity FILE";
             Err(told(StatusCode::CONFLICT, "encrypted", message, remedy))
+        }
+        Err(Refused::Off) => {
+            let message = "the configuration says no place for exports of jobs";
+            Err(told(StatusCode::CONFLICT, "off", message, "set admin.export_to, and start the daemon again"))
         }
         Err(Refused::Failed(failure)) => Err(of_failure(&failure)),
     }

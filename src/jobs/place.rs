@@ -1,6 +1,7 @@
 //! The jobs of one container as every replica sees them: begun, told, and ended on request.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub look_interval: Duration,
     /// How long an owner that gives no sign of life is believed.
     pub expiration: Duration,
+    /// Where exports go, each into a folder of its own; none where jobs make none.
+    pub exports: Option<PathBuf>,
     /// The budget of request units.
     pub units: Arc<RequestUnits>,
     /// This process.

@@ -1,8 +1,10 @@
 //! What somebody asks for, as JSON. Pure: every fault is told with its field, and an unknown field is one.
 
 use cosmirror_formats::job::{MILLION, Work};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::steps;
 use crate::reconcile::Mode;
 
 /// Longest name that is repeated in an answer.
@@ -34,9 +36,13 @@ fn faulty(message: impl Into<String>, remedy: impl Into<String>) -> Faulty {
 }
 
 impl JobRequest {
-    /// Whether what documents hold is compared, for which encrypted ones would have to be opened.
+    /// Whether what documents hold is asked for, for which encrypted ones would have to be opened.
     pub fn reads_content(&self) -> bool {
-        matches!(&self.work, Work::Verify { mode, .. } if Mode::of_name(mode) == Some(Mode::Full))
+        match &self.work {
+            Work::Backfill => false,
+            Work::Verify { mode, .. } => Mode::of_name(mode) == Some(Mode::Full),
+            Work::Export { .. } => true,
+        }
     }
 
     /// Understands a request's body.
@@ -52,6 +58,7 @@ impl JobRequest {
             work: match kind.as_str() {
                 "backfill" => Work::Backfill,
                 "verify" => verify(&mut fields)?,
+                "export" => export(&mut fields)?,
                 other => {
                     let kinds = Work::KINDS.join(" or ");
                     return Err(faulty(format!("kind: there is no {:?}", shown(other)), format!("use {kinds}")));
@@ -64,6 +71,7 @@ impl JobRequest {
                 let known = match request.work {
                     Work::Backfill => "kind, database, container",
                     Work::Verify { .. } => "kind, database, container, mode, sample, repair",
+                    Work::Export { .. } => "kind, database, container, at, since, compress",
                 };
                 let message = format!("a job of kind {kind} has no field {:?}", shown(unknown));
                 Err(faulty(message, format!("the fields are {known}")))
@@ -86,12 +94,38 @@ fn verify(fields: &mut Map<String, Value>) -> Result<Work, Faulty> {
             faulty("sample: it is not the part of the documents to compare", "use a number above 0 and up to 1")
         })?,
     };
-    let repair = match fields.remove("repair") {
-        None => false,
-        Some(Value::Bool(repair)) => repair,
-        Some(_) => return Err(faulty("repair: it is neither true nor false", "use true or false")),
-    };
+    let repair = flag(fields, "repair")?;
     Ok(Work::Verify { mode: mode.name().to_owned(), sample_per_million, repair })
+}
+
+fn export(fields: &mut Map<String, Value>) -> Result<Work, Faulty> {
+    let since = match fields.remove("since") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(id)) if steps::is_id(&id) => Some(id),
+        Some(_) => {
+            return Err(faulty("since: it is not the id of a job", "use the id of an export's job that succeeded"));
+        }
+    };
+    Ok(Work::Export { at: at(fields)?, since, compress: flag(fields, "compress")? })
+}
+
+fn at(fields: &mut Map<String, Value>) -> Result<Option<i64>, Faulty> {
+    match fields.remove("at") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let instant = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+            let remedy = "use an RFC 3339 instant such as 2026-01-31T08:00:00Z, or leave it out for the newest";
+            instant.map(|at| Some(at.as_second())).ok_or_else(|| faulty("at: it is not an instant", remedy))
+        }
+    }
+}
+
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, Faulty> {
+    match fields.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(faulty(format!("{name}: it is neither true nor false"), "use true or false")),
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and a million")]
@@ -148,7 +182,12 @@ mod tests {
         for (text, field) in [
             ("", "the body is not JSON"),
             ("[]", "the body is not a JSON object"),
-            (r#"{"kind":"export","database":"d","container":"c"}"#, "kind: there is no \"export\""),
+            (r#"{"kind":"import","database":"d","container":"c"}"#, "kind: there is no \"import\""),
+            (r#"{"kind":"export","database":"d","container":"c","at":1}"#, "at: "),
+            (r#"{"kind":"export","database":"d","container":"c","at":"-2h"}"#, "at: "),
+            (r#"{"kind":"export","database":"d","container":"c","since":"../other"}"#, "since: "),
+            (r#"{"kind":"export","database":"d","container":"c","compress":"zstd"}"#, "compress: "),
+            (r#"{"kind":"export","database":"d","container":"c","out":"/etc"}"#, "a job of kind export has no field"),
             (r#"{"kind":1,"database":"d","container":"c"}"#, "kind: it is not a text"),
             (r#"{"kind":"verify","container":"c"}"#, "database: it is missing"),
             (

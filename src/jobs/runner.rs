@@ -106,14 +106,14 @@ async fn work_on(place: &Place, mut held: Held, drain: &CancellationToken) {
     let running = |now| *place.running.lock().unwrap_or_else(PoisonError::into_inner) = now;
     running(Some((id.clone(), cancel.clone())));
     place.parts.metrics.jobs().running(&place.parts.database, &place.parts.container, true);
-    let work = held.record.work.clone();
+    let begun = held.record.clone();
     let span = traces::job(&place.name(), kind, attempt);
     let outcome = tokio::select! {
         biased;
         () = drain.cancelled() => Some(Outcome::Released),
         () = cancel.cancelled() => Some(Outcome::Cancelled),
         outcome = sign(place, &mut held, &tracker) => outcome,
-        done = work::run(&place.parts, &tracker, &work).instrument(span.clone()) => Some(match traces::failed(&span, done) {
+        done = work::run(&place.parts, &tracker, &begun).instrument(span.clone()) => Some(match traces::failed(&span, done) {
             Ok(()) => Outcome::Succeeded,
             Err(failure) => Outcome::Failed(error(&failure)),
         }),

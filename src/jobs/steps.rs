@@ -67,6 +67,7 @@ pub(super) fn new(database: &str, container: &str, rid: &str, work: Work, now: i
         counts: Default::default(),
         progress: JobProgress::default(),
         error: None,
+        result: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! How far a job is, between its work and its marks.
 //!
 //! A document counts twice: once when the source shows it and once when it was held against the mirror, so that the time left is not told from the
-//! quicker half alone. How many there are is known of the parts that were read; the others are taken to be as large.
+//! quicker half alone. How many there are is known of the parts that were read; the others are taken to be as large. Work that is no comparison
+//! has one part and counts each document once in each of its phases.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use cosmirror_formats::EpkRange;
 use cosmirror_formats::job::{JobCounts, JobProgress, JobRecord};
 use indicatif::ProgressBar;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -16,6 +18,8 @@ use crate::reconcile::{Counts, Phase};
 
 /// How much of the latest speed goes into what is told.
 const RECENT_PART: f64 = 0.3;
+/// A document of a comparison counts when the source shows it and when it was held against the mirror.
+const STEPS_OF_COMPARISON: u64 = 2;
 /// Between two looks at the speed at least; closer ones tell nothing.
 const SPEED_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
@@ -31,7 +35,10 @@ struct State {
     counts: JobCounts,
     parts_done: u32,
     parts: Option<u32>,
-    phase: Option<Phase>,
+    phase: &'static str,
+    /// How often a document counts.
+    steps_each: u64,
+    result: Option<Value>,
     /// Documents of the present part, once the source was read.
     shown: Option<u64>,
     steps: ProgressBar,
@@ -53,10 +60,12 @@ impl Tracker {
             counts: record.counts,
             parts_done: record.progress.parts_done,
             parts: record.progress.parts,
-            phase: None,
+            phase: "",
+            steps_each: STEPS_OF_COMPARISON,
+            result: record.result.clone(),
             shown: None,
             steps: ProgressBar::hidden(),
-            speed: Speed { at: Instant::now(), steps: record.counts.documents * 2, recent: None },
+            speed: Speed { at: Instant::now(), steps: record.counts.documents * STEPS_OF_COMPARISON, recent: None },
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
@@ -86,7 +95,22 @@ impl Tracker {
         if let Phase::Comparing(shown) = phase {
             state.shown = Some(shown);
         }
-        state.phase = Some(phase);
+        state.phase = phase.word();
+    }
+
+    /// Work that is one part comes to its next phase; gives where its documents are counted, whose length is how many there are.
+    pub(super) fn whole(&self, phase: &'static str) -> ProgressBar {
+        let mut state = self.locked();
+        (state.parts, state.steps_each, state.phase) = (Some(1), 1, phase);
+        state.steps = ProgressBar::hidden();
+        state.speed = Speed { at: Instant::now(), steps: 0, recent: None };
+        state.steps.clone()
+    }
+
+    /// What came of it, in the end or so far.
+    pub(super) fn result(&self, result: Value) {
+        self.locked().result = Some(result);
+        self.changed.notify_one();
     }
 
     /// The part is done.
@@ -105,23 +129,25 @@ impl Tracker {
     pub(super) fn marked(&self, record: &JobRecord) -> JobRecord {
         let mut state = self.locked();
         let progress = state.progress();
-        JobRecord { finished: state.finished.clone(), counts: state.counts, progress, ..record.clone() }
+        let (finished, result) = (state.finished.clone(), state.result.clone());
+        JobRecord { finished, counts: state.counts, progress, result, ..record.clone() }
     }
 }
 
 impl State {
     fn progress(&mut self) -> JobProgress {
-        let steps = self.counts.documents * 2 + self.steps.position();
+        let steps = self.counts.documents * self.steps_each + self.steps.position();
         let per_second = self.speed.seen(steps);
         let total = self.total();
-        let left = total.map(|total| (total * 2).saturating_sub(steps));
+        let left = total.map(|total| (total * self.steps_each).saturating_sub(steps));
         JobProgress {
-            phase: self.phase.map(Phase::word).unwrap_or_default().to_owned(),
-            done: (steps / 2).min(total.unwrap_or(u64::MAX)),
+            phase: self.phase.to_owned(),
+            done: (steps / self.steps_each).min(total.unwrap_or(u64::MAX)),
             total,
             parts_done: self.parts_done,
             parts: self.parts,
-            per_minute: per_second.map(|steps| whole(steps * 30.0)),
+            #[expect(clippy::cast_precision_loss, reason = "one or two")]
+            per_minute: per_second.map(|steps| whole(steps * 60.0 / self.steps_each as f64)),
             seconds_left: left.zip(per_second.filter(|steps| *steps > 0.0)).map(|(left, per_second)| {
                 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
                 let left = left as f64;
@@ -132,6 +158,9 @@ impl State {
 
     /// All documents, as far as the parts that were read tell it.
     fn total(&self) -> Option<u64> {
+        if self.steps_each == 1 {
+            return self.steps.length();
+        }
         let known = u64::from(self.parts_done) + u64::from(self.shown.is_some());
         let documents = self.counts.documents + self.shown.unwrap_or(0);
         let parts = u64::from(self.parts?);

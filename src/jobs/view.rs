@@ -35,18 +35,28 @@ pub fn view(record: &JobRecord) -> Value {
         "drift": drift(&counts),
         "error": record.error,
     });
-    if let (Work::Verify { mode, sample_per_million, repair }, Some(view)) = (&record.work, view.as_object_mut()) {
-        let sample = f64::from(*sample_per_million) / f64::from(MILLION);
-        view.extend([
-            ("mode".to_owned(), json!(mode)),
-            ("sample".to_owned(), json!(sample)),
-            ("repair".to_owned(), json!(repair)),
-        ]);
+    if let Some(view) = view.as_object_mut() {
+        view.extend(asked(&record.work).into_iter().map(|(name, value)| (name.to_owned(), value)));
+        view.extend(record.result.clone().map(|result| ("result".to_owned(), result)));
     }
     if record.state == State::Queued {
         view["phase"] = json!("waiting for a replica");
     }
     view
+}
+
+/// What was asked for, by kind.
+fn asked(work: &Work) -> Vec<(&'static str, Value)> {
+    match work {
+        Work::Backfill => Vec::new(),
+        Work::Verify { mode, sample_per_million, repair } => {
+            let sample = f64::from(*sample_per_million) / f64::from(MILLION);
+            vec![("mode", json!(mode)), ("sample", json!(sample)), ("repair", json!(repair))]
+        }
+        Work::Export { at, since, compress } => {
+            vec![("at", json!(at.map(instant))), ("since", json!(since)), ("compress", json!(compress))]
+        }
+    }
 }
 
 /// Documents that differ and were not put right.

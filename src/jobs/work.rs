@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use cosmirror_formats::EpkRange;
-use cosmirror_formats::job::{MILLION, Work};
+use cosmirror_formats::job::{JobRecord, MILLION, Work};
 use cosmirror_formats::lease::uncovered;
 use futures::FutureExt as _;
 
+use super::export;
 use super::place::Parts;
 use super::tracker::Tracker;
 use crate::failure::{Action, Failure, Kind};
@@ -26,8 +27,12 @@ const FAILURES_MAX: u32 = 5;
 const LIST_MAX: usize = 20;
 
 /// Does what is not done yet.
-pub(super) async fn run(parts: &Parts, tracker: &Tracker, work: &Work) -> Result<(), Failure> {
-    let request = request(work)?;
+pub(super) async fn run(parts: &Parts, tracker: &Tracker, record: &JobRecord) -> Result<(), Failure> {
+    if let Work::Export { at, since, compress } = &record.work {
+        let asked = export::Asked { at: *at, since: since.as_deref(), compress: *compress };
+        return export::run(parts, tracker, record, asked).boxed().await;
+    }
+    let request = request(&record.work)?;
     let (mut failures, mut backoff) = (0, Backoff::default());
     loop {
         match part(parts, tracker, request).await {
@@ -60,6 +65,7 @@ fn request(work: &Work) -> Result<Request, Failure> {
             let sample = f64::from(*sample_per_million) / f64::from(MILLION);
             (mode, Sample(sample), if *repair { Repair::All } else { Repair::No })
         }
+        Work::Export { .. } => return Err(Failure::new(Kind::Internal, "an export compares nothing")),
     };
     Ok(Request { mode, sample, repair, list_max: LIST_MAX })
 }

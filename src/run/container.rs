@@ -1,5 +1,6 @@
 //! One source container: its parts, and what all containers of a process have in common.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     pub(super) requests: Arc<Requests>,
     /// The budget of request units.
     pub(super) request_units: Arc<RequestUnits>,
+    /// Where jobs put exports.
+    pub(super) exports: Option<PathBuf>,
     /// Health and metrics.
     pub(super) admin: Admin,
     /// For how long a loop may be quiet, where there is such a limit.

@@ -48,6 +48,7 @@ fn parts(container: &Container) -> Option<Parts> {
         renew_interval: shared.leases.renew_interval,
         look_interval: shared.leases.acquire_interval,
         expiration: shared.leases.expiration,
+        exports: shared.exports.clone(),
         units: Arc::clone(&shared.request_units),
         owner: shared.owner.clone(),
         metrics: shared.admin.metrics.clone(),

@@ -5,6 +5,7 @@
 //! `_mirror/jobs/<id>.json` and never changes again. Times are seconds since 1970 of the source's service.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::lease::EpkRange;
 
@@ -55,6 +56,9 @@ pub struct JobRecord {
     pub progress: JobProgress,
     /// Why it failed.
     pub error: Option<JobError>,
+    /// What came of it, where that is more than counts; its fields depend on the kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
 }
 
 /// What a job does.
@@ -72,17 +76,27 @@ pub enum Work {
         /// Whether to put right what differs.
         repair: bool,
     },
+    /// Write documents as they were into files.
+    Export {
+        /// The instant, seconds since 1970; none: the newest one that is covered when it begins.
+        at: Option<i64>,
+        /// The id of an earlier export's job, on which it builds.
+        since: Option<String>,
+        /// Whether the files are compressed.
+        compress: bool,
+    },
 }
 
 impl Work {
     /// The names of all kinds.
-    pub const KINDS: [&str; 2] = ["backfill", "verify"];
+    pub const KINDS: [&str; 3] = ["backfill", "verify", "export"];
 
     /// The kind's name.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Backfill => "backfill",
             Self::Verify { .. } => "verify",
+            Self::Export { .. } => "export",
         }
     }
 }
@@ -208,6 +222,7 @@ mod tests {
                 seconds_left: Some(4),
             },
             error: None,
+            result: None,
         }
     }
 
@@ -241,7 +256,8 @@ mod tests {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
         let verify = Work::Verify { mode: "full".to_owned(), sample_per_million: MILLION, repair: false };
-        for (work, kind) in [(Work::Backfill, Work::KINDS[0]), (verify, Work::KINDS[1])] {
+        let export = Work::Export { at: Some(1), since: None, compress: true };
+        for (work, kind) in [Work::Backfill, verify, export].into_iter().zip(Work::KINDS) {
             assert_eq!((work.kind(), &serde_json::to_value(&work).unwrap()["kind"]), (kind, &kind.into()));
         }
     }

@@ -8,6 +8,8 @@ use super::eventually;
 use super::oracle::assert_every_change_once;
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Running, Target, World};
 
+mod export;
+
 const TOKEN: &str = "0123456789abcdef-of-a-test";
 
 /// A daemon's admin port.
@@ -209,7 +211,7 @@ async fn only_whoever_has_the_token_may_and_what_is_wrong_is_told() {
         }
     }
     for (body, status, code) in [
-        (json!({ "kind": "export", "database": DATABASE, "container": "orders" }), 400, "request"),
+        (json!({ "kind": "import", "database": DATABASE, "container": "orders" }), 400, "request"),
         (json!({ "kind": "verify", "database": DATABASE, "container": "orders", "deep": true }), 400, "request"),
         (json!({ "kind": "verify", "database": DATABASE, "container": "../orders" }), 404, "container_not_found"),
         (json!("x".repeat(20_000)), 413, "body"),
