@@ -43,6 +43,7 @@ mod logging;
 mod man;
 mod mirror;
 pub mod output;
+mod place;
 mod purge;
 mod rehearse;
 mod restore;

@@ -87,7 +87,7 @@ impl Context {
     }
 
     /// Whether somebody said what this setting is.
-    fn is_said(&self, setting: &str) -> bool {
+    pub(super) fn is_said(&self, setting: &str) -> bool {
         self.config.origins.get(setting).is_some_and(|origin| *origin != Origin::Default)
     }
 

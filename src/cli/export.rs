@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Context;
 use super::history::open_mirror;
-use crate::export::place::{Directory, Place};
+use crate::export::place::Place;
 use crate::export::{Base, Made, Options, Whole, begun, covering};
 use crate::failure::{CommandError, Exit};
 use crate::history::MirrorReader;
@@ -36,27 +36,29 @@ pub(super) async fn run(args: &ExportArgs, context: &Context) -> Result<(), Comm
 }
 
 async fn export(args: &ExportArgs, context: &Context) -> Result<(), CommandError> {
-    let mut place = Directory::new(&args.out);
+    let file_bytes_max = args.out.file_bytes(args.file_size)?;
+    let mut place = args.out.open(context)?;
     let base = match &args.since {
-        Some(since) => Some(Base::open(&Directory::new(since)).await?),
+        Some(since) => Some(Base::open(since.open(context)?.as_ref()).await?),
         None => None,
     };
-    let at = instant(args, &place).await?;
+    let at = instant(args, place.as_ref()).await?;
     let options = Options {
         compression: args.compress.into(),
-        file_bytes_max: args.file_size,
+        file_bytes_max,
         uncertain: args.uncertain.map(Into::into),
         unknown: args.unknown.map(Into::into),
     };
     let mirrors = mirrors(args, context, base.as_ref(), at, &options).await?;
     let progress = spinner();
-    let Made { manifest, notes, was_there } = Whole { at, mirrors, base, options }.run(&mut place, &progress).await?;
+    let Made { manifest, notes, was_there } =
+        Whole { at, mirrors, base, options }.run(place.as_mut(), &progress).await?;
     progress.finish_and_clear();
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     if was_there {
-        tracing::warn!("the directory holds this export already: nothing was written");
+        tracing::warn!("this export is there already: nothing was written");
     }
-    show::show(context, &manifest, &args.out)
+    show::show(context, &manifest, &args.out.to_string())
 }
 
 /// The instant that is asked for, or that of the export that was begun.

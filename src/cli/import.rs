@@ -9,17 +9,18 @@
 //! Input and containers are found right before anybody is asked or anything is written. A signal ends the looking and asking at once, and the writing
 //! behind the requests that are under way; a second one does not wait for them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::place::ExportPlace;
 use super::restore::ask::{Question, ask};
 use super::restore::bar;
 use crate::cosmos::Account;
-use crate::export::place::{Directory, Place};
+use crate::export::place::Place;
 use crate::failure::{CommandError, Exit};
 use crate::import::{BadLines, Chain, Checked, Import, Input, Plain, Progress, Report};
 use crate::pace::RequestUnits;
@@ -68,7 +69,7 @@ async fn import(args: &ImportArgs, context: &Context, cancel: &CancellationToken
         Some(endpoint) => context.into_account(endpoint)?.account()?.clone(),
         None => context.account()?.clone(),
     };
-    let opened = unless(cancel, open(args)).await?;
+    let opened = unless(cancel, open(args, context)).await?;
     let account = Account::connect(&account).await?;
     let destinations = unless(cancel, destination::find(args, &account, &opened)).await?;
     let input = match (opened, destinations.first().and_then(Destination::key_paths)) {
@@ -89,10 +90,9 @@ async fn import(args: &ImportArgs, context: &Context, cancel: &CancellationToken
 }
 
 /// The exports or the file that are named.
-async fn open(args: &ImportArgs) -> Result<Input, CommandError> {
-    let is_export = |path: &Path| path != Path::new("-") && path.is_dir();
-    if let [path] = args.paths.as_slice()
-        && !is_export(path)
+async fn open(args: &ImportArgs, context: &Context) -> Result<Input, CommandError> {
+    if let [ExportPlace::Directory(path)] = args.paths.as_slice()
+        && !path.is_dir()
     {
         let path = path.clone();
         let plain = blocking(move || Plain::open(&path)).await?;
@@ -102,12 +102,12 @@ async fn open(args: &ImportArgs) -> Result<Input, CommandError> {
         let message = "--source chooses containers of an export, and a file of documents has none";
         return Err(CommandError::new(Exit::Usage, message, "leave --source out"));
     }
-    if let Some(file) = args.paths.iter().find(|path| !is_export(path)) {
-        let message = format!("{} is no folder of an export, and other paths are named beside it", file.display());
+    if let Some(file) = args.paths.iter().find(|place| !place.is_there()) {
+        let message = format!("{file} is no folder of an export, and other paths are named beside it");
         return Err(CommandError::new(Exit::Usage, message, "import one file at a time, or the exports of one chain"));
     }
-    let place = |path: &PathBuf| Box::new(Directory::new(path)) as Box<dyn Place>;
-    let mut chain = Chain::open(args.paths.iter().map(place).collect()).await?;
+    let places: Result<Vec<Box<dyn Place>>, _> = args.paths.iter().map(|place| place.open(context)).collect();
+    let mut chain = Chain::open(places?).await?;
     chain.choose(&args.sources)?;
     Ok(Input::Chain(chain))
 }

@@ -7,8 +7,8 @@ use std::io::{BufWriter, Write};
 use aws_lc_rs::digest::{Context, SHA256};
 use cosmirror_formats::blob_name::hex;
 use cosmirror_formats::export::{Compression, ExportFile, LineCounts};
-use tempfile::NamedTempFile;
 
+use super::place::Staged;
 use crate::failure::{Failure, Kind};
 
 /// Zstandard's own default: a third of the size at the speed of a disk.
@@ -29,7 +29,7 @@ enum Out {
 
 /// Hashes what goes to the disk.
 struct Hashed {
-    out: BufWriter<NamedTempFile>,
+    out: BufWriter<Staged>,
     hash: Context,
     bytes: u64,
 }
@@ -49,7 +49,7 @@ impl Write for Hashed {
 
 impl FileWriter {
     /// An empty file that goes to `staged`.
-    pub(super) fn new(staged: NamedTempFile, compression: Compression) -> Result<Self, Failure> {
+    pub(super) fn new(staged: Staged, compression: Compression) -> Result<Self, Failure> {
         let hashed = Hashed { out: BufWriter::new(staged), hash: Context::new(&SHA256), bytes: 0 };
         let out = match compression {
             Compression::None => Out::Plain(hashed),
@@ -80,7 +80,7 @@ impl FileWriter {
     }
 
     /// The whole file, and what the manifest says of it.
-    pub(super) fn finish(self, name: String) -> Result<(NamedTempFile, ExportFile), Failure> {
+    pub(super) fn finish(self, name: String) -> Result<(Staged, ExportFile), Failure> {
         let hashed = match self.out {
             Out::Plain(out) => Ok(out),
             Out::Zstd(out) => out.finish(),

@@ -1,12 +1,11 @@
 //! The arguments of `export`.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use cosmirror_formats::export::Compression;
 use jiff::Timestamp;
 
 use crate::cli::args::{IdentityArgs, instant};
+use crate::cli::place::ExportPlace;
 use crate::cli::restore::args::SideArg;
 use crate::config::parse_size;
 
@@ -16,21 +15,22 @@ pub(crate) struct ExportArgs {
     /// As the documents were at the end of this second: RFC 3339, or relative such as -2h
     #[arg(long, value_name = "T", value_parser = instant, allow_hyphen_values = true, required_unless_present = "resume")]
     pub(crate) at: Option<Timestamp>,
-    /// The directory to export to; it is created, must be empty, or holds what an interrupted run left
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// Only what is otherwise than in this earlier export, the directory of which is named
-    #[arg(long, value_name = "EXPORT")]
-    pub(crate) since: Option<PathBuf>,
+    /// The directory to export to, which is created where it is missing, or blobs: https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX
+    /// in a container that is there. Either must be empty, or hold what an interrupted run left
+    #[arg(long, value_name = "DIR|URL", value_parser = ExportPlace::parse)]
+    pub(crate) out: ExportPlace,
+    /// Only what is otherwise than in the earlier export in this place
+    #[arg(long, value_name = "DIR|URL", value_parser = ExportPlace::parse)]
+    pub(crate) since: Option<ExportPlace>,
     /// The containers; left out, those of the earlier export, or all that are configured
     #[arg(long = "source", value_name = "DATABASE/CONTAINER")]
     pub(crate) sources: Vec<String>,
     /// Go on with the unfinished export in the directory, as of the instant that was asked for then
     #[arg(long, conflicts_with = "at")]
     pub(crate) resume: bool,
-    /// Bytes of documents in a file, at most; a larger document has a file of its own
-    #[arg(long, value_name = "SIZE", value_parser = file_size, default_value = "64MiB")]
-    pub(crate) file_size: u64,
+    /// Bytes of lines in a file, at most; a larger document has a file of its own. Left out, 64MiB, and 8MiB in blobs
+    #[arg(long, value_name = "SIZE", value_parser = file_size)]
+    pub(crate) file_size: Option<u64>,
     /// How files are compressed
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     pub(crate) compress: CompressArg,

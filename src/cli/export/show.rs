@@ -1,7 +1,5 @@
 //! What an export came to, for people and for programs.
 
-use std::path::Path;
-
 use cosmirror_formats::export::{LineCounts, Manifest};
 use indicatif::HumanBytes;
 use serde::Serialize;
@@ -17,7 +15,7 @@ struct View<'a> {
     id: &'a str,
     at: i64,
     since: Option<&'a str>,
-    out: &'a Path,
+    out: &'a str,
     containers: Vec<ContainerView<'a>>,
 }
 
@@ -31,7 +29,7 @@ struct ContainerView<'a> {
     files: usize,
 }
 
-fn view<'a>(manifest: &'a Manifest, out: &'a Path) -> View<'a> {
+fn view<'a>(manifest: &'a Manifest, out: &'a str) -> View<'a> {
     let containers = manifest.containers.iter().map(|container| ContainerView {
         database: &container.database,
         container: &container.container,
@@ -44,7 +42,7 @@ fn view<'a>(manifest: &'a Manifest, out: &'a Path) -> View<'a> {
 }
 
 /// Prints it; documents that were left out make it an error.
-pub(super) fn show(context: &Context, manifest: &Manifest, out: &Path) -> Result<(), CommandError> {
+pub(super) fn show(context: &Context, manifest: &Manifest, out: &str) -> Result<(), CommandError> {
     let view = view(manifest, out);
     match context.output.format {
         Format::Json => context.output.json(&view)?,
@@ -56,8 +54,7 @@ pub(super) fn show(context: &Context, manifest: &Manifest, out: &Path) -> Result
 
 fn lines(view: &View<'_>) -> Vec<String> {
     let since = view.since.map(|since| format!(", since {since}")).unwrap_or_default();
-    let mut lines =
-        vec![format!("exported as {} into {}, as of {}{since}", view.id, view.out.display(), instant(view.at))];
+    let mut lines = vec![format!("exported as {} into {}, as of {}{since}", view.id, view.out, instant(view.at))];
     for container in &view.containers {
         let LineCounts { documents, deletes, uncertain, unknown, damaged } = container.counts;
         lines.push(format!(
@@ -95,7 +92,7 @@ mod tests {
 
     fn view(counts: LineCounts) -> View<'static> {
         let container = ContainerView { database: "shop", container: "orders", counts, bytes: 2_048, files: 2 };
-        View { id: "x", at: 5, since: Some("w"), out: Path::new("dir"), containers: vec![container] }
+        View { id: "x", at: 5, since: Some("w"), out: "dir", containers: vec![container] }
     }
 
     #[test]

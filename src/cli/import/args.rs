@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::args::container_name;
+use crate::cli::place::ExportPlace;
 use crate::cli::restore::args::OverwriteArg;
 
 /// What its options stand under in the help.
@@ -15,10 +16,10 @@ const PACE: &str = "How fast, and how much may fail";
 /// Arguments of `import`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImportArgs {
-    /// The folder of an export, and behind it those that build on it, in order; or one file of documents: NDJSON or a JSON array,
-    /// compressed by Zstandard or not; - is standard input
-    #[arg(required = true, value_name = "DIR|FILE")]
-    pub(crate) paths: Vec<PathBuf>,
+    /// The place of an export, a folder or the URL of blobs, and behind it those that build on it, in order; or one file of documents:
+    /// NDJSON or a JSON array, compressed by Zstandard or not; - is standard input
+    #[arg(required = true, value_name = "DIR|URL|FILE", value_parser = ExportPlace::parse)]
+    pub(crate) paths: Vec<ExportPlace>,
     /// Of an export only these containers; left out, all that it has
     #[arg(long = "source", value_name = "DATABASE/CONTAINER", help_heading = INPUT)]
     pub(crate) sources: Vec<String>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tempfile::NamedTempFile;
 
-use super::Place;
+use super::{Place, Staged};
 use crate::failure::{Failure, Kind};
 use crate::restore::blocking;
 
@@ -115,12 +115,15 @@ impl Place for Directory {
         Ok(())
     }
 
-    fn stage(&self) -> Result<NamedTempFile, Failure> {
+    fn stage(&self) -> Result<Staged, Failure> {
         let staged = tempfile::Builder::new().prefix(STAGED.0).suffix(STAGED.1).tempfile_in(&self.path);
-        staged.map_err(|error| self.failed("write to", &error))
+        staged.map(Staged::Beside).map_err(|error| self.failed("write to", &error))
     }
 
-    async fn keep(&self, name: &str, staged: NamedTempFile) -> Result<(), Failure> {
+    async fn keep(&self, name: &str, staged: Staged) -> Result<(), Failure> {
+        let Staged::Beside(staged) = staged else {
+            return Err(Failure::new(Kind::Internal, "a file that was staged elsewhere"));
+        };
         let (path, name) = (self.path.clone(), name.to_owned());
         blocking(move || persist(&path, &name, staged).map_err(|error| failed(&path.join(&name), "write", &error)))
             .await
