@@ -330,7 +330,7 @@ pub struct Admin {
     /// Whether jobs can be started there.
     pub jobs: bool,
     /// Where jobs put exports, each into a folder of its own; none where they make none.
-    pub export_to: Option<PathBuf>,
+    pub export_to: Option<String>,
     /// Name of the environment variable that holds the token for both.
     pub token_env: String,
     /// File that holds the token; wins over `token_env`.
