@@ -23,7 +23,7 @@ use crate::store::{Condition, VersionStore};
 /// How often it is said that the rehearsal goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// Seconds without a sign of life after which a rehearsal counts as dead: several signs and a slow answer.
-pub(super) const EXPIRATION: i64 = 90;
+pub const EXPIRATION: i64 = 90;
 
 /// The last rehearsal of the container with these names; none before the first.
 pub async fn last(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Option<Rehearsal>, Failure> {
