@@ -127,7 +127,7 @@ enum Command {
     /// Put documents back as they were
     #[command(after_long_help = help::RESTORE)]
     Restore(Box<restore::args::RestoreArgs>),
-    /// Restore a sample into a scratch container, compare it, and say how long a restore takes
+    /// Restore a sample into a scratch container, and compare it
     #[command(after_long_help = help::REHEARSE)]
     Rehearse(args::RehearseArgs),
     /// Look at the intervals for which history is incomplete

@@ -278,7 +278,7 @@ fn a_rehearsal_needs_a_scratch_container_that_is_nobodys() {
     assert!(of("shop/orders").contains("is followed") && of("{database}/leases").contains("holds the leases"));
     assert!(of("rehearsals/{container}").contains("of several containers"));
     let soon = faults("[rehearsal]\ninterval = \"59s\"\ninto = \"a/b\"\nsample = \"200%\"", &[], &[]);
-    assert!(soon.contains("rehearsal.interval: must be at least 1m"), "{soon}");
+    assert!(soon.contains("rehearsal.interval: must be at least 60s"), "{soon}");
     assert!(soon.contains("rehearsal.sample: \"200%\" is neither"), "{soon}");
     let encrypted = format!("[target]\nrecipients = [\"{PUBLIC}\"]\n[rehearsal]\ninterval = \"1d\"\ninto = \"a/b\"");
     assert!(faults(&encrypted, &[], &[]).contains("--identity"));

@@ -59,7 +59,7 @@ fn container_lines(container: &ContainerView) -> Vec<String> {
 fn rehearsal_line(rehearsal: &RehearsalView) -> String {
     let RehearsalView { state, documents, rto_seconds, .. } = rehearsal;
     let when = rehearsal.ended.as_ref().unwrap_or(&rehearsal.began);
-    let all = rehearsal.rto_seconds_all.map(|seconds| format!(", {seconds:.0} s for all")).unwrap_or_default();
+    let all = rehearsal.rto_seconds_all.map(|seconds| format!(", {seconds:.1} s for all")).unwrap_or_default();
     let share = format_share(rehearsal.sample_per_million);
     format!("{state} at {when}; {share}, {documents} documents in {rto_seconds:.1} s{all}")
 }
