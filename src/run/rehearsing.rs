@@ -161,3 +161,37 @@ fn is_due(found: Option<&Rehearsal>, interval: Duration, now: i64) -> bool {
         State::Equal | State::Differs | State::Failed => last.began.saturating_add(interval) <= now,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rehearsal(state: State) -> Rehearsal {
+        let scratch = json!({ "account": "a", "name": "s/c", "rid": null, "created": false });
+        let record = json!({
+            "format": 1, "id": "i", "database": "db", "container": "c", "by": "command", "state": state.as_str(), "scratch": scratch,
+            "instant": null, "sample_per_million": 1, "began": 1_000, "alive": 1_100, "ended": null, "cleaned": false,
+            "counts": {}, "took": {}, "error": null, "succeeded": null, "traces": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn one_is_due_an_interval_after_the_beginning_of_the_last_one_whoever_made_it() {
+        let interval = Duration::from_hours(1);
+        assert!(is_due(None, interval, 0));
+        for ended in [State::Equal, State::Differs, State::Failed] {
+            let due = |now| is_due(Some(&rehearsal(ended)), interval, now);
+            assert!(!due(4_599) && due(4_600), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_was_killed_or_cut_off_is_made_up_for_at_once() {
+        let due = |state, now| is_due(Some(&rehearsal(state)), Duration::from_hours(1), now);
+        assert!(!due(State::Running, 1_100 + EXPIRATION) && due(State::Running, 1_101 + EXPIRATION));
+        assert!(due(State::Cancelled, 1_100));
+    }
+}

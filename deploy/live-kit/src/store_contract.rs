@@ -66,6 +66,7 @@ sentences! {
     listings::a_listing_shows_what_head_shows
     listings::an_etag_from_a_listing_is_good_for_an_overwrite
     listings::a_prefix_selects_by_its_bytes
+    listings::folders_are_told_without_what_is_in_them
 }
 
 /// Every sentence of the contract in `src/store.rs` that `tests/suite/store_contract.rs` holds to the emulator.
@@ -117,6 +118,10 @@ impl VersionStore for Folder {
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<(Head, Bytes)>, Failure> {
         let got = self.store.get(&self.within(name), version).await?;
         Ok(got.map(|(head, body)| (self.without(head), body)))
+    }
+
+    async fn folders(&self, prefix: &str, count_max: usize) -> Result<Vec<String>, Failure> {
+        self.store.folders(&self.within(prefix), count_max).await
     }
 
     async fn list(&self, prefix: &str, listing: Listing, next: Option<String>) -> Result<Page, Failure> {
