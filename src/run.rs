@@ -38,6 +38,7 @@ mod jobs;
 mod observing;
 mod range;
 mod reconciling;
+mod rehearsing;
 mod signal;
 #[cfg(test)]
 mod simulation;

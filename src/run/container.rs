@@ -208,6 +208,11 @@ impl Container {
         &self.shared
     }
 
+    /// The same for work that outlives this.
+    pub(super) fn share(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// The container's settings.
     pub(super) fn settings(&self) -> &config::Container {
         &self.settings
