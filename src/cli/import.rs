@@ -152,7 +152,8 @@ async fn written(
     let configured = context.config.config.source.request_units_per_second_max;
     let units = Arc::new(RequestUnits::new(args.request_units_per_second.unwrap_or(configured)));
     let pace = Pace::new(Arc::clone(&units), args.concurrency, cancel.clone());
-    let targets = unless(cancel, destination::open(destinations, account, &units, &pace, args.dry_run)).await?;
+    let targets =
+        unless(cancel, destination::open(destinations, context, account, (&units, &pace), args.dry_run)).await?;
     let bar = bar(checked.documents, "importing");
     let import = Import {
         input,

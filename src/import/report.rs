@@ -25,7 +25,7 @@ pub(crate) struct Report {
     pub(crate) bad: u64,
     /// Documents of which the exports do not know what they were.
     pub(crate) left_out: u64,
-    /// Documents that were purged since, and are not brought back.
+    /// Documents whose histories were erased, and that stay away.
     pub(crate) purged: u64,
     /// Documents that an earlier run settled.
     pub(crate) resumed: u64,
@@ -51,6 +51,7 @@ impl Report {
             Outcome::Replaced => self.replaced += 1,
             Outcome::Unchanged => self.unchanged += 1,
             Outcome::Kept => self.kept += 1,
+            Outcome::Purged => self.purged += 1,
             Outcome::Conflict => self.conflicts += 1,
             Outcome::Failed(_) => self.failed += 1,
             Outcome::Cancelled => self.cancelled = true,

@@ -121,7 +121,7 @@ impl Import<'_> {
                 crash_point!("import-written");
                 progress.settle(place)
             }
-            Outcome::Unchanged | Outcome::Kept => progress.settle(place),
+            Outcome::Unchanged | Outcome::Kept | Outcome::Purged => progress.settle(place),
             Outcome::Conflict => {
                 report.note(format!("{what}: it was changed at the same moment and left alone"));
                 progress.settle(place)

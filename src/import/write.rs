@@ -9,7 +9,7 @@ use cosmirror_formats::feed_page::SystemProperties;
 use super::Item;
 use crate::documents::{Document, Documents};
 use crate::failure::{Failure, Kind};
-use crate::history::client_text;
+use crate::history::{Purges, client_text};
 use crate::restore::{Overwrite, Pace, Stopped};
 
 /// How often a document that others keep changing is looked at, where it is overwritten in any case.
@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) documents: Option<Arc<dyn Documents>>,
     /// It held nothing when the import began, so that documents need not be looked at before they are created.
     pub(crate) is_empty: bool,
+    /// Whose histories were erased from the mirrors that it has to do with: nothing of them comes back.
+    pub(crate) purges: Vec<Purges>,
 }
 
 /// What came of a document.
@@ -32,6 +34,8 @@ pub(super) enum Outcome {
     Unchanged,
     /// It has another, and stays because of the policy.
     Kept,
+    /// Its history was erased, so it stays away.
+    Purged,
     /// Somebody changed it between the look and the write.
     Conflict,
     Failed(Failure),
@@ -66,6 +70,9 @@ impl Writer<'_> {
     async fn attempt(&self, item: &Item) -> Result<Outcome, Stopped> {
         let target = self.targets.get(item.container);
         let target = target.ok_or_else(|| Failure::new(Kind::Internal, "a document of no container"))?;
+        if target.purges.iter().any(|purges| purges.cover(&item.key, &item.id, item.ts)) {
+            return Ok(Outcome::Purged);
+        }
         let Some(documents) = &target.documents else { return Ok(Outcome::Created) };
         let documents = documents.as_ref();
         let mut looked = None;
