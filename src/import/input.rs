@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::bad::BadLines;
 use super::chain::Chain;
 use super::merge::Merge;
-use super::plain::{Documents, Plain, Read};
+use super::plain::{self, Plain, Read};
 use super::{LINES_AT_ONCE, Next};
 use crate::failure::{CommandError, Failure};
 
@@ -60,7 +60,7 @@ impl Input {
     }
 
     /// Its documents from the first, each with its place in this order, from 0: container by container, as the files have them.
-    pub(super) fn documents(&self) -> Result<BoxStream<'_, Result<(u64, Next), CommandError>>, Failure> {
+    pub(super) fn documents(&self) -> Result<Documents<'_>, Failure> {
         let from = match self {
             Self::Chain(chain) => From::Chain(chain.cursors().into_iter().map(Merge::new).collect()),
             Self::Plain(plain) => From::Plain(Box::new(plain.documents()?)),
@@ -69,10 +69,13 @@ impl Input {
     }
 }
 
+/// Documents with their places in the input.
+pub(super) type Documents<'a> = BoxStream<'a, Result<(u64, Next), CommandError>>;
+
 enum From<'a> {
     /// For each container.
     Chain(VecDeque<Merge<'a>>),
-    Plain(Box<Documents<'a>>),
+    Plain(Box<plain::Documents<'a>>),
 }
 
 struct Reader<'a> {
@@ -103,7 +106,7 @@ async fn next_of(merges: &mut VecDeque<Merge<'_>>) -> Result<Option<Next>, Failu
     Ok(None)
 }
 
-fn next_in(documents: &mut Documents<'_>) -> Result<Option<Next>, CommandError> {
+fn next_in(documents: &mut plain::Documents<'_>) -> Result<Option<Next>, CommandError> {
     loop {
         match documents.next()? {
             Some(Read::Document(item)) => return Ok(Some(Next::Put(item))),
