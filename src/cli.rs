@@ -137,7 +137,7 @@ enum Command {
     /// Write documents from files into containers
     #[command(after_long_help = help::IMPORT)]
     Import(Box<import::args::ImportArgs>),
-    /// Restore a sample into a scratch container, compare it, and say how long a restore takes
+    /// Restore a sample into a scratch container, and compare it
     #[command(after_long_help = help::REHEARSE)]
     Rehearse(args::RehearseArgs),
     /// Look at the intervals for which history is incomplete

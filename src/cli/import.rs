@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the arguments | `import/args.rs` |
 //! | where the documents go | `import/destination.rs` |
+//! | which are not brought back | `import/purges.rs` |
 //!
 //! Input and containers are found right before anybody is asked or anything is written. A signal ends the looking and asking at once, and the writing
 //! behind the requests that are under way; a second one does not wait for them.
@@ -28,6 +29,7 @@ use crate::run::termination;
 
 pub(super) mod args;
 mod destination;
+mod purges;
 
 use args::ImportArgs;
 use destination::Destination;
@@ -152,8 +154,9 @@ async fn written(
     let configured = context.config.config.source.request_units_per_second_max;
     let units = Arc::new(RequestUnits::new(args.request_units_per_second.unwrap_or(configured)));
     let pace = Pace::new(Arc::clone(&units), args.concurrency, cancel.clone());
-    let targets =
-        unless(cancel, destination::open(destinations, context, account, (&units, &pace), args.dry_run)).await?;
+    let purges = unless(cancel, purges::of(context, &destinations)).await?;
+    let destinations = destinations.into_iter().zip(purges).collect();
+    let targets = unless(cancel, destination::open(destinations, account, &units, &pace, args.dry_run)).await?;
     let bar = bar(checked.documents, "importing");
     let import = Import {
         input,

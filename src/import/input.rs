@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::bad::BadLines;
 use super::chain::Chain;
 use super::merge::Merge;
-use super::plain::{self, Plain, Read};
+use super::plain::{Documents, Plain, Read};
 use super::{LINES_AT_ONCE, Next};
 use crate::failure::{CommandError, Failure};
 
@@ -31,6 +31,9 @@ pub(crate) struct Checked {
     /// Lines that cannot be used.
     pub(crate) bad: u64,
 }
+
+/// What is next, and its place in the input.
+type Placed = Result<(u64, Next), CommandError>;
 
 impl Input {
     /// Looks at every byte and every line, and writes nothing but the file of lines that cannot be used.
@@ -60,7 +63,7 @@ impl Input {
     }
 
     /// Its documents from the first, each with its place in this order, from 0: container by container, as the files have them.
-    pub(super) fn documents(&self) -> Result<Documents<'_>, Failure> {
+    pub(super) fn documents(&self) -> Result<BoxStream<'_, Placed>, Failure> {
         let from = match self {
             Self::Chain(chain) => From::Chain(chain.cursors().into_iter().map(Merge::new).collect()),
             Self::Plain(plain) => From::Plain(Box::new(plain.documents()?)),
@@ -69,13 +72,10 @@ impl Input {
     }
 }
 
-/// Documents with their places in the input.
-pub(super) type Documents<'a> = BoxStream<'a, Result<(u64, Next), CommandError>>;
-
 enum From<'a> {
     /// For each container.
     Chain(VecDeque<Merge<'a>>),
-    Plain(Box<plain::Documents<'a>>),
+    Plain(Box<Documents<'a>>),
 }
 
 struct Reader<'a> {
@@ -106,7 +106,7 @@ async fn next_of(merges: &mut VecDeque<Merge<'_>>) -> Result<Option<Next>, Failu
     Ok(None)
 }
 
-fn next_in(documents: &mut plain::Documents<'_>) -> Result<Option<Next>, CommandError> {
+fn next_in(documents: &mut Documents<'_>) -> Result<Option<Next>, CommandError> {
     loop {
         match documents.next()? {
             Some(Read::Document(item)) => return Ok(Some(Next::Put(item))),

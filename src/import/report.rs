@@ -25,7 +25,7 @@ pub(crate) struct Report {
     pub(crate) bad: u64,
     /// Documents of which the exports do not know what they were.
     pub(crate) left_out: u64,
-    /// Documents whose histories were erased, and that stay away.
+    /// Documents that were purged since, and are not brought back.
     pub(crate) purged: u64,
     /// Documents that an earlier run settled.
     pub(crate) resumed: u64,

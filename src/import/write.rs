@@ -17,12 +17,12 @@ const LOOKS_MAX: u32 = 10;
 
 /// A container that is written to.
 pub(crate) struct Target {
+    /// Which documents are not to be brought back.
+    pub(crate) purges: Vec<Purges>,
     /// Its documents; none where it is not there yet and nothing is to be written.
     pub(crate) documents: Option<Arc<dyn Documents>>,
     /// It held nothing when the import began, so that documents need not be looked at before they are created.
     pub(crate) is_empty: bool,
-    /// Whose histories were erased from the mirrors that it has to do with: nothing of them comes back.
-    pub(crate) purges: Vec<Purges>,
 }
 
 /// What came of a document.
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     Unchanged,
     /// It has another, and stays because of the policy.
     Kept,
-    /// Its history was erased, so it stays away.
+    /// Its history was erased.
     Purged,
     /// Somebody changed it between the look and the write.
     Conflict,

@@ -6,8 +6,6 @@ use cosmirror_formats::export::ExportedContainer;
 use serde_json::Value;
 
 use super::args::ImportArgs;
-use crate::cli::Context;
-use crate::cli::history::mirror_of;
 use crate::cli::restore::apply::targets::properties;
 use crate::cosmos::{Account, Resolved};
 use crate::documents::Documents;
@@ -26,8 +24,8 @@ pub(super) struct Destination {
     resolved: Option<Resolved>,
     /// The settings that it is created with.
     settings: Option<Value>,
-    /// The container that the documents come from, where that is said.
-    from: Option<String>,
+    /// The container that the documents were exported from.
+    pub(super) exported_from: Option<String>,
 }
 
 impl Destination {
@@ -72,7 +70,7 @@ pub(super) async fn find(
             }
             let mut destinations = Vec::new();
             for container in containers {
-                let own = name_of(container);
+                let own = format!("{}/{}", container.database, container.container);
                 let name = into.as_ref().unwrap_or(&own);
                 destinations.push(one(args, account, name, Some(container)).await?);
             }
@@ -111,13 +109,9 @@ async fn one(
         return Err(CommandError::new(Exit::Usage, message, remedy));
     }
     warn_of_expiry(name, resolved.as_ref().map(|resolved| &resolved.source.settings).or(settings.as_ref()));
-    Ok(Destination {
-        database: database.to_owned(),
-        container: container.to_owned(),
-        resolved,
-        settings,
-        from: exported.map(name_of),
-    })
+    let exported_from = exported.map(|exported| format!("{}/{}", exported.database, exported.container));
+    let (database, container) = (database.to_owned(), container.to_owned());
+    Ok(Destination { database, container, resolved, settings, exported_from })
 }
 
 /// A document's time to live begins anew with every write.
@@ -133,46 +127,21 @@ fn warn_of_expiry(name: &str, settings: Option<&Value>) {
     }
 }
 
-fn name_of(container: &ExportedContainer) -> String {
-    format!("{}/{}", container.database, container.container)
-}
-
-/// Which documents' histories were erased from the mirrors of the container that is written to and of the one that the documents come from. Only
-/// mirrors that are at hand can be asked.
-async fn purges(destination: &Destination, context: &Context) -> Result<Vec<Purges>, CommandError> {
-    let names = [Some(destination.name()), destination.from.clone()];
-    let mut purges = Vec::new();
-    for container in &context.config.config.containers {
-        let own = format!("{}/{}", container.database, container.container);
-        if !names.iter().flatten().any(|name| *name == own) {
-            continue;
-        }
-        let (store, paths) = mirror_of(context, container)?;
-        match Purges::read(store.as_ref(), &paths).await {
-            Ok(found) => purges.push(found),
-            // There is no mirror yet.
-            Err(failure) if failure.kind == Kind::NotFound => {}
-            Err(failure) => return Err(failure.into()),
-        }
-    }
-    Ok(purges)
-}
-
 /// Opens all, and creates those that are missing unless nothing is to be written.
 pub(super) async fn open(
-    destinations: Vec<Destination>,
-    context: &Context,
+    destinations: Vec<(Destination, Vec<Purges>)>,
     account: &Account,
-    (units, pace): (&Arc<RequestUnits>, &Pace),
+    units: &Arc<RequestUnits>,
+    pace: &Pace,
     dry_run: bool,
 ) -> Result<Vec<Target>, CommandError> {
     let mut targets = Vec::new();
-    for destination in destinations {
-        let (name, purges) = (destination.name(), purges(&destination, context).await?);
+    for (destination, purges) in destinations {
+        let name = destination.name();
         let resolved = match destination.resolved {
             Some(resolved) => resolved,
             None if dry_run => {
-                targets.push(Target { documents: None, is_empty: true, purges });
+                targets.push(Target { purges, documents: None, is_empty: true });
                 continue;
             }
             None => {
@@ -190,7 +159,7 @@ pub(super) async fn open(
         let documents: Arc<dyn Documents> = Arc::new(documents);
         // Where that cannot be told, every document is looked at.
         let is_empty = pace.read(|| holds_nothing(documents.as_ref())).await.unwrap_or(false);
-        targets.push(Target { documents: Some(documents), is_empty, purges });
+        targets.push(Target { purges, documents: Some(documents), is_empty });
     }
     Ok(targets)
 }

@@ -180,6 +180,16 @@ async fn an_export_that_builds_on_one_from_before_says_that_it_is_gone_and_holds
     world.succeed(&["export", "--at", &before, "--out", "again"]).await;
     assert_eq!(lines("again").lines().count(), 1);
     assert!(lines("again").contains("ada-2") && !lines("again").contains(SECRET), "{}", lines("again"));
+    // The first one still holds it; what it is imported into does not get it.
+    for (container, exports) in [("alone", &["full"][..]), ("chain", &["full", "increment"])] {
+        world.source(container).make(&["/pk"]).await;
+        let into = format!("shop/{container}");
+        let done = world.json(&[&["import"], exports, &["--into", &into, "--yes"]].concat()).await;
+        let purged = u64::from(exports.len() == 1);
+        assert_eq!((&done["created"], &done["purged"]), (&json!(1), &json!(purged)), "{done}");
+        let ids = world.history(container).await;
+        assert_eq!(ids.iter().map(|change| change.id.as_str()).collect::<Vec<_>>(), ["ada-2"]);
+    }
 }
 
 #[tokio::test]
