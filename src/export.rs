@@ -32,6 +32,8 @@ mod file;
 pub(crate) mod place;
 pub(crate) mod read;
 mod state;
+#[cfg(test)]
+pub(crate) mod tests;
 mod whole;
 
 pub(crate) use base::Base;

@@ -19,7 +19,7 @@
 //!
 //! Each write is guarded by the etag of the document that was looked at just before, or by there being none. Nothing is ever deleted: a document that a chain
 //! says was deleted is not written. A document that already has the content counts as unchanged, so an import that died can be run again; a file
-//! beside says behind which document it may begin.
+//! beside says behind which document it may begin. A document whose history was erased from the mirror stays away.
 
 use bytes::Bytes;
 use cosmirror_formats::PartitionKey;
@@ -35,6 +35,8 @@ mod plain;
 mod progress;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use bad::BadLines;

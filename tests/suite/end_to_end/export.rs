@@ -12,7 +12,7 @@ use super::documents::{document, random};
 use super::emulator::Change;
 use super::oracle::{Name, by_document, live};
 use super::traffic::{create, delete, replace};
-use super::world::{ALL_VERSIONS, Target, World};
+use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
 mod blobs;
 mod crashes;
@@ -173,6 +173,31 @@ async fn a_chain_of_exports_comes_to_what_a_full_one_holds() {
         assert_eq!(documents, held(&history, at));
         let (_, full) = export(&world, at, &format!("full{number}"), &[]).await;
         assert_eq!(documents, full.documents(0));
+    }
+}
+
+/// Which states are known changes from export to export: what was uncertain is known later, by a reconciliation or by the next change.
+#[tokio::test]
+async fn in_latest_version_mode_a_chain_comes_to_what_a_full_one_holds_too() {
+    let mut random = random();
+    let world = World::new(&[("orders", LATEST_VERSION)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
+    world.catch_up().await;
+    let (mut generation, mut documents) = (0, BTreeMap::new());
+    for number in 0..=INCREMENTS {
+        world.emulator.advance(10).await;
+        write(&world, &mut random, "orders", MORE_WRITES, &mut generation).await;
+        if random.random_bool(0.5) {
+            world.succeed(&["run", "--once", "--reconcile"]).await;
+        }
+        let at = until(&world, "orders").await;
+        let known = ["--uncertain", "before", "--unknown", "before"];
+        let (out, since) = (format!("export{number}"), format!("export{}", number.max(1) - 1));
+        let more = [&known[..], if number == 0 { &[] } else { &["--since", &since] }].concat();
+        let (_, exported) = export(&world, at, &out, &more).await;
+        exported.applied_to(0, &mut documents);
+        let (_, full) = export(&world, at, &format!("full{number}"), &known).await;
+        assert_eq!(documents, full.documents(0), "{number}");
     }
 }
 

@@ -12,6 +12,7 @@ use super::oracle::{Name, live_as_sent};
 use super::world::{Finished, Target, World};
 
 mod damage;
+mod names;
 mod plain;
 mod policies;
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{held, import, imported, report};
+use crate::suite::end_to_end::export::{export, until};
 use crate::suite::end_to_end::world::{ALL_VERSIONS, Target, World};
 
 const KEY: &str = r#"["p"]"#;
@@ -87,4 +88,39 @@ async fn documents_that_fail_are_counted_and_the_same_import_does_the_rest() {
     let told = imported(&world, &asked).await;
     assert_eq!(told["failed"], 0, "{told}");
     assert_eq!(states(&world).await.iter().filter(|(_, state)| state == "new").count(), 4);
+}
+
+/// An export from before a purge still has the document; the import must not bring it back.
+#[tokio::test]
+async fn what_was_purged_stays_away_whatever_an_earlier_export_holds() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let source = world.source("orders");
+    source.make(&["/pk"]).await;
+    world.catch_up().await;
+    for id in ["erased", "stays"] {
+        source.put(KEY, &text(id, "old")).await;
+    }
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    export(&world, until(&world, "orders").await, "before", &[]).await;
+    source.delete(KEY, "erased").await;
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    world.succeed(&["purge", "erased", "--pk", "p", "--confirm"]).await;
+    for arguments in [&["before"][..], &["before", "--into", "shop/copy", "--create"]] {
+        let told = imported(&world, arguments).await;
+        assert_eq!(told["purged"], 1, "{told}");
+    }
+    for container in ["orders", "copy"] {
+        let ids: Vec<String> = held(&world, container).await.into_keys().map(|(_, id)| id).collect();
+        assert_eq!(ids, ["stays"], "{container}");
+    }
+    // Who comes back under the same id has a history of their own.
+    world.emulator.advance(5).await;
+    source.put(KEY, &text("erased", "new")).await;
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    export(&world, until(&world, "orders").await, "behind", &[]).await;
+    let told = imported(&world, &["behind", "--into", "shop/copy"]).await;
+    assert_eq!((&told["purged"], &told["created"]), (&json!(0), &json!(1)), "{told}");
 }
