@@ -48,7 +48,6 @@ const CHANGES_READ: &str = "changes_read";
 const VERSIONS_WRITTEN: &str = "versions_written";
 const DUPLICATES_SKIPPED: &str = "duplicates_skipped";
 const STALE_WRITES_REFUSED: &str = "stale_writes_refused";
-const PURGED_SKIPPED: &str = "purged_skipped";
 const HOT_DOCUMENTS: &str = "hot_documents";
 const VERSIONS_LEFT_OUT: &str = "versions_left_out";
 const LEASES_OWNED: &str = "leases_owned";
@@ -113,7 +112,6 @@ struct Shared {
     versions_written: Family<Labels, Counter>,
     duplicates_skipped: Family<Labels, Counter>,
     stale_writes_refused: Family<Labels, Counter>,
-    purged_skipped: Family<Labels, Counter>,
     hot_documents: Family<Labels, Counter>,
     versions_left_out: Family<Labels, Counter>,
     leases_owned: Family<Labels, Gauge>,
@@ -161,8 +159,6 @@ pub struct ContainerMetrics {
     pub duplicates_skipped: Counter,
     /// Changes that were not stored because the mirror holds a newer version.
     pub stale_writes_refused: Counter,
-    /// Changes that were not stored because their document's history was erased up to a later instant.
-    pub purged_skipped: Counter,
     /// Documents of which this process has written a thousand versions.
     pub hot_documents: Counter,
     /// Changes that were left out because their documents change too often.
@@ -230,7 +226,6 @@ impl Metrics {
             versions_written: family(&mut r, VERSIONS_WRITTEN, "Versions stored, tombstones included"),
             duplicates_skipped: family(&mut r, DUPLICATES_SKIPPED, "Changes that were already stored"),
             stale_writes_refused: family(&mut r, STALE_WRITES_REFUSED, "Changes older than the stored version"),
-            purged_skipped: family(&mut r, PURGED_SKIPPED, "Changes of documents whose history was erased"),
             hot_documents: family(&mut r, HOT_DOCUMENTS, "Documents that reached a thousand versions"),
             versions_left_out: family(&mut r, VERSIONS_LEFT_OUT, "Changes left out by versions_per_minute_max"),
             leases_owned: family(&mut r, LEASES_OWNED, "Leases this process owns"),
@@ -289,7 +284,6 @@ impl Metrics {
             versions_written: self.0.versions_written.get_or_create_owned(labels),
             duplicates_skipped: self.0.duplicates_skipped.get_or_create_owned(labels),
             stale_writes_refused: self.0.stale_writes_refused.get_or_create_owned(labels),
-            purged_skipped: self.0.purged_skipped.get_or_create_owned(labels),
             hot_documents: self.0.hot_documents.get_or_create_owned(labels),
             versions_left_out: self.0.versions_left_out.get_or_create_owned(labels),
             leases_owned: self.0.leases_owned.get_or_create_owned(labels),

@@ -308,7 +308,7 @@ impl Writer {
 
     #[expect(clippy::unnecessary_wraps, reason = "it ends a function that returns this type")]
     fn stays_away(&self) -> Result<(), Halt> {
-        self.metrics.purged_skipped.inc();
+        self.metrics.stored.purged_skipped.inc();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::{Labels, family};
 const CHANGES_BY_OPERATION: &str = "changes_by_operation";
 const BYTES_READ: &str = "bytes_read";
 const BYTES_WRITTEN: &str = "bytes_written";
+const PURGED_SKIPPED: &str = "purged_skipped";
 
 /// In the order in which the type lists them, so that an operation is its counter's place.
 const OPERATIONS: [Op; 6] = [Op::Create, Op::Replace, Op::Delete, Op::Expire, Op::Backfill, Op::Reconcile];
@@ -27,6 +28,7 @@ pub(super) struct Families {
     changes: Family<OperationLabels, Counter>,
     bytes_read: Family<Labels, Counter>,
     bytes_written: Family<Labels, Counter>,
+    purged_skipped: Family<Labels, Counter>,
 }
 
 /// What was read and stored of one container. Clones share one state.
@@ -37,6 +39,8 @@ pub struct StoredMetrics {
     pub bytes_read: Counter,
     /// Bytes of versions that were stored.
     pub bytes_written: Counter,
+    /// Changes that were not stored because their document's history was erased up to a later instant.
+    pub purged_skipped: Counter,
 }
 
 impl Families {
@@ -45,6 +49,7 @@ impl Families {
             changes: family(r, CHANGES_BY_OPERATION, "Stored changes by what they did to their documents"),
             bytes_read: family(r, BYTES_READ, "Bytes of changes read from the feed"),
             bytes_written: family(r, BYTES_WRITTEN, "Bytes of versions stored"),
+            purged_skipped: family(r, PURGED_SKIPPED, "Changes of documents whose history was erased"),
         }
     }
 
@@ -55,7 +60,13 @@ impl Families {
             self.changes.get_or_create_owned(&labels)
         });
         let bytes_read = self.bytes_read.get_or_create_owned(labels);
-        StoredMetrics { changes, bytes_read, bytes_written: self.bytes_written.get_or_create_owned(labels) }
+        let bytes_written = self.bytes_written.get_or_create_owned(labels);
+        StoredMetrics {
+            changes,
+            bytes_read,
+            bytes_written,
+            purged_skipped: self.purged_skipped.get_or_create_owned(labels),
+        }
     }
 }
 
