@@ -193,7 +193,8 @@ async fn in_latest_version_mode_a_chain_comes_to_what_a_full_one_holds_too() {
         let at = until(&world, "orders").await;
         let known = ["--uncertain", "before", "--unknown", "before"];
         let (out, since) = (format!("export{number}"), format!("export{}", number.max(1) - 1));
-        let more = [&known[..], if number == 0 { &[] } else { &["--since", &since] }].concat();
+        let onto = ["--since", &since];
+        let more = [&known[..], if number == 0 { &[] } else { &onto }].concat();
         let (_, exported) = export(&world, at, &out, &more).await;
         exported.applied_to(0, &mut documents);
         let (_, full) = export(&world, at, &format!("full{number}"), &known).await;

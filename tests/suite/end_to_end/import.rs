@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::cosmos::DATABASE;
 use super::documents::random;
+use super::emulator::Emulator;
 use super::export::{export, instant, mirrored, until, write};
 use super::oracle::{Name, live_as_sent};
-use super::world::{Finished, Target, World};
+use super::world::{ALL_VERSIONS, Finished, Target, World};
 
 mod damage;
 mod names;
@@ -110,6 +111,34 @@ async fn a_chain_of_exports_imported_is_what_a_full_one_imported_is() {
     let mut expected = before;
     expected.extend(held(&world, "chained").await);
     assert_eq!(held(&world, "stepwise").await, expected);
+}
+
+#[tokio::test]
+async fn an_export_of_several_containers_goes_into_those_of_the_same_names_in_another_account() {
+    let mut random = random();
+    let world = World::new(&[("orders", ALL_VERSIONS), ("customers", ALL_VERSIONS)], Target::Directory).await;
+    for container in ["orders", "customers"] {
+        world.source(container).make(&["/pk"]).await;
+    }
+    world.catch_up().await;
+    world.emulator.advance(10).await;
+    for container in ["orders", "customers"] {
+        write(&world, &mut random, container, 20, &mut 0).await;
+    }
+    let at = until(&world, "orders").await.min(until(&world, "customers").await);
+    export(&world, at, "both", &["--compress", "zstd"]).await;
+    let other = Emulator::start().await;
+    let account = format!("http://{}/", other.cosmos);
+    let missing = import(&world, &["both", "--account", &account]).await;
+    assert_eq!(missing.code, Some(10), "{missing:?}");
+    imported(&world, &["both", "--account", &account, "--create"]).await;
+    for container in ["orders", "customers"] {
+        let there = live_as_sent(&other.history(DATABASE, container).await.unwrap()).into_iter();
+        let there: BTreeMap<Name, String> = there.map(|(name, text)| (name, text.replace(['\r', '\n'], " "))).collect();
+        assert_eq!(there, held_at(&world, container, at).await, "{container}");
+    }
+    let one = import(&world, &["both", "--into", "shop/copy", "--create"]).await;
+    assert!(one.code == Some(2) && one.err.contains("--source"), "{one:?}");
 }
 
 #[tokio::test]
