@@ -43,7 +43,6 @@ mod logging;
 mod man;
 mod mirror;
 pub mod output;
-mod place;
 mod purge;
 mod rehearse;
 mod restore;

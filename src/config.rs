@@ -15,6 +15,7 @@ mod duration;
 mod load;
 mod mirror_url;
 mod secret;
+mod share;
 mod size;
 mod sources;
 mod suggest;
@@ -26,6 +27,7 @@ pub use duration::{format_duration, parse_duration};
 pub use load::{ConfigError, Loaded, load, load_from, load_mirror, load_mirror_from, settings};
 pub use mirror_url::MirrorUrl;
 pub use secret::resolve_secret;
+pub use share::{format_share, parse_share};
 pub use size::{format_size, parse_size};
 pub use sources::{Fault, Origin, Override};
 pub use targets::{FIRST_TARGET, FurtherTarget, UnknownTarget};
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// Comparison with the source, for what the feed does not show.
     pub reconcile: Reconcile,
+    /// Restores that are made to see that they can be.
+    pub rehearsal: Rehearsal,
     /// Health, metrics and the page.
     pub admin: Admin,
 }
@@ -319,6 +323,37 @@ impl Default for Reconcile {
     }
 }
 
+/// Restores into a scratch container, made now and then to see that they can be, and how long they take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rehearsal {
+    /// How often; zero is never.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// The scratch container as `DATABASE/CONTAINER`, in which `{database}` and `{container}` stand for the mirrored one's names.
+    pub into: String,
+    /// How many documents of each million.
+    #[serde(with = "share")]
+    pub sample: u32,
+    /// Remove what was written.
+    pub clean: bool,
+}
+
+impl Default for Rehearsal {
+    fn default() -> Self {
+        Self { interval: Duration::ZERO, into: String::new(), sample: 10_000, clean: true }
+    }
+}
+
+impl Rehearsal {
+    /// The scratch container of a mirrored one; empty names where none is named.
+    pub fn scratch(&self, database: &str, container: &str) -> (String, String) {
+        let named = |text: &str| text.replace("{database}", database).replace("{container}", container);
+        let (into_database, into) = self.into.split_once('/').unwrap_or_default();
+        (named(into_database), named(into))
+    }
+}
+
 /// Health, metrics, the page, and what it may show and do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -330,7 +365,7 @@ pub struct Admin {
     /// Whether jobs can be started there.
     pub jobs: bool,
     /// Where jobs put exports, each into a folder of its own; none where they make none.
-    pub export_to: Option<PathBuf>,
+    pub export_to: Option<String>,
     /// Name of the environment variable that holds the token for both.
     pub token_env: String,
     /// File that holds the token; wins over `token_env`.

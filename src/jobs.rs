@@ -36,6 +36,7 @@ mod tracker;
 mod view;
 mod work;
 
+pub(crate) use place::Exports;
 pub use place::{EffectiveKey, Parts};
 pub use request::{Faulty, JobRequest};
 pub use view::view;

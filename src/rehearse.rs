@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use cosmirror_formats::MirrorPaths;
-use cosmirror_formats::rehearsal::{MILLION, Rehearsal, RehearsalError, State};
+use cosmirror_formats::rehearsal::{Rehearsal, RehearsalError, State};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +36,8 @@ mod compare;
 mod restore;
 mod scratch;
 
-pub use claim::last;
 use claim::{Claim, Claimed, new_rehearsal};
+pub use claim::{EXPIRATION, last};
 use scratch::Scratch;
 
 /// What a rehearsal is made with.
@@ -177,13 +177,6 @@ impl Rehearse {
     fn scratch_name(&self) -> String {
         format!("{}/{}", self.into.0, self.into.1)
     }
-}
-
-/// A share as a number of documents of each million, at least one.
-pub fn per_million(share: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
-    let part = (share * f64::from(MILLION)).ceil() as u32;
-    part.clamp(1, MILLION)
 }
 
 /// The error that a rehearsal's record stands for; none where everything was as it should be.

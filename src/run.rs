@@ -38,6 +38,7 @@ mod jobs;
 mod observing;
 mod range;
 mod reconciling;
+mod rehearsing;
 mod signal;
 #[cfg(test)]
 mod simulation;
@@ -53,6 +54,7 @@ use further::Further;
 use reconciling::Reconciling;
 pub use signal::termination;
 use stores::Opened;
+pub(crate) use stores::open_export;
 pub use stores::{open_eraser, open_mirror_store, open_store};
 
 /// How long start-up is tried again while a service does not answer.
@@ -201,7 +203,7 @@ async fn start(
         bytes: Budget::new(config.limits.bytes_in_flight_max, admin.metrics.flow().bytes_in_flight),
         requests: Requests::new(config.limits.requests_in_flight_max, admin.metrics.flow()),
         request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
-        exports: config.admin.export_to.clone(),
+        exports: jobs::exports(config)?,
         admin: admin.clone(),
         quiet_max: background::quiet_max(background::longest_pause(config), slowest_kind(config)),
         drain: stop.child_token(),

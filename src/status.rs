@@ -2,6 +2,7 @@
 
 use cosmirror_formats::EpkRange;
 use cosmirror_formats::records::{ContainerRecord, RangeState, Window};
+use cosmirror_formats::rehearsal::Rehearsal;
 use serde::Serialize;
 
 use crate::config::Container;
@@ -29,11 +30,51 @@ pub(crate) struct ContainerView {
     pub(crate) dead_letters: Option<usize>,
     /// When the mirror first saw each life of the container but the first, oldest first; none where that was not read.
     pub(crate) recreated: Option<Vec<String>>,
+    /// The last rehearsal; none where there was none, or it was not read.
+    pub(crate) rehearsal: Option<RehearsalView>,
     pub(crate) ranges: Vec<RangeView>,
     /// Parts of the key space that no lease covers.
     pub(crate) holes: Vec<EpkRange>,
     /// Why there is little to tell; none where all is there.
     pub(crate) note: Option<String>,
+}
+
+/// The last rehearsal.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RehearsalView {
+    pub(crate) state: &'static str,
+    pub(crate) by: String,
+    pub(crate) began: String,
+    pub(crate) ended: Option<String>,
+    /// When the last one ended well.
+    pub(crate) succeeded: Option<String>,
+    pub(crate) instant: Option<String>,
+    pub(crate) sample_per_million: u32,
+    pub(crate) documents: u64,
+    /// Documents that were not restored as they should be.
+    pub(crate) wrong: u64,
+    /// Measured.
+    pub(crate) rto_seconds: f64,
+    /// Extrapolated for all documents.
+    pub(crate) rto_seconds_all: Option<f64>,
+}
+
+impl From<Rehearsal> for RehearsalView {
+    fn from(rehearsal: Rehearsal) -> Self {
+        Self {
+            state: rehearsal.state.as_str(),
+            by: rehearsal.by,
+            began: instant(rehearsal.began),
+            ended: rehearsal.ended.map(instant),
+            succeeded: rehearsal.succeeded.map(instant),
+            instant: rehearsal.instant.map(instant),
+            sample_per_million: rehearsal.sample_per_million,
+            documents: rehearsal.counts.documents,
+            wrong: rehearsal.counts.wrong() + rehearsal.counts.failed,
+            rto_seconds: rehearsal.took.rto_seconds,
+            rto_seconds_all: rehearsal.took.rto_seconds_all,
+        }
+    }
 }
 
 /// One lease's range.
@@ -62,6 +103,7 @@ pub(crate) struct Recorded {
     pub(crate) dead_letters: Option<usize>,
     /// See [`ContainerView::recreated`].
     pub(crate) recreated: Option<Vec<String>>,
+    pub(crate) rehearsal: Option<RehearsalView>,
 }
 
 impl ContainerView {
@@ -86,6 +128,7 @@ impl ContainerView {
             gaps: recorded.gaps,
             dead_letters: recorded.dead_letters,
             recreated: recorded.recreated.clone(),
+            rehearsal: recorded.rehearsal.clone(),
             ranges: observed.iter().flat_map(|seen| &seen.ranges).map(RangeView::new).collect(),
             holes,
             note,

@@ -24,6 +24,7 @@ mod further;
 mod jobs;
 mod observed;
 mod process;
+mod rehearsed;
 mod requests;
 mod stored;
 mod target;
@@ -77,7 +78,7 @@ pub(super) const HEARTBEAT_RESULTS: [&str; 4] = ["ok", "refused", "failed", "wit
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct Labels {
     database: String,
     container: String,
@@ -128,6 +129,7 @@ struct Shared {
     verified: verified::Families,
     stored: stored::Families,
     requests: requests::Families,
+    rehearsed: rehearsed::Families,
     target: target::Families,
     further: further::Families,
     checkpoint_age_seconds: Family<Labels, Seconds>,
@@ -248,6 +250,7 @@ impl Metrics {
             verified: verified::Families::register(&mut r),
             stored: stored::Families::register(&mut r),
             requests: requests::Families::register(&mut r),
+            rehearsed: rehearsed::Families::register(&mut r),
             target: target::Families::register(&mut r),
             further: further::Families::register(&mut r),
             checkpoint_age_seconds: family(&mut r, CHECKPOINT_AGE_SECONDS, "Age of the oldest saved position"),
@@ -275,6 +278,7 @@ impl Metrics {
         };
         self.0.verified.show(labels);
         self.0.jobs.show(labels);
+        self.0.rehearsed.show(labels);
         self.0.target.show(labels);
         ContainerMetrics {
             lag_seconds: self.0.lag_seconds.get_or_create_owned(labels),
@@ -373,6 +377,7 @@ impl Metrics {
             let followed: Vec<EpkRange> = progress.ranges().into_iter().map(|own| own.range).collect();
             let labels = Labels { database: database.clone(), container: container.clone() };
             self.0.verified.write(&labels, &followed, progress.reconciliation_age_seconds());
+            self.0.rehearsed.write(&labels);
             let (from, until) = progress.window();
             let own: BTreeMap<EpkRange, i64> =
                 progress.ranges().into_iter().filter_map(|own| Some((own.range, own.watermark?))).collect();

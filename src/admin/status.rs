@@ -184,6 +184,7 @@ fn container(admin: &Admin, name: &(String, String)) -> Container {
             gaps: recorded(metrics.gaps.get()),
             dead_letters: recorded(metrics.dead_letters.get()),
             recreated: None,
+            rehearsal: admin.metrics.last_rehearsal(database, container).map(Into::into),
             ranges,
             holes,
             note: note.map(str::to_owned),

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use cosmirror_formats::PartitionKey;
 use cosmirror_formats::partition_key::KeyValue;
+use cosmirror_formats::rehearsal::MILLION;
 use jiff::Timestamp;
 
 use super::help;
-use crate::config::{Override, parse_duration};
+use crate::config::{Override, parse_duration, parse_share};
 use crate::encryption::Identities;
 use crate::failure::CommandError;
 
@@ -350,8 +351,8 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "DATABASE/CONTAINER", value_parser = container_name)]
     pub into: String,
     /// Restore only a part of the documents, such as 5% or 0.05; each time others
-    #[arg(long, value_name = "P", value_parser = share)]
-    pub sample: Option<f64>,
+    #[arg(long, value_name = "P", value_parser = parse_share)]
+    pub sample: Option<u32>,
     /// As of this instant: RFC 3339, or relative such as -2h; left out, the newest one that is known completely
     #[arg(long, value_name = "T", value_parser = instant, allow_hyphen_values = true)]
     pub at: Option<Timestamp>,
@@ -402,11 +403,9 @@ pub struct PurgeArgs {
     pub identity: IdentityArgs,
 }
 
-/// Reads a share: above 0 and at most 1, or a percentage.
+/// Reads a share.
 fn share(text: &str) -> Result<f64, String> {
-    let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-    let share = number.trim().parse::<f64>().ok().map(|number| number / whole);
-    share.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| "neither a share such as 0.05 nor 5%".to_owned())
+    parse_share(text).map(|part| f64::from(part) / f64::from(MILLION))
 }
 
 /// Longest time to measure for.
@@ -451,14 +450,6 @@ mod tests {
         assert!((7_200..=7_260).contains(&ago), "{ago}");
         assert!(instant("yesterday").unwrap_err().contains("RFC 3339"));
         assert!(instant("-2").unwrap_err().contains("not a duration"));
-    }
-
-    #[test]
-    fn a_share_is_a_number_or_a_percentage() {
-        assert_eq!([share("0.05"), share("5%"), share("1"), share("100%")], [Ok(0.05), Ok(0.05), Ok(1.0), Ok(1.0)]);
-        for text in ["0", "-1", "1.1", "101%", "%", "x", "NaN"] {
-            assert!(share(text).is_err(), "{text}");
-        }
     }
 
     #[test]

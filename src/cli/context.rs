@@ -2,7 +2,9 @@
 
 use super::Output;
 use crate::config::{Config, Container, Loaded, MirrorUrl, Origin, Source};
+use crate::export::place::{ExportPlace, Place};
 use crate::failure::{CommandError, Exit};
+use crate::run::open_export;
 
 /// What every command gets.
 #[derive(Debug)]
@@ -89,6 +91,11 @@ impl Context {
     /// Whether somebody said what this setting is.
     pub(super) fn is_said(&self, setting: &str) -> bool {
         self.config.origins.get(setting).is_some_and(|origin| *origin != Origin::Default)
+    }
+
+    /// A place of exports. Blobs are reached by the credential of the target.
+    pub(super) fn open_export(&self, place: &ExportPlace) -> Result<Box<dyn Place>, CommandError> {
+        Ok(open_export(place, &self.config.config.target, self.is_said("target.auth"))?)
     }
 
     /// The container that `--source DATABASE/CONTAINER` names; without it the only one.

@@ -37,9 +37,9 @@ pub(super) async fn run(args: &ExportArgs, context: &Context) -> Result<(), Comm
 
 async fn export(args: &ExportArgs, context: &Context) -> Result<(), CommandError> {
     let file_bytes_max = args.out.file_bytes(args.file_size)?;
-    let mut place = args.out.open(context)?;
+    let mut place = context.open_export(&args.out)?;
     let base = match &args.since {
-        Some(since) => Some(Base::open(since.open(context)?.as_ref()).await?),
+        Some(since) => Some(Base::open(context.open_export(since)?.as_ref()).await?),
         None => None,
     };
     let at = instant(args, place.as_ref()).await?;

@@ -16,11 +16,10 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::place::ExportPlace;
 use super::restore::ask::{Question, ask};
 use super::restore::bar;
 use crate::cosmos::Account;
-use crate::export::place::Place;
+use crate::export::place::{ExportPlace, Place};
 use crate::failure::{CommandError, Exit};
 use crate::import::{BadLines, Chain, Checked, Import, Input, Plain, Progress, Report};
 use crate::pace::RequestUnits;
@@ -106,7 +105,7 @@ async fn open(args: &ImportArgs, context: &Context) -> Result<Input, CommandErro
         let message = format!("{file} is no folder of an export, and other paths are named beside it");
         return Err(CommandError::new(Exit::Usage, message, "import one file at a time, or the exports of one chain"));
     }
-    let places: Result<Vec<Box<dyn Place>>, _> = args.paths.iter().map(|place| place.open(context)).collect();
+    let places: Result<Vec<Box<dyn Place>>, _> = args.paths.iter().map(|place| context.open_export(place)).collect();
     let mut chain = Chain::open(places?).await?;
     chain.choose(&args.sources)?;
     Ok(Input::Chain(chain))

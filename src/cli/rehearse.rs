@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::args::RehearseArgs;
 use super::history::mirror_of;
-use crate::config::{Config, Container};
+use crate::config::{Config, Container, format_share};
 use crate::cosmos::Account;
 use crate::failure::{CommandError, Exit};
 use crate::history::instant;
 use crate::pace::RequestUnits;
-use crate::rehearse::{Rehearse, per_million, verdict};
+use crate::rehearse::{Rehearse, verdict};
 use crate::run::termination;
 
 /// Runs the command.
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &RehearseArgs, context: &Context) -> Result<(), Co
         endpoint: config.source.endpoint.clone(),
         into: (into.0.to_owned(), into.1.to_owned()),
         at: args.at.map(|at| at.as_second()),
-        sample_per_million: args.sample.map_or(MILLION, per_million),
+        sample_per_million: args.sample.unwrap_or(MILLION),
         clean: args.clean,
         by: "command",
         identities: args.identity.read()?,
@@ -85,11 +85,11 @@ fn show(record: &Rehearsal, container: &Container, context: &Context) -> Result<
 
 fn text(record: &Rehearsal, container: &Container) -> Vec<String> {
     let (counts, took) = (&record.counts, &record.took);
-    let share = f64::from(record.sample_per_million) / f64::from(MILLION / 100);
+    let share = format_share(record.sample_per_million);
     let at = record.instant.map(instant).unwrap_or_else(|| "?".to_owned());
     let mut lines = vec![
         format!(
-            "{}/{} into {}: {share} % as of {at}: {}",
+            "{}/{} into {}: {share} as of {at}: {}",
             container.database,
             container.container,
             record.scratch.name,

@@ -22,6 +22,7 @@ use crate::pace::bytes::BYTES_IN_FLIGHT_MIN;
 const IMMUTABLE_FOR_MIN: Duration = Duration::from_hours(24);
 const LEASE_DURATION_MIN: Duration = Duration::from_secs(1);
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const REHEARSAL_INTERVAL_MIN: Duration = Duration::from_mins(1);
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Cosmos accepts ids of databases and containers up to this length.
 const COSMOS_NAME_CHARS_MAX: usize = 255;
@@ -40,6 +41,7 @@ pub(super) fn validate(config: &Config) -> Vec<Fault> {
     target("target", &config.target, &mut faults);
     targets(config, &mut faults);
     limits(&config.limits, &mut faults);
+    rehearsal(config, &mut faults);
     admin(&config.admin, &mut faults);
     faults.0
 }
@@ -353,6 +355,42 @@ fn recipients(at: &str, recipients: &[String], faults: &mut Faults) {
     }
     if recipients.len() > RECIPIENTS_MAX {
         faults.add(format!("{at}.recipients"), format!("must be at most {RECIPIENTS_MAX} keys"));
+    }
+}
+
+/// What is written and deleted there must be nobody's.
+fn rehearsal(config: &Config, faults: &mut Faults) {
+    let rehearsal = &config.rehearsal;
+    if rehearsal.interval.is_zero() {
+        return;
+    }
+    faults.at_least("rehearsal.interval", rehearsal.interval, REHEARSAL_INTERVAL_MIN);
+    if !config.target.recipients.is_empty() {
+        let message = "the daemon cannot read encrypted content: rehearse by the command, with --identity";
+        faults.add("rehearsal.interval", message);
+    }
+    let mut scratches: Vec<(String, String)> = Vec::new();
+    for container in &config.containers {
+        let scratch = rehearsal.scratch(&container.database, &container.container);
+        let (database, name) = (&scratch.0, &scratch.1);
+        let fault = cosmos_name(database).and_then(|()| cosmos_name(name)).err();
+        let followed = config.containers.iter().any(|other| (&other.database, &other.container) == (database, name));
+        let message = match fault {
+            Some(_) if rehearsal.into.is_empty() => "missing: name a scratch container".to_owned(),
+            Some(fault) => format!("must be DATABASE/CONTAINER; each name {fault}"),
+            None if followed => format!("{database}/{name} is followed, and what is deleted there must be nobody's"),
+            None if (&config.leases.database, &config.leases.container) == (database, name) => {
+                format!("{database}/{name} holds the leases")
+            }
+            None if scratches.contains(&scratch) => {
+                format!("{database}/{name} would be of several containers; put {{database}} and {{container}} into it")
+            }
+            None => {
+                scratches.push(scratch);
+                continue;
+            }
+        };
+        return faults.add("rehearsal.into", message);
     }
 }
 

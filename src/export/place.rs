@@ -13,9 +13,11 @@ use crate::failure::Failure;
 
 mod blobs;
 mod directory;
+mod named;
 
 pub(crate) use blobs::Blobs;
 pub(crate) use directory::Directory;
+pub(crate) use named::ExportPlace;
 
 /// A file that has no name in its place yet. It is gone when it is dropped, and an unnamed one however the process ends.
 #[derive(Debug)]

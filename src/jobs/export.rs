@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::place::Parts;
 use super::tracker::Tracker;
-use crate::export::place::{Directory, Place};
 use crate::export::{Base, Made, Options, Whole, begun, covering};
 use crate::failure::{CommandError, Exit, Failure, Kind};
 use crate::history::{MirrorReader, instant};
@@ -19,8 +18,8 @@ use crate::retry::Backoff;
 
 /// Failures that are made up for; each stands for minutes of patience with single requests.
 const FAILURES_MAX: u32 = 5;
-/// Bytes of documents in a file.
-const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of documents in a file. In blobs each is put as a whole, out of the daemon's memory.
+const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// What is asked for.
 pub(super) struct Asked<'a> {
@@ -47,15 +46,15 @@ pub(super) async fn run(parts: &Parts, tracker: &Tracker, record: &JobRecord, as
 }
 
 async fn export(parts: &Parts, tracker: &Tracker, record: &JobRecord, asked: &Asked<'_>) -> Result<(), CommandError> {
-    let folder = |id: &str| parts.exports.as_ref().map(|exports| Directory::new(&exports.join(id)));
-    let mut place = folder(&record.id).ok_or_else(is_off)?;
+    let exports = parts.exports.as_ref().ok_or_else(is_off)?;
+    let mut place = exports(&record.id)?;
     let progress = tracker.whole("exporting");
     let base = match asked.since {
-        Some(since) => Some(Base::open(&folder(since).ok_or_else(is_off)?).await?),
+        Some(since) => Some(Base::open(exports(since)?.as_ref()).await?),
         None => None,
     };
     let mirror = MirrorReader::open(Arc::clone(&parts.store), parts.paths.clone()).await?;
-    let at = match (begun(&place).await?, asked.at) {
+    let at = match (begun(place.as_ref()).await?, asked.at) {
         (Some(begun), _) => begun.at,
         (None, Some(at)) => at,
         (None, None) => mirror.window().until.ok_or_else(not_complete)?,
@@ -63,7 +62,7 @@ async fn export(parts: &Parts, tracker: &Tracker, record: &JobRecord, asked: &As
     let compression = if asked.compress { Compression::Zstd } else { Compression::None };
     let options = Options { compression, file_bytes_max: FILE_BYTES_MAX, uncertain: None, unknown: None };
     let mirrors = vec![covering(mirror, at, &options).await?];
-    let Made { manifest, .. } = Whole { at, mirrors, base, options }.run(&mut place, &progress).await?;
+    let Made { manifest, .. } = Whole { at, mirrors, base, options }.run(place.as_mut(), &progress).await?;
     let containers = manifest.containers.iter().map(
         |container| json!({ "counts": container.counts(), "bytes": container.bytes(), "files": container.files.len() }),
     );

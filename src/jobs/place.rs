@@ -1,7 +1,6 @@
 //! The jobs of one container as every replica sees them: begun, told, and ended on request.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use super::{Ending, Refused, TOLD_MAX};
 use crate::admin::Metrics;
 use crate::config::FeedMode;
 use crate::documents::Documents;
+use crate::export::place::Place as ExportPlace;
 use crate::failure::Failure;
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
@@ -33,6 +33,9 @@ const READS_AT_ONCE: usize = 8;
 
 /// Where a partition key stands among the effective ones.
 pub type EffectiveKey = Arc<dyn Fn(&PartitionKey) -> Result<String, Failure> + Send + Sync>;
+
+/// Opens the place of the export of the job with this id.
+pub(crate) type Exports = Arc<dyn Fn(&str) -> Result<Box<dyn ExportPlace>, Failure> + Send + Sync>;
 
 /// What the jobs of one container work with.
 pub struct Parts {
@@ -63,7 +66,7 @@ pub struct Parts {
     /// How long an owner that gives no sign of life is believed.
     pub expiration: Duration,
     /// Where exports go, each into a folder of its own; none where jobs make none.
-    pub exports: Option<PathBuf>,
+    pub(crate) exports: Option<Exports>,
     /// The budget of request units.
     pub units: Arc<RequestUnits>,
     /// This process.

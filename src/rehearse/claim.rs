@@ -22,8 +22,10 @@ use crate::store::{Condition, VersionStore};
 
 /// How often it is said that the rehearsal goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How often a record is put over one of our own that was not known.
+const PUTS_MAX: u32 = 5;
 /// Seconds without a sign of life after which a rehearsal counts as dead: several signs and a slow answer.
-pub(super) const EXPIRATION: i64 = 90;
+pub const EXPIRATION: i64 = 90;
 
 /// The last rehearsal of the container with these names; none before the first.
 pub async fn last(store: &dyn VersionStore, paths: &MirrorPaths) -> Result<Option<Rehearsal>, Failure> {
@@ -119,23 +121,27 @@ impl Claim {
     }
 }
 
-/// Puts the record and gives its etag. A put whose answer was lost is recognised by what is there.
+/// Puts the record and gives its etag. Only its owner writes records with its id, so what is there with the same id is our own: a put whose answer was
+/// lost, or a sign of life that was cut off by the end of the work.
 async fn put(
     store: &dyn VersionStore,
     name: &str,
     record: &Rehearsal,
-    condition: Condition,
+    mut condition: Condition,
 ) -> Result<String, Failure> {
-    let put = records::put(name.to_owned(), record, condition);
-    match persist(|| store.put(put.clone())).await {
-        Err(failure) if failure.kind == Kind::Conflict => {
-            match persist(|| records::get::<Rehearsal>(store, name)).await? {
-                Some((found, etag)) if found == *record => Ok(etag),
-                _ => Err(lost()),
-            }
+    for _ in 0..PUTS_MAX {
+        let put = records::put(name.to_owned(), record, condition);
+        match persist(|| store.put(put.clone())).await {
+            Err(failure) if failure.kind == Kind::Conflict => {}
+            stored => return Ok(stored?.etag),
         }
-        stored => Ok(stored?.etag),
+        match persist(|| records::get::<Rehearsal>(store, name)).await? {
+            Some((found, etag)) if found == *record => return Ok(etag),
+            Some((found, etag)) if found.id == record.id => condition = Condition::Matches(etag),
+            _ => return Err(lost()),
+        }
     }
+    Err(lost())
 }
 
 /// A claim that says now and then that it is alive.
@@ -185,5 +191,65 @@ impl Claimed {
         let mut claim = self.claim.into_inner();
         claim.update(end).await?;
         Ok(claim.record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::history::memory::{MemoryStore, covered_store, paths};
+
+    fn record(id: &str, alive: i64) -> Rehearsal {
+        let scratch = json!({ "account": "a", "name": "s/c", "rid": null, "created": false });
+        let record = json!({
+            "format": 1, "id": id, "database": "db", "container": "c", "by": "command", "state": "running", "scratch": scratch,
+            "instant": null, "sample_per_million": 1, "began": 100, "alive": alive, "ended": null, "cleaned": false,
+            "counts": {}, "took": {}, "error": null, "succeeded": null, "traces": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    async fn taken(store: &Arc<MemoryStore>, id: &str, now: i64) -> Result<Claim, CommandError> {
+        let store = Arc::clone(store) as Arc<dyn VersionStore>;
+        let (condition, _) = Claim::look(&store, &paths(), now).await?;
+        Ok(Claim::take(store, &paths(), condition, record(id, now)).await?)
+    }
+
+    #[tokio::test]
+    async fn one_rehearsal_goes_on_at_a_time_until_it_counts_as_dead() {
+        let store = covered_store(&json!({}));
+        let mut one = taken(&store, "one", 100).await.unwrap();
+        let held = taken(&store, "two", 100 + EXPIRATION).await.err().unwrap();
+        assert_eq!(held.exit, crate::failure::Exit::Held);
+        one.update(|record| record.alive = 150).await.unwrap();
+        assert!(taken(&store, "two", 150 + EXPIRATION).await.is_err(), "it has given a sign of life");
+        let mut two = taken(&store, "two", 151 + EXPIRATION).await.unwrap();
+        assert_eq!(one.update(|record| record.alive = 300).await.unwrap_err().kind, Kind::Held);
+        two.update(|record| record.state = State::Equal).await.unwrap();
+        assert!(taken(&store, "three", 151 + EXPIRATION).await.is_ok(), "it has ended");
+    }
+
+    #[tokio::test]
+    async fn of_two_that_begin_at_once_one_does() {
+        let store = covered_store(&json!({}));
+        let shared = Arc::clone(&store) as Arc<dyn VersionStore>;
+        let (condition, _) = Claim::look(&shared, &paths(), 100).await.unwrap();
+        assert!(taken(&store, "one", 100).await.is_ok());
+        let late = Claim::take(shared, &paths(), condition, record("two", 100)).await;
+        assert_eq!(late.err().unwrap().kind, Kind::Held);
+    }
+
+    /// A sign of life that the end of the work cuts off may have been put.
+    #[tokio::test]
+    async fn a_record_of_our_own_that_was_not_known_of_is_put_over() {
+        let store = covered_store(&json!({}));
+        let mut claim = taken(&store, "one", 100).await.unwrap();
+        let unknown = Condition::Matches(claim.etag.clone());
+        put(store.as_ref(), &paths().last_rehearsal(), &record("one", 120), unknown).await.unwrap();
+        claim.update(|record| record.state = State::Equal).await.unwrap();
+        let last = last(store.as_ref(), &paths()).await.unwrap().unwrap();
+        assert_eq!(last.state, State::Equal);
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::container::Container;
-use super::{target, versioning};
+use super::{rehearsing, target, versioning};
 use crate::admin::{Admin, Heartbeat, Watchdog, summary};
 use crate::config::{Config, TargetKind};
 use crate::store::VersionStore;
@@ -121,5 +121,9 @@ pub(super) fn start(
         let quiet = quiet_max(target::RESTORES_INTERVAL, config.target.kind);
         let name = format!("{} restores", container.name());
         tracker.spawn(watchdog.watch(name, quiet, telling.tell(drain.clone())));
+        let name = format!("{} rehearsals", container.name());
+        // A rehearsal takes as long as it takes; its own requests have limits.
+        let rehearser = rehearsing::rehearser(container, &config.rehearsal);
+        tracker.spawn(watchdog.watch(name, None, rehearser.run()));
     }
 }

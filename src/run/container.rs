@@ -1,6 +1,5 @@
 //! One source container: its parts, and what all containers of a process have in common.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::config::{self, FeedMode};
 use crate::documents::Documents;
 use crate::failure::{Failure, Kind};
 use crate::feed::{ChangeFeed, SourceContainer};
+use crate::jobs::Exports;
 use crate::leases::LeaseStore;
 use crate::leases::balance::Fleet;
 use crate::leases::bootstrap::bootstrap;
@@ -66,7 +66,7 @@ pub(super) struct Shared {
     /// The budget of request units.
     pub(super) request_units: Arc<RequestUnits>,
     /// Where jobs put exports.
-    pub(super) exports: Option<PathBuf>,
+    pub(super) exports: Option<Exports>,
     /// Health and metrics.
     pub(super) admin: Admin,
     /// For how long a loop may be quiet, where there is such a limit.
@@ -206,6 +206,11 @@ impl Container {
     /// What all containers share.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// The same for work that outlives this.
+    pub(super) fn share(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// The container's settings.

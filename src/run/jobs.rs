@@ -6,8 +6,12 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::container::Container;
+use super::stores::open_export;
 use crate::admin::Admin;
-use crate::jobs::{Jobs, Parts};
+use crate::config::Config;
+use crate::export::place::ExportPlace;
+use crate::failure::{Failure, Kind};
+use crate::jobs::{Exports, Jobs, Parts};
 
 /// Takes up jobs, as a task for each container, where they are on. A run that ends when it has caught up has none.
 pub(super) fn start(containers: &[Container], admin: &Admin, tracker: &TaskTracker) -> Vec<JoinHandle<()>> {
@@ -30,6 +34,18 @@ pub(super) async fn ended(running: Vec<JoinHandle<()>>) {
             tracing::error!(%error, "the jobs of a container ended by a bug; please report it with the log");
         }
     }
+}
+
+/// Where jobs put exports, if the configuration says so.
+pub(super) fn exports(config: &Config) -> Result<Option<Exports>, Failure> {
+    let Some(place) = &config.admin.export_to else { return Ok(None) };
+    let refused = |fault: String| {
+        let remedy = "name a directory, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]";
+        Failure::new(Kind::Misconfigured, format!("admin.export_to: it {fault}")).remedy(remedy)
+    };
+    let place = ExportPlace::parse(place).map_err(refused)?;
+    let target = config.target.clone();
+    Ok(Some(Arc::new(move |job: &str| open_export(&place.within(job).map_err(refused)?, &target, true))))
 }
 
 fn parts(container: &Container) -> Option<Parts> {

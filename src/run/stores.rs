@@ -9,6 +9,7 @@ use super::versioning;
 use crate::admin::{Admin, RequestMetrics};
 use crate::config::{self, Config, FurtherTarget, History, TargetKind};
 use crate::encryption::{EncryptingStore, Recipients};
+use crate::export::place::{Blobs, Directory, ExportPlace, Place};
 use crate::failure::{Failure, Kind};
 use crate::store::azure::{AzureAuth, AzureStore, SnapshotStore, VersioningReport};
 use crate::store::directory::DirectoryStore;
@@ -30,6 +31,30 @@ pub fn open_eraser(target: &config::Target) -> Result<Arc<dyn Eraser>, Failure> 
 fn directory_of(target: &config::Target) -> Result<PathBuf, Failure> {
     let missing = || Failure::new(Kind::Misconfigured, "target.path is missing");
     target.path.clone().ok_or_else(|| missing().remedy("name the directory of the mirror"))
+}
+
+/// A place of exports, whose blobs are reached by the target's credential; where nobody said which that is, by the usual one. Makes no request.
+pub(crate) fn open_export(
+    place: &ExportPlace,
+    configured: &config::Target,
+    auth_is_said: bool,
+) -> Result<Box<dyn Place>, Failure> {
+    let url = match place {
+        ExportPlace::Directory(path) => return Ok(Box::new(Directory::new(path))),
+        ExportPlace::Blobs(url) => url,
+    };
+    let mut target = config::Target {
+        auth: if auth_is_said { configured.auth } else { url.usual_auth() },
+        account: configured.account.clone(),
+        key_env: configured.key_env.clone(),
+        key_file: configured.key_file.clone(),
+        sas_env: configured.sas_env.clone(),
+        sas_file: configured.sas_file.clone(),
+        history: History::Versions,
+        ..config::Target::default()
+    };
+    url.apply(&mut target);
+    Ok(Box::new(Blobs::new(open_store(&target)?, url.to_string(), &target.prefix)))
 }
 
 /// Where the configuration's mirror is, written to every target that the checkpoint waits for; makes no request.

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cosmirror::config::{
-    Config, ConfigError, Container, FeedMode, Loaded, Origin, Override, SourceAuth, Start, load_from, settings,
+    Config, ConfigError, Container, FeedMode, Loaded, MirrorUrl, Origin, Override, SourceAuth, Start, TargetAuth,
+    load_from, load_mirror_from, settings,
 };
 
 /// Some public key of age.
@@ -261,6 +262,54 @@ fn limits_that_would_stop_everything_or_mean_nothing_are_told_with_their_reason(
         let found = of(nonsense, "64");
         assert!(found.starts_with("limits.bytes_in_flight_max: ") && found.contains("MiB"), "{found}");
     }
+}
+
+#[test]
+fn a_rehearsal_needs_a_scratch_container_that_is_nobodys() {
+    let containers = "[[containers]]\ndatabase = \"shop\"\ncontainer = \"orders\"\n[[containers]]\ndatabase = \"crm\"\ncontainer = \"orders\"\n";
+    let of = |into: &str| faults(&format!("{containers}[rehearsal]\ninterval = \"1d\"\ninto = \"{into}\""), &[], &[]);
+    assert!(load(&format!("{containers}[rehearsal]\ninto = \"shop/orders\""), &[], &[]).is_ok(), "it is off");
+    let right = "interval = \"1d\"\ninto = \"rehearsals/{database}-{container}\"\nsample = \"0.5%\"\nclean = false";
+    let loaded = load(&format!("{containers}[rehearsal]\n{right}"), &[], &[]).unwrap();
+    assert_eq!(loaded.config.rehearsal.sample, 5_000);
+    assert_eq!(loaded.config.rehearsal.scratch("crm", "orders"), ("rehearsals".to_owned(), "crm-orders".to_owned()));
+    assert_eq!(of(""), "rehearsal.into: missing: name a scratch container");
+    assert!(of("orders").contains("DATABASE/CONTAINER") && of("a/b/c").contains("DATABASE/CONTAINER"));
+    assert!(of("shop/orders").contains("is followed") && of("{database}/leases").contains("holds the leases"));
+    assert!(of("rehearsals/{container}").contains("of several containers"));
+    let soon = faults("[rehearsal]\ninterval = \"59s\"\ninto = \"a/b\"\nsample = \"200%\"", &[], &[]);
+    assert!(soon.contains("rehearsal.interval: must be at least 60s"), "{soon}");
+    assert!(soon.contains("rehearsal.sample: \"200%\" is neither"), "{soon}");
+    let encrypted = format!("[target]\nrecipients = [\"{PUBLIC}\"]\n[rehearsal]\ninterval = \"1d\"\ninto = \"a/b\"");
+    assert!(faults(&encrypted, &[], &[]).contains("--identity"));
+}
+
+#[test]
+fn a_mirror_takes_the_place_of_the_file_and_says_itself_what_it_holds() {
+    let variables = |variables: &[(&str, &str)]| -> Vec<(String, String)> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let environment = variables(&[
+        ("COSMIRROR_CONFIG", "/nowhere.toml"),
+        ("COSMIRROR__TARGET__ENDPOINT", "https://other.blob.core.windows.net"),
+        ("COSMIRROR__TARGET__AUTH", "sas"),
+        ("COSMIRROR__CONTAINERS__0__DATABASE", "shop"),
+        ("COSMIRROR__TARGETS__0__NAME", "south"),
+        ("COSMIRROR__SOURCE__AUTH", "developer"),
+        ("COSMIRROR__SOURCE__ENDPOINT", "https://new.documents.azure.com/"),
+    ]);
+    let mirror = MirrorUrl::parse("https://store.blob.core.windows.net/mirror/deep").unwrap();
+    let loaded = load_mirror_from(&mirror, &environment, &[]).unwrap();
+    let Config { source, target, containers, targets, .. } = &loaded.config;
+    assert_eq!(target.endpoint, "https://store.blob.core.windows.net");
+    assert_eq!((target.container.as_str(), target.prefix.as_str(), target.auth), ("mirror", "deep", TargetAuth::Sas));
+    assert_eq!(source.endpoint, "https://new.documents.azure.com/");
+    assert!(containers.is_empty() && targets.is_empty());
+    assert_eq!(loaded.origins["target.endpoint"].to_string(), "flag --mirror");
+    assert_eq!(loaded.origins["target.auth"].to_string(), "environment variable COSMIRROR__TARGET__AUTH");
+    let set = Override { key: "target.prefix".to_owned(), value: "other".to_owned(), flag: "--set".to_owned() };
+    assert_eq!(load_mirror_from(&mirror, &[], &[set]).unwrap().config.target.prefix, "other");
+    assert_eq!(load_mirror_from(&mirror, &[], &[]).unwrap().config.target.auth, TargetAuth::Developer);
 }
 
 #[test]

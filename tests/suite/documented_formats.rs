@@ -9,6 +9,7 @@ use cosmirror_formats::export::{
 use cosmirror_formats::job::{JobCounts, JobError, JobProgress, JobRecord, State, Work};
 use cosmirror_formats::purge::{PurgeRecord, PurgeRun};
 use cosmirror_formats::records::{ContainerRecord, DeadLetter, Gap, Generation, RangeState, Resolution};
+use cosmirror_formats::rehearsal::{self, Rehearsal, Scratch, Took, Trace};
 use cosmirror_formats::restore_plan::{
     Action, Before, Ciphertext, Content, Counts, Part, PlanEnd, PlanHead, Step, UndoHead,
 };
@@ -215,6 +216,41 @@ fn the_example_can_be_read_as_the_document_says() {
         let key = PartitionKey::from_json(&value).unwrap();
         assert!(DOCUMENT.contains(&format!("`{text}`")));
         assert!(paths.document(&key, "x").contains(&format!("/{text}/")));
+    }
+}
+
+#[test]
+fn every_field_of_a_rehearsal_is_documented_and_no_other() {
+    let scratch = Scratch { account: String::new(), name: String::new(), rid: None, created: false };
+    let trace = Trace { id: String::new(), sample_per_million: 1, began: 1 };
+    let rehearsal = Rehearsal {
+        format: 1,
+        id: String::new(),
+        database: String::new(),
+        container: String::new(),
+        by: String::new(),
+        state: rehearsal::State::Running,
+        scratch: scratch.clone(),
+        instant: None,
+        sample_per_million: 1,
+        began: 1,
+        alive: 1,
+        ended: None,
+        cleaned: false,
+        counts: rehearsal::Counts::default(),
+        took: Took::default(),
+        error: None,
+        succeeded: None,
+        traces: vec![trace.clone()],
+    };
+    assert_eq!(documented("field of a rehearsal"), fields(&rehearsal));
+    assert_eq!(documented("field of a scratch container"), fields(&scratch));
+    assert_eq!(documented("field of a trace"), fields(&trace));
+    assert_eq!(documented("field of a rehearsal's counts"), fields(&rehearsal.counts));
+    assert_eq!(documented("field of a rehearsal's times"), fields(&rehearsal.took));
+    assert!(DOCUMENT.contains(&format!("`<base>{}`", "/_mirror/rehearsals/last.json")));
+    for state in rehearsal::State::ALL {
+        assert!(DOCUMENT.contains(&format!("`{}`", state.as_str())), "{state:?}");
     }
 }
 

@@ -43,6 +43,8 @@ function faults(container) {
   if (container.lag_seconds > LAG_BAD) add('bad', `${duration(container.lag_seconds)} behind`);
   else if (container.lag_seconds > LAG_WARN) add('warn', `${duration(container.lag_seconds)} behind`);
   if (container.dead_letters > 0) add('warn', `${several(container.dead_letters, 'change', 'changes')} could not be stored (cosmirror dead-letters list)`);
+  const rehearsed = { differs: 'did not restore what the mirror holds', failed: 'could not be carried through' }[container.rehearsal?.state];
+  if (rehearsed) add('bad', `the last rehearsal ${rehearsed} (cosmirror status)`);
   const idle = container.ranges.filter((range) => range.state !== 'owned').length;
   if (idle > 0) add('warn', `nobody follows ${several(idle, 'range', 'ranges')} at present`);
   if (container.failures >= FAILURES_WARN) add('warn', `${container.failures} failures in a row`);
@@ -103,12 +105,8 @@ class Card {
     this.window = make('p');
     this.span = make('p', { className: 'quiet' });
     this.values = new Map();
-    const facts = make('dl', { className: 'facts' });
-    for (const name of ['Lag', 'Waiting changes', 'Versions per second', 'Versions written', 'Gaps', 'Dead letters']) {
-      const value = make('dd');
-      this.values.set(name, value);
-      facts.append(make('div', {}, make('dt', { textContent: name }), value));
-    }
+    this.facts = make('dl', { className: 'facts' });
+    for (const name of ['Lag', 'Waiting changes', 'Versions per second', 'Versions written', 'Gaps', 'Dead letters']) this.place(name);
     this.lag = new Chart({ kind: 'lag', title: 'Lag behind the service', unit: (value) => `${plain(value)} s`, tick: (value) => `${plain(value)} s`, least: 6 });
     this.throughput = new Chart({ kind: 'throughput', title: 'Versions written', unit: (value) => `${plain(value)} per second`, tick: (value) => `${plain(value)}/s`, least: 3 });
     this.ranges = make('tbody');
@@ -121,13 +119,21 @@ class Card {
     this.section = make('section', { className: 'card', 'aria-label': title, data: { container: title } },
       make('div', { className: 'card-head' }, make('h2', { textContent: title }), make('span', { className: 'badge', textContent: container.feed }), this.badge),
       make('div', { className: 'window' }, make('h3', { textContent: 'Restorable' }), this.window, this.span),
-      facts,
+      this.facts,
       make('div', { className: 'charts' }, this.lag.figure, this.throughput.figure),
       make('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': `Ranges of ${title}` }, table));
   }
 
+  // Where a fact stands; what there is not of every container gets its place when it is first told.
+  place(name) {
+    const value = make('dd');
+    this.values.set(name, value);
+    this.facts.append(make('div', {}, make('dt', { textContent: name }), value));
+    return value;
+  }
+
   fact(name, value, unit, state) {
-    const element = this.values.get(name);
+    const element = this.values.get(name) ?? this.place(name);
     const text = `${value}${unit}`;
     if (element.dataset.text !== text) {
       element.replaceChildren(value, ...(unit ? [make('small', { textContent: unit })] : []));
@@ -152,6 +158,11 @@ class Card {
     this.fact('Versions written', container.versions_written.toLocaleString('en'), '');
     this.fact('Gaps', String(container.gaps ?? unknown), '', container.gaps > 0 ? 'bad' : '');
     this.fact('Dead letters', String(container.dead_letters ?? unknown), '', container.dead_letters > 0 ? 'warn' : '');
+    const rehearsal = container.rehearsal;
+    if (rehearsal) {
+      this.fact('Last rehearsal', rehearsal.state, '', ['differs', 'failed'].includes(rehearsal.state) ? 'bad' : '');
+      this.fact('Recovery time', rehearsal.rto_seconds_all === null ? unknown : duration(rehearsal.rto_seconds_all), '');
+    }
     this.showRanges(container);
   }
 

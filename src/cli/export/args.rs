@@ -5,9 +5,9 @@ use cosmirror_formats::export::Compression;
 use jiff::Timestamp;
 
 use crate::cli::args::{IdentityArgs, instant};
-use crate::cli::place::ExportPlace;
 use crate::cli::restore::args::SideArg;
 use crate::config::parse_size;
+use crate::export::place::ExportPlace;
 
 /// Arguments of `export`.
 #[derive(Debug, Clone, Args)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::args::container_name;
-use crate::cli::place::ExportPlace;
 use crate::cli::restore::args::OverwriteArg;
+use crate::export::place::ExportPlace;
 
 /// What its options stand under in the help.
 const INPUT: &str = "What is imported";

@@ -13,6 +13,7 @@ use crate::history::{Coverage, described, unresolved_dead_letters};
 use crate::leases::live::{Live, range_state};
 use crate::observer::{RangeObservation, Subject};
 use crate::records;
+use crate::rehearse;
 use crate::run::open_store;
 use crate::status::{ContainerView, Recorded, recreated};
 
@@ -60,6 +61,7 @@ pub(super) async fn of_mirror(config: &Config, container: &Container) -> Result<
         gaps: Some(coverage.gaps_that_matter().count()),
         dead_letters: Some(unresolved_dead_letters(store.as_ref(), &paths).await?),
         recreated: Some(recreated(&record)),
+        rehearsal: rehearse::last(store.as_ref(), &paths).await?.map(Into::into),
     };
     Ok(ContainerView::of_mirror(container, &states, &recorded))
 }
@@ -81,6 +83,7 @@ async fn recorded(
             gaps: Some(coverage.gaps_that_matter().count()),
             dead_letters: Some(unresolved_dead_letters(store.as_ref(), &paths).await?),
             recreated: Some(record.as_ref().map(recreated).unwrap_or_default()),
+            rehearsal: rehearse::last(store.as_ref(), &paths).await?.map(Into::into),
         })
     };
     let why = match tokio::time::timeout(TARGET_TIMEOUT, read).await {

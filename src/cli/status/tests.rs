@@ -51,7 +51,8 @@ fn stalled() -> View {
     let ranges = vec![RangeObservation { pending: Some(12), ..range("", "05C1", None) }, well, stalled];
     let seen = Observation { service_time: 100, ranges, holes: Vec::new(), request_units: 6.0 };
     let window = Window { from: Some(5), until: Some(20), deletes_until: Some(20) };
-    let recorded = Recorded { window, gaps: Some(1), dead_letters: Some(2), recreated: Some(Vec::new()) };
+    let recorded =
+        Recorded { window, gaps: Some(1), dead_letters: Some(2), recreated: Some(Vec::new()), rehearsal: None };
     View { containers: vec![ContainerView::new(&container(), Some(&seen), &recorded, None)] }
 }
 
@@ -72,7 +73,7 @@ fn golden_json_of_a_status() {
     let golden = concat!(
         r#"{"containers":[{"database":"shop","container":"orders","feed":"all-versions-and-deletes","#,
         r#""restorable_from":"1970-01-01T00:00:05Z","restorable_until":"1970-01-01T00:00:20Z","deletes_known_until":"1970-01-01T00:00:20Z","lag_seconds":90,"#,
-        r#""pending_changes":null,"gaps":1,"dead_letters":2,"recreated":[],"ranges":["#,
+        r#""pending_changes":null,"gaps":1,"dead_letters":2,"recreated":[],"rehearsal":null,"ranges":["#,
         r#"{"min":"","max":"05C1","lease":"cosmirroracct_AA==_AAA=..","owner":null,"watermark":null,"lag_seconds":90,"#,
         r#""pending_changes":12,"failures":null,"last_progress":null,"state":"free","feed_failure":null},"#,
         r#"{"min":"05C1","max":"20","lease":"cosmirroracct_AA==_AAA=..05C1","owner":"pod-7f","#,
@@ -90,7 +91,7 @@ fn golden_json_of_a_status_without_leases() {
     let golden = concat!(
         r#"{"containers":[{"database":"shop","container":"orders","feed":"all-versions-and-deletes","#,
         r#""restorable_from":null,"restorable_until":null,"deletes_known_until":null,"lag_seconds":null,"pending_changes":null,"gaps":0,"#,
-        r#""dead_letters":0,"recreated":null,"ranges":[],"holes":[{"min":"","max":"FF"}],"note":"no leases yet"}]}"#,
+        r#""dead_letters":0,"recreated":null,"rehearsal":null,"ranges":[],"holes":[{"min":"","max":"FF"}],"note":"no leases yet"}]}"#,
     );
     assert_eq!(serde_json::to_string(&without_leases()).unwrap(), golden);
 }

@@ -1,6 +1,7 @@
 //! A status for people: a few lines and a table for each container.
 
-use crate::status::{ContainerView, RangeView, View};
+use crate::config::format_share;
+use crate::status::{ContainerView, RangeView, RehearsalView, View};
 
 /// Names of the table's columns.
 const COLUMNS: [&str; 9] =
@@ -38,6 +39,9 @@ fn container_lines(container: &ContainerView) -> Vec<String> {
         format!("  gaps             {}", or_unknown(container.gaps.as_ref())),
         format!("  dead letters     {}", or_unknown(container.dead_letters.as_ref())),
     ];
+    if let Some(rehearsal) = &container.rehearsal {
+        lines.push(format!("  rehearsal        {}", rehearsal_line(rehearsal)));
+    }
     for instant in container.recreated.iter().flatten() {
         lines.push(format!("  created anew     by {instant}; what it held before is an earlier generation"));
     }
@@ -50,6 +54,14 @@ fn container_lines(container: &ContainerView) -> Vec<String> {
         lines.extend(table(&container.ranges));
     }
     lines
+}
+
+fn rehearsal_line(rehearsal: &RehearsalView) -> String {
+    let RehearsalView { state, documents, rto_seconds, .. } = rehearsal;
+    let when = rehearsal.ended.as_ref().unwrap_or(&rehearsal.began);
+    let all = rehearsal.rto_seconds_all.map(|seconds| format!(", {seconds:.1} s for all")).unwrap_or_default();
+    let share = format_share(rehearsal.sample_per_million);
+    format!("{state} at {when}; {share}, {documents} documents in {rto_seconds:.1} s{all}")
 }
 
 fn table(ranges: &[RangeView]) -> Vec<String> {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::documents::{document, random};
+use super::eventually;
+use super::observer::{admins, metrics, value};
 use super::oracle::live_as_sent;
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
@@ -224,4 +226,69 @@ async fn an_instant_that_is_not_covered_is_refused_and_recorded() {
     let rehearsal = record(&world).await;
     assert_eq!([&rehearsal["state"], &rehearsal["error"]["code"]], ["failed", "not-covered"], "{rehearsal}");
     assert_eq!(scratch(&world).await, None, "what it had created is gone");
+}
+
+/// Two replicas with a schedule rehearse once in each interval, and every one of them tells of it.
+#[tokio::test]
+async fn a_schedule_rehearses_once_in_each_interval_over_all_replicas() {
+    let mut world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    world.set("REHEARSAL__INTERVAL", "2m");
+    world.set("REHEARSAL__INTO", "rehearsals/{container}");
+    world.set("REHEARSAL__SAMPLE", "100%");
+    let replicas = [world.start(&["run"]), world.start(&["run"])];
+    let addresses = admins(&replicas[0], replicas.len()).await;
+    let rehearsed = async |world: &World| {
+        let mirror = world.closed_mirror().await;
+        let versions = mirror.get("shop/orders/_mirror/rehearsals/last.json").map(Vec::as_slice).unwrap_or_default();
+        let records = versions.iter().map(|stored| serde_json::from_slice::<Value>(&stored.body).unwrap());
+        records.filter(|record| record["ended"].is_i64()).collect::<Vec<_>>()
+    };
+    for round in 1..=2 {
+        eventually("it was rehearsed", async || (rehearsed(&world).await.len() >= round).then_some(())).await;
+        for address in &addresses {
+            eventually("each replica tells of it", async || {
+                let text = metrics(&world, address).await;
+                let state = r#"rehearsal_documents{database="shop",container="orders",state="equal"}"#;
+                let equal = *text.get(state)?;
+                (equal > 1.0 && value(&text, "rehearsal_failed", None)? == 0.0).then_some(())
+            })
+            .await;
+        }
+        let records = rehearsed(&world).await;
+        assert_eq!(records.len(), round, "{records:?}");
+        let last = records.last().unwrap();
+        assert_eq!(
+            [&last["state"], &last["by"], &last["cleaned"]],
+            [&json!("equal"), &json!("schedule"), &json!(true)]
+        );
+        assert_eq!(scratch(&world).await, None);
+        world.emulator.advance(121).await;
+    }
+    let status = world.json(&["status"]).await["containers"][0]["rehearsal"].clone();
+    assert_eq!([&status["state"], &status["by"], &status["wrong"]], [&json!("equal"), &json!("schedule"), &json!(0)]);
+    let text = String::from_utf8(world.succeed(&["status"]).await).unwrap();
+    assert!(text.contains("rehearsal        equal at"), "{text}");
+    for replica in replicas {
+        assert_eq!(replica.terminate().await, Some(0));
+    }
+}
+
+/// One that cannot begin is told by log and metric, and touches nothing.
+#[tokio::test]
+async fn a_schedule_whose_scratch_container_is_somebody_elses_says_so_and_touches_nothing() {
+    let mut world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    let seed = json!({ "database": "rehearsals", "container": "orders", "partitionKey": "/pk", "count": 3 });
+    world.emulator.control("seed", &seed).await;
+    world.set("REHEARSAL__INTERVAL", "1m");
+    world.set("REHEARSAL__INTO", "rehearsals/orders");
+    let daemon = world.start(&["run"]);
+    let address = admins(&daemon, 1).await.remove(0);
+    eventually("it is told", async || {
+        let failures = value(&metrics(&world, &address).await, "rehearsal_failures_total", None)?;
+        (failures >= 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(scratch(&world).await, Some(3));
+    assert!(daemon.log().contains("never a rehearsal's"), "{}", daemon.log());
+    assert_eq!(daemon.terminate().await, Some(0));
 }

@@ -205,6 +205,7 @@ fn line_of_kinds(line: &str) -> String {
         let is_unit = |word: &&str| matches!(word.trim_end_matches('.'), "s" | "second" | "seconds");
         let said = match words.get(at + 1) {
             Some(next) if is_unit(next) && word.parse::<f64>().is_ok() => "N".to_owned(),
+            Some(next) if next.starts_with("documents/s") => "N".to_owned(),
             _ if is_unit(word) => "seconds".to_owned(),
             _ => kind(word),
         };

@@ -170,7 +170,7 @@ fn require_account(part: &Part, account: &Source) -> Result<(), CommandError> {
     if same_account(&part.account, &account.endpoint) {
         return Ok(());
     }
-    let message = format!("the file is for the account {}, and named is {}", part.account, account.endpoint);
+    let message = format!("the file is of another account: of {}, and named is {}", part.account, account.endpoint);
     Err(CommandError::new(Exit::Usage, message, "use the configuration, or the --account, that it was made with"))
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::eventually;
+use super::super::mirror::CONTAINER;
 use super::super::world::{ALL_VERSIONS, Target, World};
 use super::{TOKEN, daemon, no_faults, put, world};
 
@@ -108,4 +109,21 @@ async fn where_no_place_is_configured_or_content_is_encrypted_no_job_exports() {
         assert!(!refused["error"]["remedy"].as_str().unwrap().is_empty());
         assert_eq!(running.terminate().await, Some(0));
     }
+}
+
+#[tokio::test]
+async fn a_job_exports_into_blobs() {
+    let mut world = exporting(20).await;
+    let url = format!("{}/{CONTAINER}/of-jobs", world.emulator.blob_endpoint());
+    world.set("ADMIN__EXPORT_TO", &url);
+    let (running, admin) = daemon(&world, "a").await;
+    let id = admin.begin("export", "orders", json!({ "compress": true })).await;
+    let job = admin.ended(&id).await;
+    assert_eq!((&job["state"], &job["compress"]), (&json!("succeeded"), &json!(true)), "{job}");
+    let place = job["result"]["place"].as_str().unwrap();
+    assert_eq!(place.trim_end_matches('/'), format!("{url}/{id}"), "{job}");
+    world.source("elsewhere").make(&["/pk"]).await;
+    let done = world.json(&["import", place, "--into", "shop/elsewhere", "--yes"]).await;
+    assert_eq!(done["created"], 20, "{done}");
+    assert_eq!(running.terminate().await, Some(0));
 }

@@ -1,13 +1,10 @@
-//! The place of an export, as `export` and `import` take it: a directory, or blobs.
+//! The place of an export as a person names it: a directory, or blobs by their URL.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Context;
-use crate::config::{History, MirrorUrl, Target};
-use crate::export::place::{Blobs, Directory, Place};
+use crate::config::MirrorUrl;
 use crate::failure::{CommandError, Exit};
-use crate::run::open_store;
 
 /// Bytes of lines of which a file has at most this many where nothing is said: a blob is put as a whole, so it is in memory.
 const FILE_BYTES_IN_DIRECTORY: u64 = 64 << 20;
@@ -17,14 +14,14 @@ const FILE_BYTES_IN_BLOBS_MAX: u64 = 256 << 20;
 
 /// Where an export lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ExportPlace {
+pub(crate) enum ExportPlace {
     Directory(PathBuf),
     Blobs(MirrorUrl),
 }
 
 impl ExportPlace {
     /// Reads a URL of blobs, or a path.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with("http://") || text.starts_with("https://") {
             return MirrorUrl::parse(text).map(Self::Blobs);
         }
@@ -32,39 +29,25 @@ impl ExportPlace {
     }
 
     /// Whether something of that kind is there; of blobs nobody is asked.
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         match self {
             Self::Directory(path) => path.is_dir(),
             Self::Blobs(_) => true,
         }
     }
 
-    /// Opens it. Blobs are reached by the credential of the target.
-    pub(super) fn open(&self, context: &Context) -> Result<Box<dyn Place>, CommandError> {
-        let url = match self {
-            Self::Directory(path) => return Ok(Box::new(Directory::new(path))),
-            Self::Blobs(url) => url,
-        };
-        let configured = &context.config.config.target;
-        let mut target = Target {
-            auth: configured.auth,
-            account: configured.account.clone(),
-            key_env: configured.key_env.clone(),
-            key_file: configured.key_file.clone(),
-            sas_env: configured.sas_env.clone(),
-            sas_file: configured.sas_file.clone(),
-            history: History::Versions,
-            ..Target::default()
-        };
-        url.apply(&mut target);
-        if !context.is_said("target.auth") {
-            target.auth = url.usual_auth();
+    /// The place of this name in it.
+    pub(crate) fn within(&self, name: &str) -> Result<Self, String> {
+        match self {
+            Self::Directory(path) => Ok(Self::Directory(path.join(name))),
+            Self::Blobs(url) => {
+                MirrorUrl::parse(&format!("{}/{name}", url.to_string().trim_end_matches('/'))).map(Self::Blobs)
+            }
         }
-        Ok(Box::new(Blobs::new(open_store(&target)?, url.to_string(), &target.prefix)))
     }
 
     /// Bytes of lines of a file, as asked for or as fits the place.
-    pub(super) fn file_bytes(&self, asked: Option<u64>) -> Result<u64, CommandError> {
+    pub(crate) fn file_bytes(&self, asked: Option<u64>) -> Result<u64, CommandError> {
         match (self, asked) {
             (Self::Directory(_), asked) => Ok(asked.unwrap_or(FILE_BYTES_IN_DIRECTORY)),
             (Self::Blobs(_), None) => Ok(FILE_BYTES_IN_BLOBS),
@@ -98,6 +81,17 @@ mod tests {
         for wrong in ["", "https://account.blob.core.windows.net", "https://a.blob.core.windows.net/c?sig=SECRET"] {
             assert!(!ExportPlace::parse(wrong).unwrap_err().contains("SECRET"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_place_within_a_place_is_of_its_kind() {
+        let within = |text: &str| ExportPlace::parse(text).unwrap().within("monday").unwrap().to_string();
+        assert_eq!(within("/exports"), "/exports/monday");
+        let account = "https://account.blob.core.windows.net/exports";
+        assert_eq!(
+            [within(account), within(&format!("{account}/a/"))],
+            [format!("{account}/monday"), format!("{account}/a/monday")]
+        );
     }
 
     #[test]
