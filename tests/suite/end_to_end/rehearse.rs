@@ -180,6 +180,22 @@ async fn what_no_rehearsal_wrote_is_never_deleted() {
     assert_eq!(record(&world).await["state"], "failed");
 }
 
+/// A container of the same name is another one.
+#[tokio::test]
+async fn a_scratch_container_that_somebody_created_anew_is_not_a_rehearsals_any_more() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    world.succeed(&["rehearse", "--into", "rehearsals/orders"]).await;
+    let left = record(&world).await;
+    assert!(left["scratch"]["rid"].is_string() && left["scratch"]["created"] == true, "{left}");
+    world.source("orders").remove_from("rehearsals").await;
+    let seed = json!({ "database": "rehearsals", "container": "orders", "partitionKey": "/pk", "count": 2 });
+    world.emulator.control("seed", &seed).await;
+    let refused = world.run(&REHEARSE).await;
+    assert!(refused.code == Some(2) && refused.err.contains("never a rehearsal's"), "{}", refused.err);
+    assert_eq!(scratch(&world).await, Some(2));
+    assert_eq!(record(&world).await, left, "nothing was claimed");
+}
+
 /// A container that was there stays, with its other settings; only what was written goes.
 #[tokio::test]
 async fn a_scratch_container_that_was_there_stays() {
