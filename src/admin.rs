@@ -50,6 +50,7 @@ pub mod summary;
 mod watchdog;
 
 pub use access::{Access, Refusal};
+pub(crate) use browse::word as shell_word;
 pub use heartbeat::Heartbeat;
 pub use jobs::JobsSlot;
 pub use metrics::{

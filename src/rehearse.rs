@@ -194,14 +194,12 @@ pub fn verdict(record: &Rehearsal) -> Option<CommandError> {
             "see which: `cosmirror verify --mode hash`; bring the bytes back from a copy of the target",
         );
     }
-    if counts.wrong() > 0 {
+    // What could not be written is missing as well.
+    if counts.wrong() > counts.failed {
         let message =
             format!("{} of {} documents were not restored as the mirror has them", counts.wrong(), counts.documents);
-        return error(
-            Exit::Drift,
-            message,
-            "look at those that are named, and rehearse again without --clean to see what is there",
-        );
+        let remedy = "look at those that are named, and rehearse again without --clean to see what is there";
+        return error(Exit::Drift, message, remedy);
     }
     if counts.failed > 0 {
         let message = format!("{} documents could not be written", counts.failed);

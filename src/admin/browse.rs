@@ -35,6 +35,8 @@ use crate::store::VersionStore;
 mod document;
 mod search;
 mod shell;
+
+pub(crate) use shell::word;
 #[cfg(test)]
 mod tests;
 

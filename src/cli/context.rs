@@ -1,6 +1,7 @@
 //! What every command gets: the configuration, which part of it is meant, and where data goes.
 
 use super::Output;
+use crate::admin::shell_word;
 use crate::config::{Config, Container, Loaded, MirrorUrl, Origin, Source};
 use crate::export::place::{ExportPlace, Place};
 use crate::failure::{CommandError, Exit};
@@ -74,10 +75,11 @@ impl Context {
 
     /// What a command needs to be told again so that it works with the same mirror and the same account: behind the program's name, and at its end.
     pub fn again(&self) -> (String, String) {
-        let mirror = self.mirror.as_ref().map(|mirror| format!(" --mirror {mirror}")).unwrap_or_default();
-        let account =
-            self.account.as_ref().map(|account| format!(" --account {}", account.endpoint)).unwrap_or_default();
-        (mirror, account)
+        // What no shell can pass on was never passed.
+        let word = |text: String| shell_word(&text).unwrap_or(text);
+        let mirror = self.mirror.as_ref().map(|mirror| format!(" --mirror {}", word(mirror.to_string())));
+        let account = self.account.as_ref().map(|account| format!(" --account {}", word(account.endpoint.clone())));
+        (mirror.unwrap_or_default(), account.unwrap_or_default())
     }
 
     /// Refuses what takes more than a mirror.
@@ -220,6 +222,8 @@ mod tests {
         assert_eq!(into.account().unwrap().endpoint, "http://127.0.0.1:1/");
         assert_eq!(into.again(), (" --mirror /var/mirror".to_owned(), " --account http://127.0.0.1:1/".to_owned()));
         assert_eq!(context(&[]).again(), (String::new(), String::new()));
+        let spaced = Context { mirror: Some(MirrorUrl::parse("/my mirror").unwrap()), ..context(&[]) };
+        assert_eq!(spaced.again().0, " --mirror '/my mirror'");
         assert_eq!(into.config.config.source, Source::default(), "the mirror's own source is another one");
         assert_eq!(alone.into_account("nowhere").unwrap_err().exit, Exit::Usage);
         assert_eq!(alone.require_configuration("verify", "use it").unwrap_err().exit, Exit::Usage);

@@ -29,7 +29,7 @@ pub struct Mirrored {
 pub async fn mirrored(store: &dyn VersionStore, prefix: &str) -> Result<Vec<Mirrored>, Failure> {
     let prefix = prefix.trim_matches('/');
     let base = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-    let databases = persist(|| store.folders(&base, FOLDERS_MAX)).await?;
+    let databases = persist(|| store.folders(&base, FOLDERS_MAX)).await.map_err(nowhere)?;
     if databases.iter().any(|name| name == RECORDS) {
         return Err(none(&base).remedy(
             "this is one container's mirror: leave out its last two names and say --source DATABASE/CONTAINER",
@@ -56,6 +56,14 @@ pub async fn mirrored(store: &dyn VersionStore, prefix: &str) -> Result<Vec<Mirr
         (true, true) => Err(none(&base).remedy("this is one database's mirrors: leave out its last name")),
         (true, false) => Err(none(&base)
             .remedy("name what stands before <database>/<container>/_mirror/container.json, and nothing behind it")),
+    }
+}
+
+/// Whoever only reads makes nothing.
+fn nowhere(failure: Failure) -> Failure {
+    match failure.kind {
+        Kind::NotFound => failure.remedy("check where the mirror is: that place is not there, or not mounted"),
+        _ => failure,
     }
 }
 

@@ -20,6 +20,8 @@ use cosmirror_formats::rehearsal::{Rehearsal, State};
 
 /// Longest pause between two looks at the record.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// Pause between two looks where none is scheduled.
+const LOOK_INTERVAL_OFF: Duration = Duration::from_mins(5);
 /// Longest pause behind a rehearsal that could not begin.
 const FAILED_INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// Looks in one interval.
@@ -80,7 +82,7 @@ impl Rehearser {
         self.tell(now, found.as_ref());
         let interval = self.settings.interval;
         if interval.is_zero() {
-            return Ok(LOOK_INTERVAL_MAX);
+            return Ok(LOOK_INTERVAL_OFF);
         }
         let pause = (interval / LOOKS).min(LOOK_INTERVAL_MAX);
         if !is_due(found.as_ref(), interval, now) || !self.is_covered().await? {

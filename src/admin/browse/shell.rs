@@ -16,7 +16,7 @@ pub(super) fn restore_command(source: &str, id: &str, key: &PartitionKey, versio
 
 /// A text as the rest of one word of a command line, behind the `=` of a flag. What would move a terminal's cursor or turn its writing
 /// around is escaped in the way of bash, zsh and ksh; everything else is plain POSIX. No argument can hold a null character.
-fn word(text: &str) -> Option<String> {
+pub(crate) fn word(text: &str) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+".contains(c);
     if text.contains('\0') {
         return None;

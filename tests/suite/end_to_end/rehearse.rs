@@ -180,6 +180,22 @@ async fn what_no_rehearsal_wrote_is_never_deleted() {
     assert_eq!(record(&world).await["state"], "failed");
 }
 
+/// A container of the same name is another one.
+#[tokio::test]
+async fn a_scratch_container_that_somebody_created_anew_is_not_a_rehearsals_any_more() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    world.succeed(&["rehearse", "--into", "rehearsals/orders"]).await;
+    let left = record(&world).await;
+    assert!(left["scratch"]["rid"].is_string() && left["scratch"]["created"] == true, "{left}");
+    world.source("orders").remove_from("rehearsals").await;
+    let seed = json!({ "database": "rehearsals", "container": "orders", "partitionKey": "/pk", "count": 2 });
+    world.emulator.control("seed", &seed).await;
+    let refused = world.run(&REHEARSE).await;
+    assert!(refused.code == Some(2) && refused.err.contains("never a rehearsal's"), "{}", refused.err);
+    assert_eq!(scratch(&world).await, Some(2));
+    assert_eq!(record(&world).await, left, "nothing was claimed");
+}
+
 /// A container that was there stays, with its other settings; only what was written goes.
 #[tokio::test]
 async fn a_scratch_container_that_was_there_stays() {
@@ -291,4 +307,43 @@ async fn a_schedule_whose_scratch_container_is_somebody_elses_says_so_and_touche
     assert_eq!(scratch(&world).await, Some(3));
     assert!(daemon.log().contains("never a rehearsal's"), "{}", daemon.log());
     assert_eq!(daemon.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn documents_that_could_not_be_written_are_told_and_throttling_and_lost_answers_are_not() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    let rules = |rules: Value| json!({ "rules": rules });
+    let of_writes = |more: Value| {
+        let mut rule = json!({ "service": "cosmos", "operation": "item-write", "container": "orders" });
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        rule
+    };
+    let refused = of_writes(json!({ "status": 400, "count": 2 }));
+    world.emulator.control("faults", &rules(json!([refused]))).await;
+    let rehearsed = world.run(&[&["-o", "json"], &REHEARSE[..]].concat()).await;
+    assert_eq!(rehearsed.code, Some(3), "{}", rehearsed.err);
+    let counts = serde_json::from_slice::<Value>(&rehearsed.out).unwrap()["counts"].clone();
+    assert_eq!([&counts["failed"], &counts["missing"], &counts["different"]], [2, 2, 0], "{counts}");
+    let busy = of_writes(json!({ "status": 429, "retryAfterMs": 5, "probability": 0.3, "count": 30 }));
+    let lost = of_writes(json!({ "action": "respond-then-reset", "probability": 0.3, "count": 10 }));
+    world.emulator.control("faults", &rules(json!([busy, lost]))).await;
+    let rehearsal = world.json(&REHEARSE).await;
+    assert_all_equal(&world, &rehearsal).await;
+}
+
+#[tokio::test]
+async fn one_that_is_cancelled_says_so_and_the_next_one_removes_what_it_left() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    let slow = json!({ "service": "cosmos", "operation": "item-write", "container": "orders", "delayMs": 200 });
+    world.emulator.control("faults", &json!({ "rules": [slow] })).await;
+    let rehearsing = world.start(&[&REHEARSE[..], &["--concurrency", "1"]].concat());
+    eventually("some documents are written", async || (scratch(&world).await? >= 3).then_some(())).await;
+    rehearsing.signal("TERM").await;
+    assert_eq!(rehearsing.ended().await, Some(130));
+    let record = record(&world).await;
+    assert_eq!([&record["state"], &record["cleaned"]], [&json!("cancelled"), &json!(false)], "{record}");
+    assert!(scratch(&world).await.unwrap() >= 3);
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    let rehearsal = world.json(&REHEARSE).await;
+    assert_all_equal(&world, &rehearsal).await;
 }
