@@ -1,4 +1,4 @@
-//! Work that somebody asks for over HTTP: a verification, a backfill of what the mirror lacks, or an export.
+//! Work that somebody asks for over HTTP: a verification, a backfill of what the mirror lacks, an export, or a rehearsal.
 //!
 //! | step | file |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | one container's jobs: taken up, marked, ended | `jobs/place.rs`, `jobs/runner.rs` |
 //! | the key space in parts, one comparison each | `jobs/work.rs`, `jobs/tracker.rs` |
 //! | an export, whole | `jobs/export.rs` |
+//! | a rehearsal, whole | `jobs/rehearse.rs` |
 //! | what a person is told | `jobs/view.rs` |
 //!
 //! **One at a time**: the one job of a container is one record that is only written conditionally, so over all replicas there is one. Its
@@ -29,6 +30,7 @@ use crate::failure::Failure;
 mod export;
 mod ledger;
 mod place;
+mod rehearse;
 mod request;
 mod runner;
 mod steps;
@@ -36,8 +38,9 @@ mod tracker;
 mod view;
 mod work;
 
-pub(crate) use place::Exports;
 pub use place::{EffectiveKey, Parts};
+pub(crate) use place::{Exports, Rehearsals};
+pub(crate) use rehearse::Asked as AskedRehearsal;
 pub use request::{Faulty, JobRequest};
 pub use view::view;
 
@@ -55,8 +58,8 @@ pub enum Refused {
     Busy(Box<JobRecord>),
     /// It would have to read content that is encrypted.
     Encrypted,
-    /// The configuration says no place for what it makes.
-    Off,
+    /// The configuration does not say where to: this setting is missing.
+    Off(&'static str),
     /// The source or the target could not be asked.
     Failed(Failure),
 }
@@ -104,8 +107,10 @@ impl Jobs {
         if request.reads_content() && place.parts.store.recipients().is_some() {
             return Err(Refused::Encrypted);
         }
-        if matches!(request.work, Work::Export { .. }) && place.parts.exports.is_none() {
-            return Err(Refused::Off);
+        match request.work {
+            Work::Export { .. } if place.parts.exports.is_none() => return Err(Refused::Off("admin.export_to")),
+            Work::Rehearse { .. } if place.parts.rehearsals.is_none() => return Err(Refused::Off("rehearsal.into")),
+            _ => {}
         }
         place.start(&request.work).await
     }

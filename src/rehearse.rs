@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::rehearsal::{Rehearsal, RehearsalError, State};
+use indicatif::ProgressBar;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +59,7 @@ pub struct Rehearse {
     pub sample_per_million: u32,
     /// Remove what earlier ones left, and in the end what this one wrote.
     pub clean: bool,
-    /// `command` or `schedule`.
+    /// `command`, `schedule` or `job`.
     pub by: &'static str,
     /// What opens encrypted content.
     pub identities: Identities,
@@ -68,6 +69,16 @@ pub struct Rehearse {
     pub concurrency: u32,
     /// Ends it behind the writes under way.
     pub cancel: CancellationToken,
+    /// Shows each of its phases.
+    pub shows: Shows,
+}
+
+/// Gives where the documents of a phase are counted.
+pub type Shows = Arc<dyn Fn(&'static str) -> ProgressBar + Send + Sync>;
+
+/// For whom nobody watches.
+pub fn unseen() -> Shows {
+    Arc::new(|_| ProgressBar::hidden())
 }
 
 /// A rehearsal that came to its end, and what differed, for the person who asked.

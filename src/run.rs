@@ -203,6 +203,7 @@ async fn start(
         bytes: Budget::new(config.limits.bytes_in_flight_max, admin.metrics.flow().bytes_in_flight),
         requests: Requests::new(config.limits.requests_in_flight_max, admin.metrics.flow()),
         request_units: Arc::new(RequestUnits::new(config.source.request_units_per_second_max)),
+        rehearsal: config.rehearsal.clone(),
         exports: jobs::exports(config)?,
         admin: admin.clone(),
         quiet_max: background::quiet_max(background::longest_pause(config), slowest_kind(config)),

@@ -120,9 +120,9 @@ async fn start(State(admin): State<Admin>, headers: HeaderMap, body: Body) -> Re
             let remedy = "verify by mode hash, which needs none, or run the command with --identity FILE";
             Err(told(StatusCode::CONFLICT, "encrypted", message, remedy))
         }
-        Err(Refused::Off) => {
-            let message = "the configuration says no place for exports of jobs";
-            Err(told(StatusCode::CONFLICT, "off", message, "set admin.export_to, and start the daemon again"))
+        Err(Refused::Off(setting)) => {
+            let message = format!("the configuration does not say where to: {setting} is not set");
+            Err(told(StatusCode::CONFLICT, "off", message, format!("set {setting}, and start the daemon again")))
         }
         Err(Refused::Failed(failure)) => Err(of_failure(&failure)),
     }

@@ -14,7 +14,7 @@ use crate::cosmos::Account;
 use crate::failure::{CommandError, Exit};
 use crate::history::instant;
 use crate::pace::RequestUnits;
-use crate::rehearse::{Rehearse, verdict};
+use crate::rehearse::{Rehearse, unseen, verdict};
 use crate::run::termination;
 
 /// Runs the command.
@@ -42,6 +42,7 @@ pub(super) async fn run(args: &RehearseArgs, context: &Context) -> Result<(), Co
         units: Arc::new(RequestUnits::new(units)),
         concurrency: args.concurrency,
         cancel: cancel.clone(),
+        shows: unseen(),
     };
     let mut work = std::pin::pin!(rehearse.run());
     let signal = termination()?;

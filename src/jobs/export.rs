@@ -86,7 +86,7 @@ fn not_complete() -> CommandError {
 }
 
 /// A job tells failures by their kinds.
-fn of_command(error: CommandError) -> Failure {
+pub(super) fn of_command(error: CommandError) -> Failure {
     let same = |kind: &Kind| kind.exit() == error.exit && error.exit != Exit::Failure;
     let kind = Kind::ALL.into_iter().find(same).unwrap_or(Kind::Refused);
     Failure::new(kind, error.message).remedy(error.remedy)

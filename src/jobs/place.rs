@@ -7,23 +7,26 @@ use std::time::Duration;
 
 use cosmirror_formats::job::{JobRecord, State, Work};
 use cosmirror_formats::{MirrorPaths, PartitionKey};
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Changed, Ledger, Step};
+use super::rehearse::Asked;
 use super::steps::{self, Me};
 use super::{Ending, Refused, TOLD_MAX};
 use crate::admin::Metrics;
 use crate::config::FeedMode;
 use crate::documents::Documents;
 use crate::export::place::Place as ExportPlace;
-use crate::failure::Failure;
+use crate::failure::{CommandError, Failure};
 use crate::feed::ChangeFeed;
 use crate::leases::LeaseStore;
 use crate::leases::owner::Owner;
 use crate::pace::RequestUnits;
+use crate::rehearse::Rehearse;
 use crate::store::VersionStore;
 
 /// For so long what was read is told again: whoever polls must not become a load of the target.
@@ -36,6 +39,9 @@ pub type EffectiveKey = Arc<dyn Fn(&PartitionKey) -> Result<String, Failure> + S
 
 /// Opens the place of the export of the job with this id.
 pub(crate) type Exports = Arc<dyn Fn(&str) -> Result<Box<dyn ExportPlace>, Failure> + Send + Sync>;
+
+/// Makes a rehearsal as it is configured.
+pub(crate) type Rehearsals = Arc<dyn Fn(Asked) -> BoxFuture<'static, Result<Rehearse, CommandError>> + Send + Sync>;
 
 /// What the jobs of one container work with.
 pub struct Parts {
@@ -67,6 +73,8 @@ pub struct Parts {
     pub expiration: Duration,
     /// Where exports go, each into a folder of its own; none where jobs make none.
     pub(crate) exports: Option<Exports>,
+    /// Makes a rehearsal; none where the configuration does not say where to.
+    pub(crate) rehearsals: Option<Rehearsals>,
     /// The budget of request units.
     pub units: Arc<RequestUnits>,
     /// This process.

@@ -41,7 +41,7 @@ impl JobRequest {
         match &self.work {
             Work::Backfill => false,
             Work::Verify { mode, .. } => Mode::of_name(mode) == Some(Mode::Full),
-            Work::Export { .. } => true,
+            Work::Export { .. } | Work::Rehearse { .. } => true,
         }
     }
 
@@ -59,6 +59,7 @@ impl JobRequest {
                 "backfill" => Work::Backfill,
                 "verify" => verify(&mut fields)?,
                 "export" => export(&mut fields)?,
+                "rehearse" => Work::Rehearse { at: at(&mut fields)?, sample_per_million: sample(&mut fields)? },
                 other => {
                     let kinds = Work::KINDS.join(" or ");
                     return Err(faulty(format!("kind: there is no {:?}", shown(other)), format!("use {kinds}")));
@@ -72,6 +73,7 @@ impl JobRequest {
                     Work::Backfill => "kind, database, container",
                     Work::Verify { .. } => "kind, database, container, mode, sample, repair",
                     Work::Export { .. } => "kind, database, container, at, since, compress",
+                    Work::Rehearse { .. } => "kind, database, container, at, sample",
                 };
                 let message = format!("a job of kind {kind} has no field {:?}", shown(unknown));
                 Err(faulty(message, format!("the fields are {known}")))
@@ -88,14 +90,15 @@ fn verify(fields: &mut Map<String, Value>) -> Result<Work, Faulty> {
             faulty("mode: there is no such mode", format!("use one of {modes}"))
         })?,
     };
-    let sample_per_million = match fields.remove("sample") {
-        None => MILLION,
-        Some(value) => value.as_f64().and_then(per_million).ok_or_else(|| {
-            faulty("sample: it is not the part of the documents to compare", "use a number above 0 and up to 1")
-        })?,
-    };
+    let sample_per_million = sample(fields)?.unwrap_or(MILLION);
     let repair = flag(fields, "repair")?;
     Ok(Work::Verify { mode: mode.name().to_owned(), sample_per_million, repair })
+}
+
+fn sample(fields: &mut Map<String, Value>) -> Result<Option<u32>, Faulty> {
+    let fault = || faulty("sample: it is not the part of the documents to compare", "use a number above 0 and up to 1");
+    let part = |value: Value| value.as_f64().and_then(per_million).ok_or_else(fault);
+    fields.remove("sample").map(part).transpose()
 }
 
 fn export(fields: &mut Map<String, Value>) -> Result<Work, Faulty> {
@@ -183,6 +186,11 @@ mod tests {
             ("", "the body is not JSON"),
             ("[]", "the body is not a JSON object"),
             (r#"{"kind":"import","database":"d","container":"c"}"#, "kind: there is no \"import\""),
+            (r#"{"kind":"rehearse","database":"d","container":"c","sample":2}"#, "sample: "),
+            (
+                r#"{"kind":"rehearse","database":"d","container":"c","into":"shop/orders"}"#,
+                "a job of kind rehearse has no field",
+            ),
             (r#"{"kind":"export","database":"d","container":"c","at":1}"#, "at: "),
             (r#"{"kind":"export","database":"d","container":"c","at":"-2h"}"#, "at: "),
             (r#"{"kind":"export","database":"d","container":"c","since":"../other"}"#, "since: "),

@@ -102,7 +102,7 @@ async fn take_up(place: &Place) -> Result<Option<Held>, Failure> {
 async fn work_on(place: &Place, mut held: Held, drain: &CancellationToken) {
     let (id, kind, attempt) = (held.record.id.clone(), held.record.work.kind(), held.record.attempts);
     tracing::info!(container = place.name(), id, kind, attempt, "the job begins");
-    let (tracker, cancel) = (Tracker::new(&held.record), CancellationToken::new());
+    let (tracker, cancel) = (Arc::new(Tracker::new(&held.record)), CancellationToken::new());
     let running = |now| *place.running.lock().unwrap_or_else(PoisonError::into_inner) = now;
     running(Some((id.clone(), cancel.clone())));
     place.parts.metrics.jobs().running(&place.parts.database, &place.parts.container, true);

@@ -53,6 +53,10 @@ fn asked(work: &Work) -> Vec<(&'static str, Value)> {
             let sample = f64::from(*sample_per_million) / f64::from(MILLION);
             vec![("mode", json!(mode)), ("sample", json!(sample)), ("repair", json!(repair))]
         }
+        Work::Rehearse { at, sample_per_million } => {
+            let sample = sample_per_million.map(|sample| f64::from(sample) / f64::from(MILLION));
+            vec![("at", json!(at.map(instant))), ("sample", json!(sample))]
+        }
         Work::Export { at, since, compress } => {
             vec![("at", json!(at.map(instant))), ("since", json!(since)), ("compress", json!(compress))]
         }

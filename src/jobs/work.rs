@@ -13,6 +13,7 @@ use futures::FutureExt as _;
 
 use super::export;
 use super::place::Parts;
+use super::rehearse;
 use super::tracker::Tracker;
 use crate::failure::{Action, Failure, Kind};
 use crate::history::MirrorReader;
@@ -27,10 +28,13 @@ const FAILURES_MAX: u32 = 5;
 const LIST_MAX: usize = 20;
 
 /// Does what is not done yet.
-pub(super) async fn run(parts: &Parts, tracker: &Tracker, record: &JobRecord) -> Result<(), Failure> {
+pub(super) async fn run(parts: &Parts, tracker: &Arc<Tracker>, record: &JobRecord) -> Result<(), Failure> {
     if let Work::Export { at, since, compress } = &record.work {
         let asked = export::Asked { at: *at, since: since.as_deref(), compress: *compress };
         return export::run(parts, tracker, record, asked).boxed().await;
+    }
+    if let Work::Rehearse { at, sample_per_million } = record.work {
+        return rehearse::run(parts, tracker, at, sample_per_million).boxed().await;
     }
     let request = request(&record.work)?;
     let (mut failures, mut backoff) = (0, Backoff::default());
@@ -65,7 +69,9 @@ fn request(work: &Work) -> Result<Request, Failure> {
             let sample = f64::from(*sample_per_million) / f64::from(MILLION);
             (mode, Sample(sample), if *repair { Repair::All } else { Repair::No })
         }
-        Work::Export { .. } => return Err(Failure::new(Kind::Internal, "an export compares nothing")),
+        Work::Export { .. } | Work::Rehearse { .. } => {
+            return Err(Failure::new(Kind::Internal, "it is no comparison of source and mirror"));
+        }
     };
     Ok(Request { mode, sample, repair, list_max: LIST_MAX })
 }

@@ -60,10 +60,12 @@ pub(super) async fn compare(
         .map_ok(|candidate| verdict(asked, mirror, documents.as_ref(), &sampling, candidate, at))
         .try_buffer_unordered(DOCUMENTS_AT_ONCE);
     let mut verdicts = std::pin::pin!(verdicts);
+    let progress = (asked.shows)("comparing");
     while let Some(verdict) = verdicts.try_next().await? {
         if asked.cancel.is_cancelled() {
             return Err(CommandError::new(Exit::Cancelled, "cancelled", "rehearse again with --clean"));
         }
+        progress.inc(1);
         there += compared.count(verdict);
     }
     let held = persist(|| rows(documents.as_ref())).await?;

@@ -81,7 +81,7 @@ async fn planned(
         part: 0,
         in_place: false,
         meter: Meter::default(),
-        progress: ProgressBar::hidden(),
+        progress: (asked.shows)("planning"),
     };
     let planned = tokio::select! {
         planned = planning.plan(&mut writer) => planned,
@@ -111,6 +111,8 @@ async fn applied(
     file.require_readable(&asked.identities)?;
     let pace = Pace::new(Arc::clone(&asked.units), asked.concurrency, asked.cancel.clone());
     let documents = scratch.documents()?;
+    let writing = (asked.shows)("restoring");
+    writing.set_length(file.changes());
     let application = Application {
         parts: vec![part],
         targets: vec![Target { documents: documents as _, mirror: Some(Arc::clone(mirror)), recorded_in: None }],
@@ -121,7 +123,7 @@ async fn applied(
         failures_max: None,
         pace: &pace,
         cancel: &asked.cancel,
-        writing: ProgressBar::hidden(),
+        writing,
         verifying: ProgressBar::hidden(),
     };
     let mut report = application.run(file).await;

@@ -94,7 +94,7 @@ impl Scratch {
         let documents = CosmosDocuments::new(asked.account.clone(), resolved.clone(), self.name.clone());
         let documents = documents.spending(Arc::clone(&asked.units));
         // A daemon's log names no documents.
-        let documents = if asked.by == "schedule" { documents.discreet() } else { documents };
+        let documents = if asked.by != "command" { documents.discreet() } else { documents };
         self.documents = Some(Arc::new(documents));
         self.resolved = Some(resolved);
     }
@@ -208,10 +208,13 @@ impl Scratch {
     ) -> Result<(), CommandError> {
         let traces = claimed.record().await.traces;
         let mut all = self.all_of_rehearsals(mirror, &traces).await?;
+        let progress = (asked.shows)("removing");
+        progress.set_length(all.len());
         let documents = self.documents()?;
         let removals = stream::iter(all.read()?).map(|found| {
-            let documents = Arc::clone(&documents);
+            let (documents, progress) = (Arc::clone(&documents), progress.clone());
             async move {
+                progress.inc(1);
                 let found = found?;
                 if asked.cancel.is_cancelled() {
                     return Ok(());

@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub(super) requests: Arc<Requests>,
     /// The budget of request units.
     pub(super) request_units: Arc<RequestUnits>,
+    /// How rehearsals are made.
+    pub(super) rehearsal: config::Rehearsal,
     /// Where jobs put exports.
     pub(super) exports: Option<Exports>,
     /// Health and metrics.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::container::Container;
+use super::rehearsing;
 use super::stores::open_export;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::export::place::ExportPlace;
 use crate::failure::{Failure, Kind};
-use crate::jobs::{Exports, Jobs, Parts};
+use crate::jobs::{Exports, Jobs, Parts, Rehearsals};
 
 /// Takes up jobs, as a task for each container, where they are on. A run that ends when it has caught up has none.
 pub(super) fn start(containers: &[Container], admin: &Admin, tracker: &TaskTracker) -> Vec<JoinHandle<()>> {
@@ -34,6 +36,19 @@ pub(super) async fn ended(running: Vec<JoinHandle<()>>) {
             tracing::error!(%error, "the jobs of a container ended by a bug; please report it with the log");
         }
     }
+}
+
+/// Makes rehearsals of a container, if the configuration says where.
+fn rehearsals(container: &Container) -> Option<Rehearsals> {
+    let settings = &container.shared().rehearsal;
+    if settings.into.is_empty() {
+        return None;
+    }
+    let rehearser = Arc::new(rehearsing::rehearser(container, settings));
+    Some(Arc::new(move |asked| {
+        let rehearser = Arc::clone(&rehearser);
+        async move { rehearser.configured(asked).await }.boxed()
+    }))
 }
 
 /// Where jobs put exports, if the configuration says so.
@@ -65,6 +80,7 @@ fn parts(container: &Container) -> Option<Parts> {
         look_interval: shared.leases.acquire_interval,
         expiration: shared.leases.expiration,
         exports: shared.exports.clone(),
+        rehearsals: rehearsals(container),
         units: Arc::clone(&shared.request_units),
         owner: shared.owner.clone(),
         metrics: shared.admin.metrics.clone(),

@@ -14,7 +14,8 @@ use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit, Failure};
 use crate::feed::ChangeFeed;
 use crate::history::Coverage;
-use crate::rehearse::{EXPIRATION, Rehearse, last, verdict};
+use crate::jobs::AskedRehearsal as Asked;
+use crate::rehearse::{EXPIRATION, Rehearse, last, unseen, verdict};
 use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::rehearsal::{Rehearsal, State};
 
@@ -120,23 +121,32 @@ impl Rehearser {
         Ok(coverage.window.from.is_some())
     }
 
-    async fn rehearse(&self) -> Result<Rehearsal, CommandError> {
+    /// A rehearsal by the daemon's settings.
+    pub(super) async fn configured(&self, asked: Asked) -> Result<Rehearse, CommandError> {
+        let Asked { by, at, sample_per_million, cancel, shows } = asked;
         let source = &self.shared.source;
-        let rehearse = Rehearse {
+        Ok(Rehearse {
             store: Arc::clone(&self.shared.store),
             paths: self.paths.clone(),
             account: Account::connect_counting(source, self.shared.admin.metrics.requests_to_source()).await?,
             endpoint: source.endpoint.clone(),
             into: self.settings.scratch(&self.database, &self.container),
-            at: None,
-            sample_per_million: self.settings.sample,
+            at,
+            sample_per_million: sample_per_million.unwrap_or(self.settings.sample),
             clean: self.settings.clean,
-            by: "schedule",
+            by,
             identities: Identities::default(),
             units: Arc::clone(&self.shared.request_units),
             concurrency: CONCURRENCY,
-            cancel: self.shared.drain.clone(),
-        };
+            cancel,
+            shows,
+        })
+    }
+
+    async fn rehearse(&self) -> Result<Rehearsal, CommandError> {
+        let cancel = self.shared.drain.clone();
+        let asked = Asked { by: "schedule", at: None, sample_per_million: None, cancel, shows: unseen() };
+        let rehearse = self.configured(asked).await?;
         // Boxed, because it is large and most of the time not under way.
         let record = Box::pin(rehearse.run()).await?.record;
         let container = self.name();

@@ -187,7 +187,9 @@ fn every_field_of_a_job_is_documented_and_no_other() {
     };
     assert_eq!(documented("field of a job"), fields(&job));
     let export = Work::Export { at: None, since: None, compress: false };
-    let of_all_kinds: BTreeSet<String> = fields(&work).into_iter().chain(fields(&export)).collect();
+    let rehearse = Work::Rehearse { at: None, sample_per_million: None };
+    let of_all_kinds =
+        [fields(&work), fields(&export), fields(&rehearse)].into_iter().flatten().collect::<BTreeSet<_>>();
     assert_eq!(documented("field of a job's work"), of_all_kinds);
     assert_eq!(documented("field of a job's counts"), fields(&job.counts));
     assert_eq!(documented("field of a job's progress"), fields(&job.progress));

@@ -76,6 +76,13 @@ pub enum Work {
         /// Whether to put right what differs.
         repair: bool,
     },
+    /// Restore a sample into a scratch container and compare it.
+    Rehearse {
+        /// The instant, seconds since 1970; none: the newest one that is known completely.
+        at: Option<i64>,
+        /// Documents of each million; none: as the daemon's settings say.
+        sample_per_million: Option<u32>,
+    },
     /// Write documents as they were into files.
     Export {
         /// The instant, seconds since 1970; none: the newest one that is covered when it begins.
@@ -89,7 +96,7 @@ pub enum Work {
 
 impl Work {
     /// The names of all kinds.
-    pub const KINDS: [&str; 3] = ["backfill", "verify", "export"];
+    pub const KINDS: [&str; 4] = ["backfill", "verify", "export", "rehearse"];
 
     /// The kind's name.
     pub fn kind(&self) -> &'static str {
@@ -97,6 +104,7 @@ impl Work {
             Self::Backfill => "backfill",
             Self::Verify { .. } => "verify",
             Self::Export { .. } => "export",
+            Self::Rehearse { .. } => "rehearse",
         }
     }
 }
@@ -257,7 +265,8 @@ mod tests {
         }
         let verify = Work::Verify { mode: "full".to_owned(), sample_per_million: MILLION, repair: false };
         let export = Work::Export { at: Some(1), since: None, compress: true };
-        for (work, kind) in [Work::Backfill, verify, export].into_iter().zip(Work::KINDS) {
+        let rehearse = Work::Rehearse { at: None, sample_per_million: Some(5) };
+        for (work, kind) in [Work::Backfill, verify, export, rehearse].into_iter().zip(Work::KINDS) {
             assert_eq!((work.kind(), &serde_json::to_value(&work).unwrap()["kind"]), (kind, &kind.into()));
         }
     }

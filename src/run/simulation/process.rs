@@ -258,6 +258,7 @@ fn shared(service: &Service, life: &Life, setup: &Setup, drain: CancellationToke
         bytes: Budget::new(setup.pages * READ_BYTES, Metrics::new(names).flow().bytes_in_flight),
         requests: Requests::new(setup.requests, Metrics::new(names).flow()),
         request_units: Arc::new(RequestUnits::new(0)),
+        rehearsal: config::Rehearsal::default(),
         exports: None,
         admin: Admin::new(names, Access::closed()),
         quiet_max: None,

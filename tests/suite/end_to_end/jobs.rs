@@ -9,6 +9,7 @@ use super::oracle::assert_every_change_once;
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Running, Target, World};
 
 mod export;
+mod rehearse;
 
 const TOKEN: &str = "0123456789abcdef-of-a-test";
 
