@@ -11,7 +11,7 @@
 //! them anew. The clock is the host's: it decides until when a version is kept, never what an instant of the source is.
 //!
 //! **Protected is whatever nobody may be able to erase**: versions of documents, dead letters, gaps, records of restores and of the container
-//! itself. States of ranges and of jobs are written again every minute, say nothing that the next one does not say better, and would each
+//! itself. States of ranges, jobs and rehearsals are written again every minute, say nothing that the next one does not say better, and would each
 //! cost storage until their time is over; so they are not. What is not known to be such a state is protected.
 //!
 //! **The probe** carries the same, so that a start finds out what the service refuses, but for a day at most: a mistake in the settings must
@@ -38,6 +38,8 @@ const TAGS: HeaderName = HeaderName::from_static("x-ms-tags");
 
 /// For how long a probe is protected at most.
 const PROBE_IMMUTABLE_FOR_MAX: Duration = Duration::from_hours(24);
+/// Where states are, beneath a mirror's own folder.
+const STATES: [&str; 3] = ["ranges/", "jobs/", "rehearsals/"];
 /// What need not be encoded in tags, which are parameters of a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 /// Codes of a service that refuses a put for what rides with it, whatever the document. Those of encryption scopes begin alike.
@@ -203,7 +205,7 @@ impl Riders {
         };
         match area {
             "documents" => Named::Document(&name[..name.len() - area.len() - rest.len() - 2]),
-            "_mirror" if rest.starts_with("ranges/") || rest.starts_with("jobs/") => Named::State,
+            "_mirror" if STATES.iter().any(|state| rest.starts_with(state)) => Named::State,
             _ => Named::Record,
         }
     }
@@ -303,12 +305,13 @@ mod tests {
                 paths.gap(1, &range),
                 paths.dead_letter(&range, 1, "aa"),
                 paths.restore("r"),
+                paths.purge("d"),
             ];
             for name in kept {
                 let expected = [&HELD[..], &["x-ms-encryption-scope: shop"]].concat();
                 assert_eq!(headers(&riders.of(&name, &op)), expected, "{name}");
             }
-            for name in [paths.range_state("l", &range), paths.current_job(), paths.job("j")] {
+            for name in [paths.range_state("l", &range), paths.current_job(), paths.job("j"), paths.last_rehearsal()] {
                 assert_eq!(headers(&riders.of(&name, &op)), ["x-ms-encryption-scope: shop"], "{name}");
             }
         }

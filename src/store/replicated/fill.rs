@@ -52,7 +52,8 @@ impl Replicated {
         // There may be many of these, and none changes without changing its length.
         let many = [paths.dead_letters(), paths.restores(), paths.jobs(), paths.purges()];
         let many = many.map(|prefix| (prefix, lacks_record as Lacks));
-        let few = [paths.gaps(), paths.container_record(), paths.range_states()].map(|prefix| (prefix, ANYTHING));
+        let few = [paths.gaps(), paths.container_record(), paths.range_states(), paths.rehearsals()];
+        let few = few.map(|prefix| (prefix, ANYTHING));
         let mut brought = 0;
         for (prefix, lacks) in many.into_iter().chain(few) {
             // Of a record the current content counts, and some have thousands of versions.

@@ -56,6 +56,35 @@ async fn the_replay_of_a_page_after_a_crash_leaves_it_away_and_counts_it() {
     assert_eq!(operations(&world).await, ["purge"]);
 }
 
+/// The daemon has read the document's last changes and is about to store them; nobody tells it of the purge.
+#[tokio::test]
+async fn a_put_that_is_under_way_while_the_history_is_erased_comes_too_late() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
+    live(&world).await;
+    let path = format!("/documents/p/{ID}.json");
+    let late = json!({ "service": "blob", "operation": "put", "path": path, "delayMs": 6000, "count": 1 });
+    world.emulator.control("faults", &json!({ "rules": [late] })).await;
+    let before = world.emulator.requests("cosmos", "feed", "200").await;
+    world.source("orders").put(KEY, &document(7)).await;
+    world.source("orders").delete(KEY, ID).await;
+    let daemon = world.start(&["run"]);
+    let admin = admins(&daemon, 1).await.remove(0);
+    super::super::eventually("the changes are read", async || {
+        (world.emulator.requests("cosmos", "feed", "200").await > before).then_some(())
+    })
+    .await;
+    purge(&world).await;
+    super::super::eventually("the page is done", async || {
+        let shown = metrics(&world, &admin).await;
+        value(&shown, "purged_skipped_total", None).filter(|skipped| *skipped >= 1.0)
+    })
+    .await;
+    assert_eq!(daemon.terminate().await, Some(0));
+    assert_unreadable(&world).await;
+    assert_eq!(operations(&world).await, ["purge"]);
+}
+
 /// The source holds the document all along, as one that is asked to restore by mistake would.
 #[tokio::test]
 async fn a_backfill_and_a_repair_leave_it_away() {
