@@ -39,6 +39,7 @@ mod health;
 mod help;
 mod history;
 mod import;
+mod interrupt;
 mod logging;
 mod man;
 mod mirror;

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use cosmirror_formats::PartitionKey;
+use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 
 use crate::failure::Failure;
@@ -38,4 +39,15 @@ pub trait Documents: Send + Sync + 'static {
 
     /// The results of a query over all partitions, page by page, with named string parameters.
     fn query<'a>(&'a self, sql: &str, parameters: &[(&str, &str)]) -> BoxStream<'a, Result<Vec<Bytes>, Failure>>;
+}
+
+/// Whether a container holds no document at all. One attempt.
+pub async fn holds_nothing(documents: &dyn Documents) -> Result<bool, Failure> {
+    let mut pages = documents.query("SELECT c.id FROM c", &[]);
+    while let Some(page) = pages.try_next().await? {
+        if !page.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -143,13 +143,11 @@ impl Purge {
     async fn erase(&self, place: &Place, name: &str) -> Result<(), Failure> {
         let eraser = place.eraser.as_ref();
         let is_document = name == self.name(place);
-        let mut held: HashSet<String> = HashSet::new();
+        let mut held: HashSet<Shape> = HashSet::new();
         for _ in 0..LOOKS_MAX {
             let left = persist(|| eraser.left(name)).await?;
             let is_due = |left: &Left| {
-                !left.deleted
-                    && !held.contains(&format!("{:?}", left.shape))
-                    && (!is_document || is_erased(left, self.until))
+                !left.deleted && !held.contains(&left.shape) && (!is_document || is_erased(left, self.until))
             };
             let mut due: Vec<Left> = left.into_iter().filter(is_due).collect();
             if due.is_empty() {
@@ -169,7 +167,7 @@ impl Purge {
                 .try_collect()
                 .await?;
             let kept = erased.into_iter().filter(|(_, erased)| *erased == Erased::Held);
-            held.extend(kept.map(|(left, _)| format!("{:?}", left.shape)));
+            held.extend(kept.map(|(left, _)| left.shape));
         }
         Ok(())
     }

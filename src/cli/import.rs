@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::interrupt::{interruptible, unless};
 use super::restore::ask::{Question, ask};
 use super::restore::bar;
 use crate::cosmos::Account;
@@ -24,7 +25,6 @@ use crate::failure::{CommandError, Exit};
 use crate::import::{BadLines, Chain, Checked, Import, Input, Plain, Progress, Report};
 use crate::pace::RequestUnits;
 use crate::restore::{Overwrite, Pace, blocking};
-use crate::run::termination;
 
 pub(super) mod args;
 mod destination;
@@ -36,31 +36,11 @@ use destination::Destination;
 /// Runs the command.
 pub(super) async fn run(args: &ImportArgs, context: &Context) -> Result<(), CommandError> {
     let cancel = CancellationToken::new();
-    let mut work = std::pin::pin!(import(args, context, &cancel));
-    let signal = termination()?;
-    tokio::select! {
-        result = &mut work => return result,
-        _ = signal => cancel.cancel(),
-    }
-    let second = termination()?;
-    tokio::select! {
-        result = work => result,
-        _ = second => Err(cancelled()),
-    }
+    interruptible(import(args, context, &cancel), &cancel, cancelled).await
 }
 
 fn cancelled() -> CommandError {
     CommandError::new(Exit::Cancelled, "cancelled", "run the same import again: what is written stays")
-}
-
-async fn unless<T, E>(cancel: &CancellationToken, work: impl Future<Output = Result<T, E>>) -> Result<T, CommandError>
-where
-    CommandError: From<E>,
-{
-    tokio::select! {
-        done = work => Ok(done?),
-        () = cancel.cancelled() => Err(cancelled()),
-    }
 }
 
 async fn import(args: &ImportArgs, context: &Context, cancel: &CancellationToken) -> Result<(), CommandError> {
@@ -68,9 +48,9 @@ async fn import(args: &ImportArgs, context: &Context, cancel: &CancellationToken
         Some(endpoint) => context.into_account(endpoint)?.account()?.clone(),
         None => context.account()?.clone(),
     };
-    let opened = unless(cancel, open(args, context)).await?;
+    let opened = unless(cancel, cancelled, open(args, context)).await?;
     let account = Account::connect(&account).await?;
-    let destinations = unless(cancel, destination::find(args, &account, &opened)).await?;
+    let destinations = unless(cancel, cancelled, destination::find(args, &account, &opened)).await?;
     let input = match (opened, destinations.first().and_then(Destination::key_paths)) {
         (Input::Plain(plain), Some(paths)) => Input::Plain(plain.for_key(paths)),
         (input, _) => input,
@@ -79,7 +59,7 @@ async fn import(args: &ImportArgs, context: &Context, cancel: &CancellationToken
         Some(file) => BadLines::collected(file)?,
         None => BadLines::refused(),
     };
-    let checked = unless(cancel, input.check(bad)).await?;
+    let checked = unless(cancel, cancelled, input.check(bad)).await?;
     if !args.dry_run && !args.yes {
         agreed(args, context, &input, &destinations, &checked, cancel).await?;
     }
@@ -134,7 +114,7 @@ async fn agreed(
             changes: checked.documents,
             in_place: context.config.config.containers.iter().any(|of| own(&of)),
         };
-        unless(cancel, ask(question)).await?;
+        unless(cancel, cancelled, ask(question)).await?;
     }
     Ok(())
 }
@@ -153,9 +133,10 @@ async fn written(
     let configured = context.config.config.source.request_units_per_second_max;
     let units = Arc::new(RequestUnits::new(args.request_units_per_second.unwrap_or(configured)));
     let pace = Pace::new(Arc::clone(&units), args.concurrency, cancel.clone());
-    let purges = unless(cancel, purges::of(context, &destinations)).await?;
+    let purges = unless(cancel, cancelled, purges::of(context, &destinations)).await?;
     let destinations = destinations.into_iter().zip(purges).collect();
-    let targets = unless(cancel, destination::open(destinations, account, &units, &pace, args.dry_run)).await?;
+    let targets =
+        unless(cancel, cancelled, destination::open(destinations, account, &units, &pace, args.dry_run)).await?;
     let bar = bar(checked.documents, "importing");
     let import = Import {
         input,

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::args::RehearseArgs;
 use super::history::mirror_of;
+use super::interrupt::interruptible;
 use crate::config::{Config, Container, format_share};
 use crate::cosmos::Account;
 use crate::failure::{CommandError, Exit};
 use crate::history::instant;
 use crate::pace::RequestUnits;
 use crate::rehearse::{Rehearse, unseen, verdict};
-use crate::run::termination;
 
 /// Runs the command.
 pub(super) async fn run(args: &RehearseArgs, context: &Context) -> Result<(), CommandError> {
@@ -44,24 +44,16 @@ pub(super) async fn run(args: &RehearseArgs, context: &Context) -> Result<(), Co
         cancel: cancel.clone(),
         shows: unseen(),
     };
-    let mut work = std::pin::pin!(rehearse.run());
-    let signal = termination()?;
-    let rehearsed = tokio::select! {
-        rehearsed = &mut work => rehearsed?,
-        _ = signal => {
-            cancel.cancel();
-            let second = termination()?;
-            tokio::select! {
-                rehearsed = work => rehearsed?,
-                _ = second => return Err(CommandError::new(Exit::Cancelled, "cancelled", "rehearse again with --clean")),
-            }
-        }
-    };
+    let rehearsed = interruptible(rehearse.run(), &cancel, cancelled).await?;
     for note in &rehearsed.notes {
         tracing::warn!("{note}");
     }
     show(&rehearsed.record, container, context)?;
     verdict(&rehearsed.record).map_or(Ok(()), Err)
+}
+
+fn cancelled() -> CommandError {
+    CommandError::new(Exit::Cancelled, "cancelled", "rehearse again with --clean")
 }
 
 /// A container that is followed, or that holds the leases, is no place to delete in.

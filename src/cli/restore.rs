@@ -15,10 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::interrupt::interruptible;
 use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit};
 use crate::restore::Report;
-use crate::run::termination;
 
 pub(super) mod apply;
 pub(super) mod args;
@@ -32,17 +32,7 @@ pub(super) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Com
     let cancel = CancellationToken::new();
     let into = account(args).map(|endpoint| context.into_account(endpoint)).transpose()?;
     let context = into.as_ref().unwrap_or(context);
-    let mut work = std::pin::pin!(dispatch(args, context, &cancel));
-    let signal = termination()?;
-    tokio::select! {
-        result = &mut work => return result,
-        _ = signal => cancel.cancel(),
-    }
-    let second = termination()?;
-    tokio::select! {
-        result = work => result,
-        _ = second => Err(cancelled()),
-    }
+    interruptible(dispatch(args, context, &cancel), &cancel, cancelled).await
 }
 
 /// The account that was named besides the configuration.

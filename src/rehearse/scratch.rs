@@ -14,8 +14,8 @@ use super::claim::Claimed;
 use crate::config::same_account;
 use crate::cosmos::Resolved;
 use crate::crash::crash_point;
-use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
+use crate::documents::{Documents, holds_nothing};
 use crate::failure::{CommandError, Exit, Failure, Kind};
 use crate::history::{MirrorReader, key_definition};
 use crate::restore::Sampling;
@@ -120,16 +120,7 @@ impl Scratch {
 
     async fn is_empty(&self) -> Result<bool, Failure> {
         let documents = self.documents()?;
-        persist(|| async {
-            let mut pages = documents.query("SELECT c.id FROM c", &[]);
-            while let Some(page) = pages.try_next().await? {
-                if !page.is_empty() {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })
-        .await
+        persist(|| holds_nothing(documents.as_ref())).await
     }
 
     pub(super) fn rid(&self) -> Option<&str> {

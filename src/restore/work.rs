@@ -9,11 +9,10 @@ use bytes::Bytes;
 use cosmirror_formats::feed_page::SystemProperties;
 use cosmirror_formats::restore_plan::{Action, Content, Part, Step};
 use cosmirror_formats::version::sha256_hex;
-use futures::TryStreamExt as _;
 use serde_json::Value;
 
 use super::journal::{Entry, Outcome, UndoFile};
-use crate::documents::{Document, Documents};
+use crate::documents::{Document, Documents, holds_nothing};
 use crate::failure::Failure;
 use crate::history::{MirrorReader, Purges, client_text};
 
@@ -30,8 +29,11 @@ pub struct Target {
 impl Target {
     /// Which documents' histories were erased from the mirrors that it has to do with.
     pub(super) async fn purges(&self) -> Result<Vec<Purges>, Failure> {
+        let mut mirrors: Vec<_> = [&self.mirror, &self.recorded_in].into_iter().flatten().collect();
+        // Mostly they are one.
+        mirrors.dedup_by(|one, other| Arc::ptr_eq(one, other));
         let mut purges = Vec::new();
-        for mirror in [&self.mirror, &self.recorded_in].into_iter().flatten() {
+        for mirror in mirrors {
             purges.push(Purges::read(mirror.store.as_ref(), &mirror.paths).await?);
         }
         Ok(purges)
@@ -39,13 +41,7 @@ impl Target {
 
     /// Whether its container holds no document at all.
     pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
-        let mut pages = self.documents.query("SELECT c.id FROM c", &[]);
-        while let Some(page) = pages.try_next().await? {
-            if !page.is_empty() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        holds_nothing(self.documents.as_ref()).await
     }
 }
 

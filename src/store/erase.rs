@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use crate::failure::Failure;
 
 /// In which form something is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// What is current.
     Current,

@@ -6,11 +6,11 @@ use cosmirror_formats::export::ExportedContainer;
 use serde_json::Value;
 
 use super::args::ImportArgs;
-use crate::cli::restore::apply::targets::properties;
+use crate::cli::restore::apply::targets::{properties, warn_of_expiry};
 use crate::cosmos::{Account, Resolved};
-use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
-use crate::failure::{CommandError, Exit, Failure, Kind};
+use crate::documents::{Documents, holds_nothing};
+use crate::failure::{CommandError, Exit, Kind};
 use crate::history::Purges;
 use crate::import::{Input, Target};
 use crate::pace::RequestUnits;
@@ -108,23 +108,12 @@ async fn one(
         let remedy = "import into a container with the same partition key; nothing was written";
         return Err(CommandError::new(Exit::Usage, message, remedy));
     }
-    warn_of_expiry(name, resolved.as_ref().map(|resolved| &resolved.source.settings).or(settings.as_ref()));
+    if let Some(settings) = resolved.as_ref().map(|resolved| &resolved.source.settings).or(settings.as_ref()) {
+        warn_of_expiry(name, settings, "import");
+    }
     let exported_from = exported.map(|exported| format!("{}/{}", exported.database, exported.container));
     let (database, container) = (database.to_owned(), container.to_owned());
     Ok(Destination { database, container, resolved, settings, exported_from })
-}
-
-/// A document's time to live begins anew with every write.
-fn warn_of_expiry(name: &str, settings: Option<&Value>) {
-    match settings.and_then(|settings| settings["defaultTtl"].as_i64()) {
-        Some(seconds) if seconds > 0 => tracing::warn!(
-            "{name}: the container has a time to live, which begins anew with the import: what has no ttl of its own expires {seconds} s after it"
-        ),
-        Some(_) => tracing::warn!(
-            "{name}: documents may have a time to live, which begins anew with the import: what has a ttl expires that long after it"
-        ),
-        None => {}
-    }
 }
 
 /// Opens all, and creates those that are missing unless nothing is to be written.
@@ -162,15 +151,4 @@ pub(super) async fn open(
         targets.push(Target { purges, documents: Some(documents), is_empty });
     }
     Ok(targets)
-}
-
-async fn holds_nothing(documents: &dyn Documents) -> Result<bool, Failure> {
-    use futures::TryStreamExt as _;
-    let mut pages = documents.query("SELECT c.id FROM c", &[]);
-    while let Some(page) = pages.try_next().await? {
-        if !page.is_empty() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

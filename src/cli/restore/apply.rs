@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::ApplyOptions;
 use super::{ask, bar, cancelled};
 use crate::cli::Context;
+use crate::cli::interrupt::unless;
 use crate::encryption::{Identities, Recipients};
 use crate::failure::{CommandError, Exit, Failure};
 use crate::pace::RequestUnits;
@@ -46,17 +47,7 @@ pub(super) async fn open(
     cancel: &CancellationToken,
 ) -> Result<RestoreFile, CommandError> {
     let (path, identities) = (path.to_owned(), identities.clone());
-    unless(cancel, blocking(move || RestoreFile::open(&path, unfinished, &identities))).await
-}
-
-async fn unless<T, E>(cancel: &CancellationToken, work: impl Future<Output = Result<T, E>>) -> Result<T, CommandError>
-where
-    CommandError: From<E>,
-{
-    tokio::select! {
-        done = work => Ok(done?),
-        () = cancel.cancelled() => Err(cancelled()),
-    }
+    unless(cancel, cancelled, blocking(move || RestoreFile::open(&path, unfinished, &identities))).await
 }
 
 /// Asks and applies.
@@ -74,7 +65,7 @@ pub(super) async fn applied(
     }
     file.require_readable(identities)?;
     let keys = keys(&file, context, identities)?;
-    let found = unless(cancel, targets::find(&file, context, identities)).await?;
+    let found = unless(cancel, cancelled, targets::find(&file, context, identities)).await?;
     let mark_field = match &file {
         RestoreFile::Plan(_) => options.mark_field.clone(),
         // An undoing brings back what was, without a mark.
@@ -83,7 +74,8 @@ pub(super) async fn applied(
     if let Some(name) = &mark_field {
         found.require_unused(name)?;
     }
-    let (file, earlier, changes) = unless(cancel, blocking(looked_at(file, undo.clone(), !options.yes))).await?;
+    let (file, earlier, changes) =
+        unless(cancel, cancelled, blocking(looked_at(file, undo.clone(), !options.yes))).await?;
     if let Some(earlier) = &earlier {
         earlier.require_same_containers(found.parts())?;
     }
@@ -156,7 +148,7 @@ async fn agreed(file: &RestoreFile, changes: &[Applied], cancel: &CancellationTo
             changes: changes.total(),
             in_place: part.into == part.source,
         };
-        unless(cancel, ask::ask(question)).await?;
+        unless(cancel, cancelled, ask::ask(question)).await?;
     }
     Ok(())
 }

@@ -53,20 +53,23 @@ impl Eraser for AzureStore {
             prefix: Some(name.to_owned()),
             ..BlobContainerClientListBlobsOptions::default()
         };
-        let days = self.recoverable_days().await;
         let mut pages = self.container.list_blobs(Some(options)).map_err(failed)?.into_pages();
-        let mut all = Vec::new();
+        let mut found = Vec::new();
         while let Some(page) = pages.try_next().await.map_err(failed)? {
             let items = page.into_model().map_err(failed)?.blob_items;
             // The name is the least of those that begin with it.
             let through = items.last().is_some_and(|last| last.name.as_deref() != Some(name));
-            let own = items.into_iter().filter(|item| item.name.as_deref() == Some(name));
-            all.extend(own.map(|item| left_of(name, item, days)));
+            found.extend(items.into_iter().filter(|item| item.name.as_deref() == Some(name)));
             if through {
                 break;
             }
         }
-        Ok(all)
+        // Only what was deleted has days left.
+        let days = match found.iter().any(|item| item.deleted == Some(true)) {
+            true => self.recoverable_days().await,
+            false => None,
+        };
+        Ok(found.into_iter().map(|item| left_of(name, item, days)).collect())
     }
 
     async fn recoverable_days(&self) -> Option<u32> {

@@ -57,7 +57,7 @@ pub(super) async fn find(
             RestoreFile::Undo(_) => find_for_undo(part, context, &account).await?,
         };
         if let Some(resolved) = &found.resolved {
-            warn_of_expiry(part, &resolved.source.settings);
+            warn_of_expiry(&part.into, &resolved.source.settings, "restore");
         }
         found.recorded_in = recorder_of(part, context, found.mirror.as_ref()).await;
         parts.push(found);
@@ -86,7 +86,7 @@ impl Found {
                 Some(resolved) => resolved,
                 None => {
                     let created = create(&self.account, &part, mirror.as_deref()).await?;
-                    warn_of_expiry(&part, &created.source.settings);
+                    warn_of_expiry(&part.into, &created.source.settings, "restore");
                     created
                 }
             };
@@ -213,16 +213,14 @@ pub(in crate::cli) fn properties(settings: &Map<String, Value>, container: &str)
     Value::Object(named.chain(kept.map(|(name, value)| (name.clone(), value.clone()))).collect())
 }
 
-/// A document's time to live begins anew with every write.
-fn warn_of_expiry(part: &Part, settings: &Value) {
+/// A document's time to live begins anew with every write. `act` is what writes.
+pub(in crate::cli) fn warn_of_expiry(name: &str, settings: &Value, act: &str) {
     match settings["defaultTtl"].as_i64() {
         Some(seconds) if seconds > 0 => tracing::warn!(
-            "{}: the container has a time to live, which begins anew with the restore: what has no ttl of its own expires {seconds} s after it",
-            part.into
+            "{name}: the container has a time to live, which begins anew with the {act}: what has no ttl of its own expires {seconds} s after it"
         ),
         Some(_) => tracing::warn!(
-            "{}: documents may have a time to live, which begins anew with the restore: what has a ttl expires that long after it",
-            part.into
+            "{name}: documents may have a time to live, which begins anew with the {act}: what has a ttl expires that long after it"
         ),
         None => {}
     }
