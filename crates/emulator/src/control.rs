@@ -73,6 +73,7 @@ pub(crate) async fn handle(shared: &Shared, parts: &Parts, body: Bytes) -> Respo
         (&Method::GET, "storage") => storage(shared),
         (&Method::POST, "storage") => set_storage(shared, &body),
         (&Method::POST, "seed") => seed(shared, &body).await,
+        (&Method::GET, "faults") => Ok(json(serde_json::json!({ "applied": shared.faults.applied() }).to_string())),
         (&Method::POST, "faults") => set_faults(shared, &body),
         (&Method::DELETE, "faults") => {
             shared.faults.clear();

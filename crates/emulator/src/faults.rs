@@ -129,8 +129,15 @@ pub(crate) struct Faults {
 
 #[derive(Debug)]
 struct State {
-    rules: Vec<(Rule, Effect)>,
+    rules: Vec<InForce>,
     random: SmallRng,
+}
+
+#[derive(Debug)]
+struct InForce {
+    rule: Rule,
+    effect: Effect,
+    applied: u64,
 }
 
 impl Default for Faults {
@@ -147,7 +154,7 @@ impl Faults {
             .into_iter()
             .enumerate()
             .map(|(index, rule)| match effect_of(&rule) {
-                Ok(effect) => Ok((rule, effect)),
+                Ok(effect) => Ok(InForce { rule, effect, applied: 0 }),
                 Err(reason) => Err(format!("rules[{index}]: {reason}")),
             })
             .collect::<Result<Vec<_>, String>>()?;
@@ -165,17 +172,22 @@ impl Faults {
         self.lock().rules.is_empty()
     }
 
+    /// How many requests each rule in force has met.
+    pub(crate) fn applied(&self) -> Vec<u64> {
+        self.lock().rules.iter().map(|rule| rule.applied).collect()
+    }
+
     /// The fault that applies to a request, if any; spends one application of a counted rule.
     pub(crate) fn decide(&self, subject: &Subject<'_>) -> Option<Fault> {
         let mut state = self.lock();
         let State { rules, random } = &mut *state;
-        let (rule, effect) = rules
-            .iter_mut()
-            .find(|(rule, _)| rule.matches(subject) && rule.probability.is_none_or(|p| random.random_bool(p)))?;
-        if let Some(count) = rule.count.as_mut() {
-            *count -= 1;
-        }
-        Some(Fault { delay: rule.delay_ms.map(Duration::from_millis), effect: *effect })
+        let chosen = rules.iter_mut().find(|InForce { rule, applied, .. }| {
+            rule.matches(subject)
+                && rule.count.is_none_or(|count| *applied < count)
+                && rule.probability.is_none_or(|p| random.random_bool(p))
+        })?;
+        chosen.applied += 1;
+        Some(Fault { delay: chosen.rule.delay_ms.map(Duration::from_millis), effect: chosen.effect })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -186,7 +198,6 @@ impl Faults {
 impl Rule {
     fn matches(&self, subject: &Subject<'_>) -> bool {
         self.service == subject.service
-            && self.count != Some(0)
             && (self.operation == "*" || self.operation == subject.operation)
             && self.container.as_deref().is_none_or(|name| subject.container == Some(name))
             && self.path.as_deref().is_none_or(|part| subject.path.contains(part))
@@ -273,7 +284,9 @@ mod tests {
         });
         assert_eq!(decide(&faults, "feed", "1"), Some(throttled));
         assert_eq!(decide(&faults, "query", "0"), Some(throttled));
+        assert_eq!(faults.applied(), [1, 2]);
         faults.clear();
+        assert_eq!(faults.applied(), [0_u64; 0]);
         assert_eq!(decide(&faults, "query", "0"), None);
     }
 

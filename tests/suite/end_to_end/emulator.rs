@@ -107,6 +107,13 @@ impl Emulator {
         assert!(answer.status().is_success(), "{name}: {}", answer.text().await.unwrap());
     }
 
+    /// Whether requests have met every fault in force.
+    pub(super) async fn faults_are_met(&self) -> bool {
+        let answer = self.http.get(format!("http://{}/_emulator/faults", self.cosmos)).send().await.unwrap();
+        let faults: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        faults["applied"].as_array().unwrap().iter().all(|count| count.as_u64() > Some(0))
+    }
+
     /// Moves the time of both services forward, instead of waiting.
     pub(super) async fn advance(&self, seconds: u32) {
         self.control("clock", &json!({ "advanceSeconds": seconds })).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::State;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cosmos::DATABASE;
 use super::eventually;
@@ -50,16 +50,24 @@ async fn change(world: &World, round: usize) {
     }
 }
 
+/// Waits until requests have met all the faults, while `meanwhile` gives the daemon work.
+async fn are_met(world: &World, faults: &[Value], meanwhile: impl AsyncFn()) {
+    eventually(&format!("requests meet {faults:?}"), async || {
+        meanwhile().await;
+        world.emulator.faults_are_met().await.then_some(())
+    })
+    .await;
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+}
+
 /// Every kind of fault once, each until the daemon has met it.
 async fn everything_fails(world: &World, admin: &str) {
     let rules = [
-        json!({ "service": "blob", "operation": "put", "status": 503, "probability": 0.5 }),
-        json!({ "service": "blob", "operation": "put", "status": 403, "count": 2 }),
+        json!({ "service": "blob", "operation": "put", "path": "/documents/", "status": 503, "probability": 0.5 }),
+        json!({ "service": "blob", "operation": "put", "path": "/documents/", "status": 403, "count": 1 }),
         // The document is refused for good and becomes a dead letter.
-        json!({ "service": "blob", "operation": "put", "status": 400, "count": 1 }),
-        json!({ "service": "blob", "operation": "put", "action": "respond-then-reset", "probability": 0.5, "count": 20 }),
-        json!({ "service": "blob", "operation": "head", "status": 500, "probability": 0.5, "count": 20 }),
-        json!({ "service": "blob", "operation": "list", "action": "truncate", "probability": 0.5, "count": 20 }),
+        json!({ "service": "blob", "operation": "put", "path": "/documents/", "status": 400, "count": 1 }),
+        json!({ "service": "blob", "operation": "put", "path": "/documents/", "action": "respond-then-reset", "probability": 0.5, "count": 20 }),
         json!({ "service": "cosmos", "operation": "feed", "status": 429, "count": 3 }),
         json!({ "service": "cosmos", "operation": "feed", "action": "truncate", "count": 3 }),
         json!({ "service": "cosmos", "operation": "feed", "status": 401, "count": 1 }),
@@ -68,15 +76,14 @@ async fn everything_fails(world: &World, admin: &str) {
         json!({ "service": "cosmos", "operation": "feed", "action": "reset", "count": 10 }),
         json!({ "service": "cosmos", "operation": "*", "container": "leases", "action": "reset", "count": 10 }),
     ];
-    for (round, rule) in rules.iter().enumerate() {
-        world.emulator.control("faults", &json!({ "rules": [rule] })).await;
-        change(world, round).await;
+    for (round, rule) in rules.chunks(1).enumerate() {
+        world.emulator.control("faults", &json!({ "rules": rule })).await;
+        are_met(world, rule, async || change(world, round).await).await;
         eventually("more is stored", async || {
             let stored = value(&metrics(world, admin).await, "lag_seconds", None)?;
             (stored < 5.0).then_some(())
         })
         .await;
-        world.emulator.control("faults", &json!({ "rules": [] })).await;
     }
 }
 
@@ -106,7 +113,14 @@ async fn tell(arguments: &[&str], library_level: Option<&str>) -> (String, Strin
     }
     let seed = json!({ "database": DATABASE, "container": "orders", "count": 0, "partitions": 2 });
     world.emulator.control("seed", &seed).await;
+    // What is stored is looked at when a daemon starts, and hardly again.
+    let looks = [
+        json!({ "service": "blob", "operation": "list", "action": "truncate", "count": 2 }),
+        json!({ "service": "blob", "operation": "head", "status": 500, "count": 2 }),
+    ];
+    world.emulator.control("faults", &json!({ "rules": looks })).await;
     let daemon = world.start(&[arguments, &["run"]].concat());
+    are_met(&world, &looks, async || ()).await;
     let admin = admins(&daemon, 1).await.remove(0);
     change(&world, 0).await;
     eventually("the heartbeat is called", async || (calls.0.load(Ordering::Relaxed) > 0).then_some(())).await;
