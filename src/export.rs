@@ -22,7 +22,7 @@ use futures::stream::{StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 
 use crate::crash::crash_point;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::history::MirrorReader;
 use crate::restore::{ProgressLog, Request, Selection, candidates};
 
@@ -71,22 +71,24 @@ impl Export<'_> {
             Some((base, _)) => Some(base.left_out(self.container)?),
             None => None,
         };
+        let took_sides = self.since.is_some_and(|(base, _)| base.took_sides());
         let selection = Selection::All;
         let documents = candidates(self.mirror, &selection)
             .try_filter(|candidate| std::future::ready(behind.as_ref().is_none_or(|behind| candidate.name > *behind)))
             .map(|candidate| {
                 let candidate = candidate?;
-                let doubted = doubted.as_mut().map_or(Ok(false), |names| names.holds(&candidate.name))?;
-                Ok((candidate, doubted))
+                let left_out = doubted.as_mut().map_or(Ok(false), |names| names.holds(&candidate.name))?;
+                Ok((candidate, took_sides || left_out))
             })
             .map_ok(|(candidate, doubted)| exported(self, candidate, doubted))
             .try_buffered(DOCUMENTS_AT_ONCE);
         let mut documents = std::pin::pin!(documents);
-        let (mut file, mut notes) = (None, Vec::new());
+        let (mut file, mut notes, mut last) = (None, Vec::new(), behind.clone().unwrap_or_default());
         let mut log = ProgressLog::new(self.progress, "exporting");
         while let Some(Exported { name, text, counts, note }) = documents.try_next().await? {
             self.progress.inc(1);
             log.tell();
+            follow(&mut last, &name)?;
             notes.extend(note.filter(|_| notes.len() < NOTES_MAX));
             if let Some(text) = text {
                 self.add(book, &mut file, (name, &text, counts)).await?;
@@ -119,4 +121,15 @@ impl Export<'_> {
         crash_point!("export-file-finished");
         Ok(())
     }
+}
+
+/// Refuses a name that does not come behind the last one: whoever goes on with an export, builds on it or imports it counts on their order.
+fn follow(last: &mut String, name: &str) -> Result<(), Failure> {
+    if name <= last.as_str() {
+        let message = format!("the target lists {name} behind {last}, which is not the order of their bytes");
+        let remedy = "an export takes an account without a hierarchical namespace";
+        return Err(Failure::new(Kind::Misconfigured, message).remedy(remedy));
+    }
+    name.clone_into(last);
+    Ok(())
 }

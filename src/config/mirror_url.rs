@@ -125,6 +125,9 @@ impl fmt::Display for MirrorUrl {
 fn azure(text: &str) -> Result<MirrorUrl, String> {
     let url = plain(text)?;
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?;
+    if url.scheme() == "http" && !is_loopback(host) {
+        return Err("is of another machine and not encrypted on the way; begin it with https://".to_owned());
+    }
     if url.path().contains("//") {
         return Err("has an empty name between two slashes".to_owned());
     }
@@ -266,6 +269,8 @@ mod tests {
             ("https://a.blob.core.windows.net/mirror/%ff", "UTF-8"),
             ("http://127.0.0.1:10000", "no account"),
             ("http://127.0.0.1:10000/devstoreaccount1", "no container"),
+            ("http://a.blob.core.windows.net/mirror/SECRET", "https://"),
+            ("http://10.0.0.1/acc/mirror", "https://"),
             ("https://", "not a URL"),
             ("https://[::1/acc/mirror", "not a URL"),
             ("abfss://mirror@a.dfs.core.windows.net/SECRET", "neither"),

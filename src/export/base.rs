@@ -60,6 +60,12 @@ impl Base {
         self.read.manifest.at
     }
 
+    /// Whether it was told what to take for states that were not known. Its files do not say for which documents it did.
+    pub(super) fn took_sides(&self) -> bool {
+        let Manifest { uncertain, unknown, .. } = &self.read.manifest;
+        uncertain.is_some() || unknown.is_some()
+    }
+
     /// How an export that builds on it names it.
     pub(crate) fn since(&self) -> Since {
         let ReadManifest { manifest, sha256 } = &self.read;

@@ -3,8 +3,9 @@
 //! The states are those that a restore brings back. In latest-version mode, where nobody has looked yet whether a document was deleted,
 //! its newest version is uncertain, as it is for `show`: an export does not ask the source.
 //!
-//! What the earlier export said is worked out anew from the mirror, not read from its files. That holds but for three kinds of documents, which are
-//! brought again: those it left out, those whose version a repair stored, perhaps after it, and those whose history was purged since.
+//! What the earlier export said is worked out anew from the mirror, not read from its files. That holds but for some documents, which are brought
+//! again: those it left out, those whose version a repair stored, perhaps after it, those whose history was purged since or cannot be read any more,
+//! and all of them where it was told which side to take for states that were not known, because its files do not say for which it did.
 
 use bytes::Bytes;
 use cosmirror_formats::Op;
@@ -68,7 +69,7 @@ fn is_repaired(entry: &Entry) -> bool {
     entry.version.op == Op::Reconcile
 }
 
-/// What the export says of a document. `doubted` says that the earlier export left it out.
+/// What the export says of a document. `doubted` says that the earlier export left it out, or guessed as it was told.
 pub(super) async fn exported(export: &Export<'_>, candidate: Candidate, doubted: bool) -> Result<Exported, Failure> {
     let Candidate { name, history } = candidate;
     let document = match history {
@@ -90,7 +91,13 @@ async fn line(export: &Export<'_>, name: &str, document: &DocumentHistory, doubt
         Some((_, request)) if doubted || document.is_purged_behind(instant_of(request)) => {
             Some(Was::LeftOut(Why::Unknown, String::new()))
         }
-        Some((_, request)) => Some(bodies.was(request, document).await?),
+        Some((_, request)) => Some(match bodies.was(request, document).await {
+            // What cannot be read any more is not needed to bring the document again.
+            Err(failure) if matches!(failure.kind, Kind::Integrity | Kind::Unauthorized) => {
+                Was::LeftOut(Why::Unknown, String::new())
+            }
+            before => before?,
+        }),
     };
     let (id, pk) = (document.id.clone(), document.key.clone());
     match said(now, before) {

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::file::FileWriter;
 use super::place::{Directory, Place as _};
 use super::{Base, Begun, Book, read};
+use crate::failure::Kind;
 
 /// A manifest of one container without files.
 pub(crate) fn manifest(id: &str, at: i64, compression: Compression, since: Option<(Since, Vec<String>)>) -> Manifest {
@@ -188,5 +189,16 @@ proptest! {
         std::fs::write(&path, bytes).unwrap();
         let open = runtime.block_on(read::open(&place, file)).unwrap();
         prop_assert!(read::check(open, "f", file).is_err());
+    }
+}
+
+#[test]
+fn names_that_are_listed_in_another_order_end_an_export() {
+    let mut last = String::new();
+    for name in ["documents/a-b.json", "documents/a/b.json", "documents/b.json"] {
+        super::follow(&mut last, name).unwrap();
+    }
+    for name in ["documents/b.json", "documents/a-c.json"] {
+        assert_eq!(super::follow(&mut last, name).unwrap_err().kind, Kind::Misconfigured, "{name}");
     }
 }

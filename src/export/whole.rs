@@ -74,7 +74,11 @@ impl Whole {
             Begun::Open(book) => book,
         };
         let now = options.request(*at);
-        // What the earlier export was told to take for an uncertain state does not matter: such documents are brought again.
+        if base.as_ref().is_some_and(Base::took_sides) {
+            tracing::info!(
+                "the earlier export took sides where a state was not known, so every document is brought again"
+            );
+        }
         let before = base.as_ref().map(|base| Request::new(Selection::All, Point::At(base.at())));
         let mut notes = Vec::new();
         for (container, mirror) in mirrors.iter().enumerate() {
@@ -106,13 +110,15 @@ impl Whole {
             file_bytes_max: options.file_bytes_max,
             uncertain: side(options.uncertain),
             unknown: side(options.unknown),
-            containers: mirrors.iter().map(described).collect(),
+            containers: mirrors.iter().map(|mirror| described(mirror, *at)).collect(),
         }
     }
 }
 
-fn described(mirror: &MirrorReader) -> ExportedContainer {
+/// The container as it was at an instant. What it was created again as behind it has perhaps another partition key.
+fn described(mirror: &MirrorReader, at: i64) -> ExportedContainer {
     let (record, window) = (&mirror.record, mirror.window());
+    let lives = record.generations.iter().enumerate().filter(|(number, life)| *number == 0 || life.since <= at);
     let own = mirror.paths.base();
     let name = MirrorPaths::new("", &record.database, &record.container);
     let prefix = own.strip_suffix(name.base()).unwrap_or_default().trim_end_matches('/');
@@ -121,7 +127,7 @@ fn described(mirror: &MirrorReader) -> ExportedContainer {
         database: record.database.clone(),
         container: record.container.clone(),
         prefix: prefix.to_owned(),
-        generations: record.generations.clone(),
+        generations: lives.map(|(_, life)| life.clone()).collect(),
         window: CoveredWindow { from: window.from, until: window.until, deletes_until: window.deletes_until },
         files: Vec::new(),
     }

@@ -75,6 +75,16 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for a put. Whoever owns a lease counts on it: a put begun before the lease runs out ends soon after.
 pub const PUT_TIMEOUT: Duration = Duration::from_secs(12);
 
+/// What no version is longer than; a file of an export may be.
+const PUT_BYTES_COMMON: u64 = 16 << 20;
+/// Bytes for each of which a longer put has a second more.
+const PUT_BYTES_PER_SECOND: u64 = 1 << 20;
+
+/// Time for a put of so many bytes.
+fn put_timeout(bytes: usize) -> Duration {
+    PUT_TIMEOUT + Duration::from_secs((bytes as u64).saturating_sub(PUT_BYTES_COMMON).div_ceil(PUT_BYTES_PER_SECOND))
+}
+
 /// Most items Azure puts on one page of a listing.
 const PAGE_ITEMS_MAX: u16 = 5_000;
 /// Largest Put Blob of the service. Below it the SDK never splits a body into blocks, which would be several requests.
@@ -207,9 +217,10 @@ impl AzureStore {
             ..options
         };
         let client = self.blob(attempt.name);
-        let done = tokio::time::timeout(PUT_TIMEOUT, client.upload(body.into(), Some(options)))
+        let limit = put_timeout(body.len());
+        let done = tokio::time::timeout(limit, client.upload(body.into(), Some(options)))
             .await
-            .map_err(|_| attempt.timed_out(PUT_TIMEOUT))?
+            .map_err(|_| attempt.timed_out(limit))?
             .map_err(|error| attempt.failure(&error))?;
         let etag = done.etag.ok_or_else(|| attempt.malformed("it has no etag"))?;
         Ok((heads::quoted(etag.as_ref()), done.version_id.filter(|id| !id.is_empty())))

@@ -1,7 +1,7 @@
 //! An export in blobs: each file one blob beneath a prefix.
 //!
-//! A file grows in an unnamed temporary file and is put as a whole, on the condition that nobody has put it meanwhile; a put whose answer was lost is
-//! known by its bytes. Nothing is deleted, because no right to that is needed: beside `manifest.json` an unfinished manifest means nothing. Whoever else puts to the same
+//! A file grows in an unnamed temporary file and is put as a whole, on the condition that nobody has put it since this process looked first; a put whose
+//! answer was lost is known by its bytes. So a process that was overtaken cannot alter what another one has finished. Nothing is deleted, because no right to that is needed: beside `manifest.json` an unfinished manifest means nothing. Whoever else puts to the same
 //! prefix meanwhile is found by the etag of the unfinished manifest.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(crate) struct Blobs {
     url: String,
     /// What names begin with, a slash at its end; empty for the whole container.
     prefix: String,
-    /// The etags of what this process put.
+    /// The etags of what was there when it was looked at first, and of what this process read or put. Nothing else is put anew.
     etags: Mutex<BTreeMap<String, String>>,
 }
 
@@ -50,14 +50,9 @@ impl Blobs {
     async fn write(&self, name: &str, body: Bytes) -> Result<(), Failure> {
         let path = self.path(name);
         let condition = match self.known(name) {
-            Some(etag) => Condition::Matches(etag),
             // What is whole is never put anew: exports that build on it name its digest.
-            None if name == MANIFEST => Condition::Absent,
-            // What an interrupted run left is put anew.
-            None => match persist(|| self.store.head(&path)).await? {
-                Some(Head { etag, .. }) => Condition::Matches(etag),
-                None => Condition::Absent,
-            },
+            Some(etag) if name != MANIFEST => Condition::Matches(etag),
+            _ => Condition::Absent,
         };
         let metadata = [("format".to_owned(), "1".to_owned())].into();
         let put = Put { name: path.clone(), body: body.clone(), metadata, condition };
@@ -92,7 +87,13 @@ impl Place for Blobs {
         let (mut names, mut next) = (Vec::new(), None);
         loop {
             let page = persist(|| self.store.list(&self.prefix, Listing::Current, next.clone())).await?;
-            names.extend(page.heads.iter().filter_map(|head| head.name.strip_prefix(&self.prefix)).map(str::to_owned));
+            let mut etags = self.etags.lock().unwrap_or_else(PoisonError::into_inner);
+            for Head { name, etag, .. } in page.heads {
+                let Some(name) = name.strip_prefix(&self.prefix) else { continue };
+                etags.entry(name.to_owned()).or_insert(etag);
+                names.push(name.to_owned());
+            }
+            drop(etags);
             next = page.next;
             if names.len() > NAMES_MAX {
                 let message = format!("{} holds more than {NAMES_MAX} blobs", self.url);
@@ -136,5 +137,54 @@ impl Place for Blobs {
         let Some((head, bytes)) = persist(|| self.store.get(&path, None)).await? else { return Ok(None) };
         self.etags.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), head.etag);
         Ok(Some(Box::new(Cursor::new(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::history::memory::MemoryStore;
+
+    const FILE: &str = "1-000001.ndjson";
+
+    async fn opened(store: &Arc<MemoryStore>) -> Blobs {
+        let blobs = Blobs::new(Arc::clone(store) as _, "url".to_owned(), "exports/monday");
+        blobs.names().await.unwrap();
+        blobs
+    }
+
+    async fn kept(blobs: &Blobs, text: &str) -> Result<(), Kind> {
+        let mut staged = blobs.stage().unwrap();
+        staged.write_all(text.as_bytes()).unwrap();
+        blobs.keep(FILE, staged).await.map_err(|failure| failure.kind)
+    }
+
+    async fn text(blobs: &Blobs) -> String {
+        let mut text = String::new();
+        blobs.open(FILE).await.unwrap().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn what_an_interrupted_run_left_is_put_anew() {
+        let store = Arc::default();
+        kept(&opened(&store).await, "half").await.unwrap();
+        let next = opened(&store).await;
+        kept(&next, "whole").await.unwrap();
+        assert_eq!(text(&next).await, "whole");
+    }
+
+    #[tokio::test]
+    async fn who_was_overtaken_does_not_alter_what_another_has_finished() {
+        let store = Arc::default();
+        let overtaken = opened(&store).await;
+        let other = opened(&store).await;
+        kept(&other, "other").await.unwrap();
+        assert_eq!(kept(&overtaken, "own").await, Err(Kind::Held));
+        assert_eq!(text(&other).await, "other");
+        // The same bytes are the same file.
+        kept(&overtaken, "other").await.unwrap();
     }
 }

@@ -32,6 +32,7 @@ use super::listing::Shown;
 use super::riders::Ride;
 use super::{
     CONTENT_TYPE as DOCUMENT_TYPE, GET_BYTES_MAX, PUT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, State, heads, listing,
+    put_timeout,
 };
 use crate::admin::RequestMetrics;
 use crate::failure::{Failure, Kind};
@@ -177,7 +178,8 @@ impl Direct {
             headers.insert(name, HeaderValue::try_from(value).map_err(unusable)?);
         }
         let path = self.path_of(attempt.name);
-        let ask = Ask { method: Method::PUT, path, parameters: Vec::new(), headers, body, limit: PUT_TIMEOUT };
+        let limit = put_timeout(body.len());
+        let ask = Ask { method: Method::PUT, path, parameters: Vec::new(), headers, body, limit };
         let answer = self.answer(attempt, ask).await?;
         if answer.status != StatusCode::CREATED {
             return Err(answer.failure(attempt));

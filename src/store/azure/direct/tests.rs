@@ -414,6 +414,12 @@ async fn content_that_breaks_off_is_no_version() {
     }
 }
 
+#[test]
+fn a_put_of_what_no_version_is_as_long_as_has_more_time() {
+    let seconds = [0, 16 << 20, (16 << 20) + 1, 256 << 20].map(|bytes| put_timeout(bytes).as_secs());
+    assert_eq!(seconds, [12, 12, 13, 252]);
+}
+
 proptest! {
     #[test]
     fn a_path_is_decoded_to_the_name_it_was_made_of(name in "[ -~äß中\u{1F600}]{1,60}") {

@@ -48,6 +48,11 @@ async fn what_is_uncertain_is_left_out_and_said_so_and_comes_with_the_next_expor
     let mut documents = taken.documents(0);
     increment.applied_to(0, &mut documents);
     assert_eq!(documents, now);
+    // So is what was taken for gone.
+    let (_, increment) = export(&world, later, "anew", &["--since", "none"]).await;
+    let mut documents = none.documents(0);
+    increment.applied_to(0, &mut documents);
+    assert_eq!(documents, now);
 }
 
 #[tokio::test]
@@ -73,6 +78,63 @@ async fn damaged_documents_are_named_and_left_out_and_the_others_are_exported() 
     let ops: Vec<(&str, Option<&str>)> =
         exported.lines[0].iter().map(|line| (line.op.as_str(), line.why.as_deref())).collect();
     assert_eq!(ops, [("put", None), ("unknown", Some("damaged")), ("put", None)]);
+}
+
+/// With a time to live, what a document was before can only be told by its bytes.
+#[tokio::test]
+async fn an_earlier_version_that_cannot_be_read_any_more_does_not_keep_a_later_one_away() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Directory).await;
+    let source = world.source("orders");
+    source.make_with(&["/pk"], json!({ "defaultTtl": -1 }).as_object().unwrap().clone()).await;
+    source.put(r#"["p"]"#, r#"{"id":"a","pk":"p","step":1}"#).await;
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    let at = until(&world, "orders").await;
+    let (_, first) = export(&world, at, "first", &["--uncertain", "before"]).await;
+    let folder = world.folder().join("mirror/shop/orders/documents/p/a.json");
+    let version = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    world.emulator.advance(5).await;
+    source.put(r#"["p"]"#, r#"{"id":"a","pk":"p","step":2}"#).await;
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    let mut bytes = std::fs::read(&version).unwrap();
+    let last = bytes.len() - 10;
+    bytes[last] ^= 1;
+    std::fs::write(&version, bytes).unwrap();
+    let later = until(&world, "orders").await;
+    let (_, second) = export(&world, later, "second", &["--since", "first"]).await;
+    let mut documents = first.documents(0);
+    second.applied_to(0, &mut documents);
+    assert_eq!(documents, held(&world.history("orders").await, later));
+}
+
+#[tokio::test]
+async fn an_earlier_life_with_another_partition_key_is_exported_and_imported_with_its_own() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    let source = world.source("orders");
+    source.make(&["/pk"]).await;
+    source.put(r#"["p"]"#, r#"{"id":"a","pk":"p"}"#).await;
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    let before = until(&world, "orders").await;
+    world.emulator.advance(5).await;
+    source.remove().await;
+    source.make(&["/customer"]).await;
+    source.put(r#"["c"]"#, r#"{"id":"b","customer":"c"}"#).await;
+    world.catch_up().await;
+    world.emulator.advance(5).await;
+    world.catch_up().await;
+    let (_, exported) = export(&world, before, "first", &[]).await;
+    assert_eq!(exported.documents(0).len(), 1);
+    world.succeed(&["import", "first", "--into", "shop/copy", "--create", "--yes"]).await;
+    let copy = world.history("copy").await;
+    assert_eq!(
+        copy.iter().map(|change| (change.id.as_str(), change.key.as_str())).collect::<Vec<_>>(),
+        [("a", r#"["p"]"#)]
+    );
+    let after = until(&world, "orders").await;
+    let refused = world.run(&["export", "--at", &instant(after), "--out", "second", "--since", "first"]).await;
+    assert!(refused.code == Some(2) && refused.err.contains("partition key"), "{}", refused.err);
 }
 
 #[tokio::test]
