@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cosmirror_formats::records::Generation;
 use cosmirror_formats::restore_plan::Part;
 
 use crate::cli::Context;
@@ -81,6 +82,9 @@ async fn part(
     let into = args.into.clone().unwrap_or_else(|| source.clone());
     let (database, name) = into.split_once('/').unwrap_or((&container.database, &container.container));
     let life = mirror.record.generations.last();
+    if let Point::At(at) = request.point {
+        require_same_key(&mirror, &source, at)?;
+    }
     let (documents, into_rid) = match open_container(account, database, name).await {
         Ok((documents, found)) => {
             let own = life.map(|life| life.partition_key_paths.as_slice()).unwrap_or_default();
@@ -113,6 +117,20 @@ async fn part(
         delete_extra: request.delete_extra,
     };
     Ok(Opened { mirror, documents, request, described })
+}
+
+/// Documents of an earlier life can only go into a container with the partition key of that life.
+fn require_same_key(mirror: &MirrorReader, source: &str, at: i64) -> Result<(), CommandError> {
+    let lives = &mirror.record.generations;
+    let then = lives.iter().rfind(|life| life.since <= at).or(lives.first());
+    let paths = |life: Option<&Generation>| life.map(|life| life.partition_key_paths.join(", ")).unwrap_or_default();
+    let (then, now) = (paths(then), paths(lives.last()));
+    if then == now {
+        return Ok(());
+    }
+    let message = format!("{source} had the partition key {then} at that instant, and was created anew with {now}");
+    let remedy = "export it as of that instant, and import that into another container with --create";
+    Err(CommandError::new(Exit::Usage, message, remedy))
 }
 
 fn missing(failure: Failure) -> Failure {

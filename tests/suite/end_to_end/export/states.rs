@@ -132,6 +132,11 @@ async fn an_earlier_life_with_another_partition_key_is_exported_and_imported_wit
         copy.iter().map(|change| (change.id.as_str(), change.key.as_str())).collect::<Vec<_>>(),
         [("a", r#"["p"]"#)]
     );
+    // A restore knows one partition key only, and says so.
+    let plan =
+        ["restore", "plan", "--all", "--at", &instant(before), "--into", "shop/other", "--create", "-f", "a.plan"];
+    let refused = world.run(&plan).await;
+    assert!(refused.code == Some(2) && refused.err.contains("had the partition key /pk"), "{}", refused.err);
     let after = until(&world, "orders").await;
     let refused = world.run(&["export", "--at", &instant(after), "--out", "second", "--since", "first"]).await;
     assert!(refused.code == Some(2) && refused.err.contains("partition key"), "{}", refused.err);
