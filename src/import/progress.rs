@@ -1,7 +1,8 @@
 //! How far an import came, in a small file, so that the next run of the same import may begin behind it.
 //!
 //! The file says behind which document everything is settled. It is only ever an abbreviation: without it every document is looked at again, and those that have their
-//! content are left alone. It is replaced as a whole, and removed when the import has come to its end.
+//! content are left alone. It is replaced as a whole, and removed when the import has come to its end. It belongs to the containers that were there, not to their names:
+//! what it says of one that was deleted must not pass for what the next one of its name holds.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -44,14 +45,15 @@ impl Progress {
         let settled = match read(path)? {
             None => 0,
             Some(written) if written.import == import && written.format == FORMAT => written.settled,
-            Some(_) => {
-                let message = format!("{} is the progress of another import", path.display());
-                return Err(Failure::new(Kind::Misconfigured, message)
-                    .remedy("name another file with --progress, or remove it if that import is not to go on"));
-            }
+            Some(_) => return Err(of_another(path)),
         };
         let path = path.to_owned();
         Ok(Self { path, import, settled, written: settled, ahead: BTreeSet::new(), dry_run })
+    }
+
+    /// Refuses a file that is there: an import whose containers are not all there has not begun, so it is of another one.
+    pub(crate) fn require_none(path: &Path) -> Result<(), Failure> {
+        read(path)?.map_or(Ok(()), |_| Err(of_another(path)))
     }
 
     /// Documents from the first that are settled.
@@ -109,6 +111,11 @@ fn write(path: &Path, written: &Written) -> std::io::Result<()> {
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+fn of_another(path: &Path) -> Failure {
+    Failure::new(Kind::Misconfigured, format!("{} is the progress of another import", path.display()))
+        .remedy("name another file with --progress, or remove it if that import is not to go on")
 }
 
 fn other(path: &Path) -> Failure {
