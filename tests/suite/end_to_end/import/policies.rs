@@ -105,6 +105,27 @@ async fn what_somebody_changes_at_the_same_moment_is_left_alone_unless_it_is_to_
     assert_eq!(state_of(&world, "other").await, "new");
 }
 
+/// What is settled is not looked at again, so the run that goes on used to end with 0.
+#[tokio::test]
+async fn an_import_that_was_interrupted_ends_with_its_conflicts_as_an_undisturbed_one_does() {
+    let world = world().await;
+    let asked = ["four.ndjson", "--into", "shop/orders", "--concurrency", "1"];
+    block(&world, "other").await;
+    let importing = world.start(&[&["import", "--yes"], &asked[..]].concat());
+    is_looked_at(&world).await;
+    world.source("orders").put(KEY, &text("other", "one")).await;
+    // The next one is held up as soon as this one is not any more.
+    block(&world, "older").await;
+    is_looked_at(&world).await;
+    assert_eq!(importing.terminate().await, Some(130));
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    let finished = import(&world, &asked).await;
+    let told = report(&finished);
+    let counts = ["resumed", "conflicts", "replaced", "created"].map(|name| told[name].as_u64().unwrap());
+    assert_eq!((finished.code, counts), (Some(7), [2, 1, 1, 1]), "{finished:?}");
+    assert_eq!(state_of(&world, "other").await, "one");
+}
+
 /// These used to be conflicts, which are settled: the next run of the same import left them out.
 #[tokio::test]
 async fn what_is_refused_although_nobody_changed_it_has_failed_and_is_done_by_the_next_run() {
