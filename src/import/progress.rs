@@ -77,6 +77,8 @@ pub(crate) struct Progress {
     written: u64,
     /// Settled behind one that is not.
     ahead: BTreeMap<u64, How>,
+    /// The first that this run cannot settle. Nothing behind it is remembered: the next run looks at all of that again.
+    left: u64,
     /// Whether nothing may be written.
     dry_run: bool,
 }
@@ -90,7 +92,7 @@ impl Progress {
             Some(_) => return Err(of_another(path)),
         };
         let path = path.to_owned();
-        Ok(Self { path, import, behind, written: behind.settled, ahead: BTreeMap::new(), dry_run })
+        Ok(Self { path, import, behind, written: behind.settled, ahead: BTreeMap::new(), left: u64::MAX, dry_run })
     }
 
     /// Refuses a file that is there: an import whose containers are not all there has not begun, so it is of another one.
@@ -105,11 +107,19 @@ impl Progress {
 
     /// A document is settled. What is settled before it may be so in any order.
     pub(super) fn settle(&mut self, place: u64, how: How) -> Result<(), Failure> {
-        self.ahead.insert(place, how);
+        if place < self.left {
+            self.ahead.insert(place, how);
+        }
         while let Some(how) = self.ahead.remove(&self.behind.settled) {
             self.behind.count(how);
         }
         if self.behind.settled >= self.written + DOCUMENTS_BETWEEN { self.save() } else { Ok(()) }
+    }
+
+    /// A document failed, or was not written because the import was cancelled: it is for the next run.
+    pub(super) fn leave(&mut self, place: u64) {
+        self.left = self.left.min(place);
+        drop(self.ahead.split_off(&self.left));
     }
 
     /// Writes the file.
@@ -201,6 +211,27 @@ mod tests {
         progress.settle(3, How::Done).unwrap();
         progress.settle(4, How::LeftOut).unwrap();
         assert_eq!(progress.behind(), Behind { settled: 5, left_out: 2, conflicts: 1 });
+    }
+
+    #[test]
+    fn behind_a_document_that_failed_nothing_is_remembered_or_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.progress");
+        let mut progress = begin(&path);
+        for place in 2..100 {
+            progress.settle(place, How::LeftOut).unwrap();
+        }
+        progress.leave(50);
+        assert_eq!(progress.ahead.len(), 48);
+        progress.leave(1);
+        progress.leave(70);
+        for place in 100..1_000 {
+            progress.settle(place, How::LeftOut).unwrap();
+        }
+        assert!(progress.ahead.is_empty());
+        progress.settle(0, How::Done).unwrap();
+        progress.save().unwrap();
+        assert_eq!(begin(&path).behind(), Behind { settled: 1, left_out: 0, conflicts: 0 });
     }
 
     #[test]

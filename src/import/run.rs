@@ -128,13 +128,17 @@ impl Import<'_> {
                 progress.settle(place, How::Conflict)
             }
             Outcome::Failed(failure) => {
+                progress.leave(place);
                 report.note(format!("{what}: {failure}"));
                 if matches!(failure.kind, Kind::Unauthorized | Kind::Misconfigured | Kind::Internal) {
                     report.fatal.get_or_insert(failure);
                 }
                 Ok(())
             }
-            Outcome::Cancelled => Ok(()),
+            Outcome::Cancelled => {
+                progress.leave(place);
+                Ok(())
+            }
         }
     }
 }
