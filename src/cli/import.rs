@@ -124,19 +124,28 @@ async fn written(
     context: &Context,
     account: &Account,
     (input, checked): (&Input, &Checked),
-    destinations: Vec<Destination>,
+    mut destinations: Vec<Destination>,
     cancel: &CancellationToken,
 ) -> Result<Report, CommandError> {
-    let id = identity(args, checked, &destinations);
+    if let Some(file) = &args.progress
+        && destinations.iter().any(Destination::is_missing)
+    {
+        // The progress of another import is refused before anything is created for it.
+        Progress::require_none(file)?;
+    }
+    let purges = unless(cancel, cancelled, purges::of(context, &destinations)).await?;
+    if !args.dry_run {
+        unless(cancel, cancelled, destination::create(&mut destinations, account)).await?;
+    }
+    let id = identity(args, account, checked, &destinations);
     let file = args.progress.clone().unwrap_or_else(|| PathBuf::from(format!("import-{}.progress", &id[..16])));
     let progress = Progress::begin(&file, id, args.dry_run)?;
     let configured = context.config.config.source.request_units_per_second_max;
     let units = Arc::new(RequestUnits::new(args.request_units_per_second.unwrap_or(configured)));
     let pace = Pace::new(Arc::clone(&units), args.concurrency, cancel.clone());
-    let purges = unless(cancel, cancelled, purges::of(context, &destinations)).await?;
     let destinations = destinations.into_iter().zip(purges).collect();
-    let targets =
-        unless(cancel, cancelled, destination::open(destinations, account, &units, &pace, args.dry_run)).await?;
+    let opening = async { Ok::<_, CommandError>(destination::open(destinations, account, &units, &pace).await) };
+    let targets = unless(cancel, cancelled, opening).await?;
     let bar = bar(checked.documents, "importing");
     let import = Import {
         input,
@@ -159,10 +168,13 @@ async fn written(
     Ok(report)
 }
 
-/// What an import is told from others by: its input, where it goes, and how.
-fn identity(args: &ImportArgs, checked: &Checked, destinations: &[Destination]) -> String {
+/// What an import is told from others by: its input, where it goes, and how. The containers must be there: what is settled in one that was deleted
+/// says nothing of the next one of its name.
+fn identity(args: &ImportArgs, account: &Account, checked: &Checked, destinations: &[Destination]) -> String {
     let mut hash = Sha256::new();
     hash.update(&checked.digest);
+    hash.update(account.endpoint().as_str());
+    hash.update([0]);
     for destination in destinations {
         hash.update(destination.identity());
         hash.update([0]);

@@ -194,8 +194,8 @@ impl Documents<'_> {
         let item = match std::str::from_utf8(&element.bytes) {
             _ if element.too_long => Err(format!("it is longer than {LINE_BYTES_MAX} bytes")),
             Err(_) => Err("it is not UTF-8".to_owned()),
-            // It has an id of its own, so it would pass for a document.
-            Ok(text) if matches!(Line::of_text(text), Ok(Line::Put(_) | Line::Delete(_))) => Err(IS_EXPORT.to_owned()),
+            // It may have an id of its own, so it would pass for a document.
+            Ok(text) if Line::of_text(text).is_ok() => Err(IS_EXPORT.to_owned()),
             Ok(text) => document(text, &self.of.definition),
         };
         let item = match item {

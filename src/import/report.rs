@@ -17,13 +17,13 @@ pub(crate) struct Report {
     pub(crate) unchanged: u64,
     /// Documents that have another content and stay because of the policy.
     pub(crate) kept: u64,
-    /// Documents that somebody changed at the same moment; they were left alone.
+    /// Documents that somebody changed at the same moment; they were left alone, by this run or the earlier ones that it goes on with.
     pub(crate) conflicts: u64,
     /// Documents whose write failed.
     pub(crate) failed: u64,
     /// Lines that cannot be used.
     pub(crate) bad: u64,
-    /// Documents of which the exports do not know what they were.
+    /// Documents of which the exports do not know what they were, those that an earlier run settled among them.
     pub(crate) left_out: u64,
     /// Documents that were purged since, and are not brought back.
     pub(crate) purged: u64,

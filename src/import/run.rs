@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::input::Input;
-use super::progress::Progress;
+use super::progress::{Behind, How, Progress};
 use super::report::Report;
 use super::write::{Outcome, Target, Writer};
 use super::{Item, Next};
@@ -46,7 +46,8 @@ type Settled = (u64, Option<(Item, Outcome)>);
 impl Import<'_> {
     /// Imports what `progress` does not name as settled.
     pub(crate) async fn run(&self, mut progress: Progress) -> Result<Report, CommandError> {
-        let mut report = Report { dry_run: self.dry_run, resumed: progress.settled(), ..Report::default() };
+        let Behind { settled: resumed, left_out, conflicts } = progress.behind();
+        let mut report = Report { dry_run: self.dry_run, resumed, left_out, conflicts, ..Report::default() };
         let worked = self.work(&mut progress, &mut report).await;
         // Whatever ended the work, what is settled stays settled.
         progress.save()?;
@@ -58,7 +59,7 @@ impl Import<'_> {
     }
 
     async fn work(&self, progress: &mut Progress, report: &mut Report) -> Result<(), CommandError> {
-        let behind = progress.settled();
+        let behind = progress.behind().settled;
         self.bar.set_position(behind);
         let mut log = ProgressLog::new(&self.bar, "importing");
         let (targets, pace) = (self.targets, self.pace);
@@ -112,28 +113,32 @@ impl Import<'_> {
     ) -> Result<(), Failure> {
         let Some((item, outcome)) = of else {
             report.left_out += 1;
-            return progress.settle(place);
+            return progress.settle(place, How::LeftOut);
         };
         report.count(&outcome);
         let what = format!("{:?} of partition key {}", item.id, item.key);
         match outcome {
             Outcome::Created | Outcome::Replaced => {
                 crash_point!("import-written");
-                progress.settle(place)
+                progress.settle(place, How::Done)
             }
-            Outcome::Unchanged | Outcome::Kept | Outcome::Purged => progress.settle(place),
+            Outcome::Unchanged | Outcome::Kept | Outcome::Purged => progress.settle(place, How::Done),
             Outcome::Conflict => {
                 report.note(format!("{what}: it was changed at the same moment and left alone"));
-                progress.settle(place)
+                progress.settle(place, How::Conflict)
             }
             Outcome::Failed(failure) => {
+                progress.leave(place);
                 report.note(format!("{what}: {failure}"));
                 if matches!(failure.kind, Kind::Unauthorized | Kind::Misconfigured | Kind::Internal) {
                     report.fatal.get_or_insert(failure);
                 }
                 Ok(())
             }
-            Outcome::Cancelled => Ok(()),
+            Outcome::Cancelled => {
+                progress.leave(place);
+                Ok(())
+            }
         }
     }
 }

@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
 use cosmirror_formats::export::{Compression, Line, Since, manifest_digest};
 use futures::TryStreamExt as _;
+use indicatif::ProgressBar;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::array::Array;
-use super::{BadLines, Chain, Input, Next};
+use super::progress::How;
+use super::{BadLines, Chain, Import, Input, Next, Progress, Report, Target};
 use crate::export::place::{Directory, Place};
 use crate::export::tests::{gone, left_out, manifest, put, write};
 use crate::failure::Exit;
+use crate::pace::RequestUnits;
+use crate::restore::{Overwrite, Pace};
 
 /// What an export says of a document.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,6 +87,45 @@ async fn merged(folders: Vec<&Path>) -> (BTreeMap<String, u64>, u64) {
     }
     assert!(places.iter().copied().eq(0..places.len() as u64));
     (documents, left_out)
+}
+
+/// Imports into a container that takes everything, as far as this file says that it is not done.
+async fn run(input: &Input, progress: &Path) -> Report {
+    let cancel = CancellationToken::new();
+    let targets = [Target { purges: Vec::new(), documents: None, is_empty: true }];
+    let import = Import {
+        input,
+        targets: &targets,
+        overwrite: Overwrite::IfChanged,
+        dry_run: false,
+        concurrency: 4,
+        failures_max: None,
+        pace: &Pace::new(Arc::new(RequestUnits::new(0)), 4, cancel.clone()),
+        cancel: &cancel,
+        bar: ProgressBar::hidden(),
+    };
+    import.run(Progress::begin(progress, "a".to_owned(), false).unwrap()).await.unwrap()
+}
+
+/// What is settled is not looked at again, so the run that goes on used to end with 0.
+#[tokio::test]
+async fn an_import_that_goes_on_tells_what_was_left_out_before_as_an_undisturbed_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("export");
+    written(&out, 0, None, &[Said::LeftOut, Said::Put(1), Said::LeftOut, Said::Put(2)], 4).await;
+    let input = Input::Chain(Chain::open(vec![place(&out)]).await.unwrap());
+    let progress = folder.path().join("a.progress");
+    for settled in 0..4 {
+        let mut earlier = Progress::begin(&progress, "a".to_owned(), false).unwrap();
+        for place in 0..settled {
+            earlier.settle(place, if place % 2 == 0 { How::LeftOut } else { How::Done }).unwrap();
+        }
+        earlier.save().unwrap();
+        let report = run(&input, &progress).await;
+        assert_eq!((report.resumed, report.left_out), (settled, 2), "{report:?}");
+        assert_eq!(report.error().map(|error| error.exit), Some(Exit::Partial), "{report:?}");
+        assert!(!progress.exists());
+    }
 }
 
 fn said() -> impl Strategy<Value = Said> {

@@ -1,6 +1,7 @@
 //! One document: a look at what is there, and a write that is guarded by it.
 //!
 //! A write whose answer was lost, and that was made again, is refused by its own first attempt; then the document has the content, and the write was done.
+//! A write that is refused although nobody changed the document is refused for another reason, such as a unique key, and has failed.
 
 use std::sync::Arc;
 
@@ -101,8 +102,11 @@ impl Writer<'_> {
                     if is_equal(item, now.as_ref())? {
                         return Ok(outcome);
                     }
+                    if etag(now.as_ref()) == etag(live.as_ref()) {
+                        return Err(failure.into());
+                    }
                     // Of a container that held nothing this is the first look.
-                    let unseen = live.is_none() && target.is_empty && now.is_some();
+                    let unseen = live.is_none() && target.is_empty;
                     if self.overwrite != Overwrite::Always && !unseen {
                         return Ok(Outcome::Conflict);
                     }
@@ -134,6 +138,10 @@ impl Writer<'_> {
             Overwrite::IfNewer | Overwrite::Never => Decided::Settled(Outcome::Kept),
         })
     }
+}
+
+fn etag(document: Option<&Document>) -> Option<&str> {
+    document.map(|document| document.etag.as_str())
 }
 
 fn is_equal(item: &Item, live: Option<&Document>) -> Result<bool, Failure> {

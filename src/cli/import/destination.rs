@@ -20,7 +20,7 @@ use crate::restore::Pace;
 pub(super) struct Destination {
     pub(super) database: String,
     pub(super) container: String,
-    /// None where it is to be created.
+    /// None where it is missing and was not created yet.
     resolved: Option<Resolved>,
     /// The settings that it is created with.
     settings: Option<Value>,
@@ -38,6 +38,11 @@ impl Destination {
     pub(super) fn identity(&self) -> String {
         let rid = self.resolved.as_ref().map(|resolved| resolved.source.rid.as_str());
         format!("{}#{}", self.name(), rid.unwrap_or_default())
+    }
+
+    /// Whether it is to be created.
+    pub(super) fn is_missing(&self) -> bool {
+        self.resolved.is_none()
     }
 
     /// Where its documents have their partition key, where it is there.
@@ -116,33 +121,34 @@ async fn one(
     Ok(Destination { database, container, resolved, settings, exported_from })
 }
 
-/// Opens all, and creates those that are missing unless nothing is to be written.
+/// Creates those that are missing.
+pub(super) async fn create(destinations: &mut [Destination], account: &Account) -> Result<(), CommandError> {
+    for destination in destinations.iter_mut().filter(|destination| destination.is_missing()) {
+        let name = destination.name();
+        let settings = destination.settings.as_ref().and_then(Value::as_object).ok_or_else(|| {
+            let message = format!("the export does not hold the settings of {name}");
+            CommandError::new(Exit::NotFound, message, "create the container yourself")
+        })?;
+        tracing::info!(container = name, "creating the container with the exported settings");
+        account.create_container(&destination.database, properties(settings, &destination.container)).await?;
+        destination.resolved = Some(account.resolve(&destination.database, &destination.container).await?);
+    }
+    Ok(())
+}
+
+/// Opens all; those that are missing hold nothing, and nothing is written to them.
 pub(super) async fn open(
     destinations: Vec<(Destination, Vec<Purges>)>,
     account: &Account,
     units: &Arc<RequestUnits>,
     pace: &Pace,
-    dry_run: bool,
-) -> Result<Vec<Target>, CommandError> {
+) -> Vec<Target> {
     let mut targets = Vec::new();
     for (destination, purges) in destinations {
         let name = destination.name();
-        let resolved = match destination.resolved {
-            Some(resolved) => resolved,
-            None if dry_run => {
-                targets.push(Target { purges, documents: None, is_empty: true });
-                continue;
-            }
-            None => {
-                let settings = destination.settings.as_ref().and_then(Value::as_object).ok_or_else(|| {
-                    let message = format!("the export does not hold the settings of {name}");
-                    CommandError::new(Exit::NotFound, message, "create the container yourself")
-                })?;
-                tracing::info!(container = name, "creating the container with the exported settings");
-                let properties = properties(settings, &destination.container);
-                account.create_container(&destination.database, properties).await?;
-                account.resolve(&destination.database, &destination.container).await?
-            }
+        let Some(resolved) = destination.resolved else {
+            targets.push(Target { purges, documents: None, is_empty: true });
+            continue;
         };
         let documents = CosmosDocuments::new(account.clone(), resolved, name).spending(Arc::clone(units));
         let documents: Arc<dyn Documents> = Arc::new(documents);
@@ -150,5 +156,5 @@ pub(super) async fn open(
         let is_empty = pace.read(|| holds_nothing(documents.as_ref())).await.unwrap_or(false);
         targets.push(Target { purges, documents: Some(documents), is_empty });
     }
-    Ok(targets)
+    targets
 }

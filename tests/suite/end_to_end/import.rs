@@ -16,6 +16,7 @@ mod damage;
 mod names;
 mod plain;
 mod policies;
+mod progress;
 
 /// The point at which an import dies.
 pub(super) const POINTS: [&str; 1] = ["import-written"];

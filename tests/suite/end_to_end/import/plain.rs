@@ -149,6 +149,35 @@ async fn bad_lines_are_collected_where_that_is_asked_for_and_the_others_are_impo
     assert!(!file_names(world.folder()).iter().any(|name| name.contains("unfinished")));
 }
 
+/// A line of a document that was left out has its id, and passed for a document; with such a line at its beginning, so did the file.
+#[tokio::test]
+async fn a_file_of_an_export_is_no_file_of_documents_whatever_its_lines_say() {
+    let world = world().await;
+    let put = r#"{"op":"put","id":"a","pk":["p"],"ts":1,"etag":"e","document":{"id":"a","pk":"p"}}"#;
+    let gone = r#"{"op":"delete","id":"b","pk":["p"],"ts":1}"#;
+    let left_out = r#"{"op":"unknown","name":"c","id":"c","pk":["p"],"why":"uncertain"}"#;
+    let nameless = r#"{"op":"unknown","name":"d","why":"damaged"}"#;
+    for first in [put, gone, left_out, nameless] {
+        put_lines(&world, "1-000001.ndjson", &[first, put, left_out]);
+        for more in [&[][..], &["--skip-bad", "skipped.ndjson"]] {
+            let asked = [&["1-000001.ndjson", "--into", "shop/orders"], more].concat();
+            let refused = import(&world, &asked).await;
+            assert!(
+                refused.code == Some(2) && refused.err.contains("name the export's folder"),
+                "{first}: {refused:?}"
+            );
+        }
+    }
+    put_lines(&world, "mixed.ndjson", &[r#"{"id":"a","pk":"p"}"#, left_out]);
+    let mixed = import(&world, &["mixed.ndjson", "--into", "shop/orders"]).await;
+    assert!(mixed.code == Some(6) && mixed.err.contains("mixed.ndjson:2: it is a line of an export"), "{mixed:?}");
+    assert!(world.history("orders").await.is_empty());
+}
+
+fn put_lines(world: &World, name: &str, lines: &[&str]) {
+    put(world, name, lines.join("\n").as_bytes());
+}
+
 #[tokio::test]
 async fn a_file_that_does_not_say_where_its_documents_go_is_refused() {
     let world = world().await;
