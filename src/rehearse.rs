@@ -219,6 +219,12 @@ pub fn verdict(record: &Rehearsal) -> Option<CommandError> {
     None
 }
 
+/// What ends a rehearsal that was told to.
+fn cancelled() -> CommandError {
+    let remedy = "what was written stays in the scratch container; the next rehearsal with --clean removes it";
+    CommandError::new(Exit::Cancelled, "cancelled", remedy)
+}
+
 /// What stops a rehearsal that lost its claim.
 fn lost() -> Failure {
     Failure::new(crate::failure::Kind::Held, "another rehearsal has taken this one's place")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cosmirror_formats::rehearsal::{Counts, Rehearsal};
 use futures::TryStreamExt as _;
 
-use super::Rehearse;
+use super::{Rehearse, cancelled};
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{CommandError, Exit, Failure, Kind};
@@ -63,7 +63,7 @@ pub(super) async fn compare(
     let progress = (asked.shows)("comparing");
     while let Some(verdict) = verdicts.try_next().await? {
         if asked.cancel.is_cancelled() {
-            return Err(CommandError::new(Exit::Cancelled, "cancelled", "rehearse again with --clean"));
+            return Err(cancelled());
         }
         progress.inc(1);
         there += compared.count(verdict);

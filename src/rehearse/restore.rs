@@ -8,8 +8,8 @@ use cosmirror_formats::restore_plan::{FORMAT, Part, PlanHead};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
-use super::Rehearse;
 use super::scratch::Scratch;
+use super::{Rehearse, cancelled};
 use crate::documents::Documents;
 use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit};
@@ -134,11 +134,6 @@ async fn applied(
         Some(failure) => Err(failure.into()),
         None => Ok(report),
     }
-}
-
-fn cancelled() -> CommandError {
-    let remedy = "what was written stays in the scratch container; the next rehearsal with --clean removes it";
-    CommandError::new(Exit::Cancelled, "cancelled", remedy)
 }
 
 /// The newest instant at which every state is known, deletes included where they were looked for.

@@ -9,8 +9,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Rehearse;
 use super::claim::Claimed;
+use super::{Rehearse, cancelled};
 use crate::config::same_account;
 use crate::cosmos::Resolved;
 use crate::crash::crash_point;
@@ -190,7 +190,8 @@ impl Scratch {
         Ok(())
     }
 
-    /// Removes every document, if each of them is a rehearsal's.
+    /// Removes every document, if each of them is a rehearsal's. A cancelled one leaves some and is an error: the traces that say whose they are
+    /// must stay in the record.
     async fn remove_documents(
         &self,
         asked: &Rehearse,
@@ -220,7 +221,7 @@ impl Scratch {
             }
         });
         removals.buffer_unordered(DOCUMENTS_AT_ONCE).try_collect::<Vec<()>>().await?;
-        Ok(())
+        if asked.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
     /// All documents, on disk; an error where one of them is no rehearsal's.

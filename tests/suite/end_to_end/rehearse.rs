@@ -347,3 +347,31 @@ async fn one_that_is_cancelled_says_so_and_the_next_one_removes_what_it_left() {
     let rehearsal = world.json(&REHEARSE).await;
     assert_all_equal(&world, &rehearsal).await;
 }
+
+/// What is left must stay provably a rehearsal's, whichever removal was cut off: that of an earlier one's documents, or the final one.
+#[tokio::test]
+async fn one_that_is_cancelled_while_it_removes_documents_leaves_the_proof_of_whose_they_are() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    let held = live_as_sent(&world.history("orders").await).len();
+    for left_before in [true, false] {
+        if left_before {
+            world.succeed(&["rehearse", "--into", "rehearsals/orders"]).await;
+        }
+        let slow = json!({ "service": "cosmos", "operation": "item-write", "container": "orders", "delayMs": 400 });
+        world.emulator.control("faults", &json!({ "rules": [slow] })).await;
+        let rehearsing = world.start(&REHEARSE);
+        if !left_before {
+            eventually("all is written", async || (scratch(&world).await? == held).then_some(())).await;
+        }
+        eventually("some documents are removed", async || (scratch(&world).await? < held).then_some(())).await;
+        rehearsing.signal("TERM").await;
+        assert_eq!(rehearsing.ended().await, Some(130), "{left_before}");
+        let record = record(&world).await;
+        assert_eq!([&record["state"], &record["cleaned"]], [&json!("cancelled"), &json!(false)], "{record}");
+        assert_eq!(record["traces"].as_array().unwrap().len(), if left_before { 2 } else { 1 }, "{record}");
+        assert!(scratch(&world).await.unwrap() > 0, "{left_before}");
+        world.emulator.control("faults", &json!({ "rules": [] })).await;
+        let rehearsal = world.json(&REHEARSE).await;
+        assert_all_equal(&world, &rehearsal).await;
+    }
+}
