@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use cosmirror_formats::MirrorPaths;
-use cosmirror_formats::rehearsal::{Rehearsal, RehearsalError, State};
+use cosmirror_formats::rehearsal::{Counts, Rehearsal, RehearsalError, State};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ mod scratch;
 
 use claim::{Claim, Claimed, new_rehearsal};
 pub use claim::{EXPIRATION, last};
+pub(crate) use restore::newest;
 use scratch::Scratch;
 
 /// What a rehearsal is made with.
@@ -159,7 +160,8 @@ impl Rehearse {
                 (record.instant, record.counts, record.took) = (Some(at), counts, took);
             })
             .await?;
-        Ok(())
+        let nothing_is_wrong = counts.wrong() == 0 && counts.failed == 0;
+        if nothing_is_wrong && counts.unknown > 0 { Err(not_compared(&counts)) } else { Ok(()) }
     }
 
     /// Records how it ended.
@@ -217,6 +219,16 @@ pub fn verdict(record: &Rehearsal) -> Option<CommandError> {
         return error(Exit::Partial, message, "see the reasons above");
     }
     None
+}
+
+/// What keeps a rehearsal without a difference from ending well.
+fn not_compared(counts: &Counts) -> CommandError {
+    let message = format!(
+        "the mirror does not know what {} documents were at that instant, so they were not compared; {} are equal",
+        counts.unknown, counts.equal
+    );
+    let remedy = "see which and why by `cosmirror rehearse` as of the same instant, then name one by --at at which they are known: in latest-version mode none behind what `cosmirror status` says of deletes";
+    CommandError::new(Exit::NotCovered, message, remedy)
 }
 
 /// What ends a rehearsal that was told to.
