@@ -13,7 +13,8 @@
 //! rehearsal created it, and when it is empty.
 //!
 //! **A crash** leaves documents in the scratch container, and the record that says whose they are. Who comes after it, once the sign of life is
-//! too old, removes them first. Each rehearsal draws another sample, so that in time every document is rehearsed.
+//! too old, removes them first, and keeps their trace for one more round: a write that was under way may come late. One that is not dead and cannot say so
+//! ends before that. Each rehearsal draws another sample, so that in time every document is rehearsed.
 //!
 //! The comparison reads states as `show` does and shares nothing with the plan but the listing.
 
@@ -96,16 +97,17 @@ impl Rehearse {
         let mirror =
             MirrorReader::open_with(Arc::clone(&self.store), self.paths.clone(), self.identities.clone()).await?;
         let mirror = Arc::new(mirror);
+        let begun = Instant::now();
         let now = self.account.clock().now().await?;
         let (found, before) = Claim::look(&self.store, &self.paths, now).await?;
         let scratch = Scratch::find(&self, &mirror, before.as_ref()).await?;
         let record = new_rehearsal(&self, &mirror, &scratch, before.as_ref(), now);
         let claim = Claim::take(Arc::clone(&self.store), &self.paths, found, record).await?;
         crate::crash::crash_point!("rehearsal-claimed");
-        let clock = Arc::clone(self.account.clock());
-        let claimed = Claimed::new(claim, clock);
+        let claimed = Claimed::new(claim, begun);
         let mut notes = Vec::new();
-        let worked = claimed.while_alive(self.work(&mirror, scratch, &claimed, &mut notes)).await;
+        let clock = self.account.clock();
+        let worked = claimed.while_alive(|| clock.now(), self.work(&mirror, scratch, &claimed, &mut notes)).await;
         let record = self.settle(worked, claimed).await?;
         Ok(Rehearsed { record, notes })
     }

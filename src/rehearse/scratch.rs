@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cosmirror_formats::partition_key::KeyValue;
-use cosmirror_formats::rehearsal::{Rehearsal, Trace};
+use cosmirror_formats::rehearsal::{Rehearsal, State, Trace};
 use cosmirror_formats::{KeyDefinition, PartitionKey};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub(super) struct Scratch {
     created: bool,
     /// What earlier ones may have left in it.
     traces: Vec<Trace>,
+    /// That of one which never said that it ended: what it had sent may come after everything was removed.
+    unended: Option<Trace>,
     name: String,
 }
 
@@ -57,7 +59,14 @@ impl Scratch {
         let resolved = match asked.account.resolve(&asked.into.0, &asked.into.1).await {
             Ok(resolved) => resolved,
             Err(failure) if failure.kind == Kind::NotFound => {
-                return Ok(Self { resolved: None, documents: None, created: false, traces: Vec::new(), name });
+                return Ok(Self {
+                    resolved: None,
+                    documents: None,
+                    created: false,
+                    traces: Vec::new(),
+                    unended: None,
+                    name,
+                });
             }
             Err(failure) => return Err(failure.into()),
         };
@@ -84,7 +93,9 @@ impl Scratch {
         });
         let created = ours.is_some_and(|before| before.scratch.created);
         let traces = ours.map(|before| before.traces.clone()).unwrap_or_default();
-        let mut found = Self { resolved: None, documents: None, created, traces, name };
+        let unended = ours.filter(|before| before.state == State::Running);
+        let unended = unended.and_then(|before| before.traces.iter().find(|trace| trace.id == before.id).cloned());
+        let mut found = Self { resolved: None, documents: None, created, traces, unended, name };
         found.open(asked, resolved);
         found.require_usable(asked, ours).await?;
         Ok(found)
@@ -150,7 +161,7 @@ impl Scratch {
         if self.resolved.is_some() {
             self.remove_documents(asked, mirror, claimed).await?;
             let own = claimed.record().await.traces.pop();
-            claimed.update(|record| record.traces = own.into_iter().collect()).await?;
+            claimed.update(|record| record.traces = self.unended.iter().cloned().chain(own).collect()).await?;
             return Ok(());
         }
         let settings = mirror.settings().and_then(Value::as_object).ok_or_else(|| {
@@ -186,7 +197,9 @@ impl Scratch {
             persist(|| asked.account.delete_container(resolved, &self.name)).await?;
             claimed.update(|record| (record.scratch.rid, record.scratch.created) = (None, false)).await?;
         }
-        claimed.update(|record| (record.cleaned, record.traces) = (true, Vec::new())).await?;
+        claimed
+            .update(|record| (record.cleaned, record.traces) = (true, self.unended.iter().cloned().collect()))
+            .await?;
         Ok(())
     }
 

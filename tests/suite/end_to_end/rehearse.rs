@@ -397,3 +397,22 @@ async fn what_the_mirror_does_not_know_is_never_equal_and_the_way_to_know_it_is_
     let rehearsal = world.json(&REHEARSE).await;
     assert_all_equal(&world, &rehearsal).await;
 }
+
+/// What one that was killed or cut off had sent may arrive when its successor has removed everything and is done.
+#[tokio::test]
+async fn a_write_of_a_dead_rehearsal_that_comes_late_is_still_known_to_be_its_own() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    let seed = json!({ "database": "rehearsals", "container": "orders", "partitionKey": "/pk", "count": 0 });
+    world.emulator.control("seed", &seed).await;
+    world.start_to_die("rehearsal-restored", &REHEARSE).died().await;
+    let dead = record(&world).await["traces"].clone();
+    world.emulator.advance(DEAD).await;
+    let successor = world.json(&REHEARSE).await;
+    assert_eq!([&successor["state"], &successor["cleaned"]], [&json!("equal"), &json!(true)], "{successor}");
+    assert_eq!([&successor["traces"], &successor["traces"][0]["id"]], [&dead, &dead[0]["id"]], "{successor}");
+    let late = document(&mut random(), 1, 0);
+    world.source("orders").put_into("rehearsals", &late.key, &late.text).await;
+    let next = world.json(&REHEARSE).await;
+    assert_eq!([&next["state"], &next["traces"]], [&json!("equal"), &json!([])], "{next}");
+    assert_eq!(scratch(&world).await, Some(0));
+}
