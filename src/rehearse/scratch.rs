@@ -169,15 +169,15 @@ impl Scratch {
             CommandError::new(Exit::NotFound, message, format!("create {} yourself", self.name))
         })?;
         tracing::info!(container = self.name, "creating the scratch container");
-        asked.account.create_container(&asked.into.0, properties(settings, &asked.into.1)).await?;
+        let created = asked.account.create_container(&asked.into.0, properties(settings, &asked.into.1)).await?;
         crash_point!("rehearsal-created");
         let resolved = persist(|| asked.account.resolve(&asked.into.0, &asked.into.1)).await?;
         self.open(asked, resolved);
-        // Somebody may have been quicker; then it is theirs.
+        // Somebody may have been quicker; then it is theirs, is used only while it is empty, and stays.
         self.require_usable(asked, None).await?;
-        self.created = true;
+        self.created = created;
         let rid = self.rid().map(str::to_owned);
-        claimed.update(|record| (record.scratch.rid, record.scratch.created) = (rid, true)).await?;
+        claimed.update(|record| (record.scratch.rid, record.scratch.created) = (rid, created)).await?;
         Ok(())
     }
 

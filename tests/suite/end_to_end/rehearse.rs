@@ -416,3 +416,24 @@ async fn a_write_of_a_dead_rehearsal_that_comes_late_is_still_known_to_be_its_ow
     assert_eq!([&next["state"], &next["traces"]], [&json!("equal"), &json!([])], "{next}");
     assert_eq!(scratch(&world).await, Some(0));
 }
+
+/// It was not there when the rehearsal looked, and is somebody else's when the rehearsal creates it.
+#[tokio::test]
+async fn a_scratch_container_that_somebody_else_created_meanwhile_stays() {
+    let world = mirrored(Target::Blobs, ALL_VERSIONS).await;
+    let slow =
+        json!({ "service": "cosmos", "operation": "container", "path": "/dbs/rehearsals/colls", "delayMs": 4_000 });
+    world.emulator.control("faults", &json!({ "rules": [slow] })).await;
+    let rehearsing = world.start(&REHEARSE);
+    eventually("it has looked", async || {
+        world.closed_mirror().await.contains_key("shop/orders/_mirror/rehearsals/last.json").then_some(())
+    })
+    .await;
+    let seed = json!({ "database": "rehearsals", "container": "orders", "partitionKey": "/pk", "count": 0 });
+    world.emulator.control("seed", &seed).await;
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    assert_eq!(rehearsing.ended().await, Some(0));
+    let record = record(&world).await;
+    assert_eq!([&record["state"], &record["scratch"]["created"]], [&json!("equal"), &json!(false)], "{record}");
+    assert_eq!(scratch(&world).await, Some(0));
+}
