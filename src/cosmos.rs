@@ -136,8 +136,9 @@ impl Account {
         Ok(SourceContainer { rid, key: KeyDefinition::new(&paths), key_paths: paths, settings })
     }
 
-    /// Creates a container and, where it is missing, its database. Existing ones are left as they are.
-    pub async fn create_container(&self, database: &str, properties: serde_json::Value) -> Result<(), Failure> {
+    /// Creates a container and, where it is missing, its database. Existing ones are left as they are. Gives whether this call created the container:
+    /// one that it may have created, by an attempt whose answer was lost, counts as somebody else's.
+    pub async fn create_container(&self, database: &str, properties: serde_json::Value) -> Result<bool, Failure> {
         let what = format!("create the container {database}/{}", properties["id"].as_str().unwrap_or_default());
         let body = serde_json::json!({ "id": database }).to_string().into_bytes();
         let create = CosmosOperation::create_database(self.reference.clone()).with_body(body);
@@ -156,10 +157,11 @@ impl Account {
         }
     }
 
-    async fn unless_there(&self, operation: CosmosOperation, what: &str) -> Result<(), Failure> {
+    /// Creates something, and gives whether it was not there.
+    async fn unless_there(&self, operation: CosmosOperation, what: &str) -> Result<bool, Failure> {
         match self.execute(operation, what).await {
-            Ok(_) => Ok(()),
-            Err(failure) if failure.kind == Kind::Conflict => Ok(()),
+            Ok(_) => Ok(true),
+            Err(failure) if failure.kind == Kind::Conflict => Ok(false),
             Err(failure) => Err(failure),
         }
     }

@@ -13,14 +13,15 @@
 //! rehearsal created it, and when it is empty.
 //!
 //! **A crash** leaves documents in the scratch container, and the record that says whose they are. Who comes after it, once the sign of life is
-//! too old, removes them first. Each rehearsal draws another sample, so that in time every document is rehearsed.
+//! too old, removes them first, and keeps their trace for one more round: a write that was under way may come late. One that is not dead and cannot say so
+//! ends before that. Each rehearsal draws another sample, so that in time every document is rehearsed.
 //!
 //! The comparison reads states as `show` does and shares nothing with the plan but the listing.
 
 use std::sync::Arc;
 
 use cosmirror_formats::MirrorPaths;
-use cosmirror_formats::rehearsal::{Rehearsal, RehearsalError, State};
+use cosmirror_formats::rehearsal::{Counts, Rehearsal, RehearsalError, State};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ mod scratch;
 
 use claim::{Claim, Claimed, new_rehearsal};
 pub use claim::{EXPIRATION, last};
+pub(crate) use restore::newest;
 use scratch::Scratch;
 
 /// What a rehearsal is made with.
@@ -95,16 +97,17 @@ impl Rehearse {
         let mirror =
             MirrorReader::open_with(Arc::clone(&self.store), self.paths.clone(), self.identities.clone()).await?;
         let mirror = Arc::new(mirror);
+        let begun = Instant::now();
         let now = self.account.clock().now().await?;
         let (found, before) = Claim::look(&self.store, &self.paths, now).await?;
         let scratch = Scratch::find(&self, &mirror, before.as_ref()).await?;
         let record = new_rehearsal(&self, &mirror, &scratch, before.as_ref(), now);
         let claim = Claim::take(Arc::clone(&self.store), &self.paths, found, record).await?;
         crate::crash::crash_point!("rehearsal-claimed");
-        let clock = Arc::clone(self.account.clock());
-        let claimed = Claimed::new(claim, clock);
+        let claimed = Claimed::new(claim, begun);
         let mut notes = Vec::new();
-        let worked = claimed.while_alive(self.work(&mirror, scratch, &claimed, &mut notes)).await;
+        let clock = self.account.clock();
+        let worked = claimed.while_alive(|| clock.now(), self.work(&mirror, scratch, &claimed, &mut notes)).await;
         let record = self.settle(worked, claimed).await?;
         Ok(Rehearsed { record, notes })
     }
@@ -159,7 +162,8 @@ impl Rehearse {
                 (record.instant, record.counts, record.took) = (Some(at), counts, took);
             })
             .await?;
-        Ok(())
+        let nothing_is_wrong = counts.wrong() == 0 && counts.failed == 0;
+        if nothing_is_wrong && counts.unknown > 0 { Err(not_compared(&counts)) } else { Ok(()) }
     }
 
     /// Records how it ended.
@@ -217,6 +221,22 @@ pub fn verdict(record: &Rehearsal) -> Option<CommandError> {
         return error(Exit::Partial, message, "see the reasons above");
     }
     None
+}
+
+/// What keeps a rehearsal without a difference from ending well.
+fn not_compared(counts: &Counts) -> CommandError {
+    let message = format!(
+        "the mirror does not know what {} documents were at that instant, so they were not compared; {} are equal",
+        counts.unknown, counts.equal
+    );
+    let remedy = "see which and why by `cosmirror rehearse` as of the same instant, then name one by --at at which they are known: in latest-version mode none behind what `cosmirror status` says of deletes";
+    CommandError::new(Exit::NotCovered, message, remedy)
+}
+
+/// What ends a rehearsal that was told to.
+fn cancelled() -> CommandError {
+    let remedy = "what was written stays in the scratch container; the next rehearsal with --clean removes it";
+    CommandError::new(Exit::Cancelled, "cancelled", remedy)
 }
 
 /// What stops a rehearsal that lost its claim.

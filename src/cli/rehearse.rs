@@ -10,7 +10,7 @@ use super::Context;
 use super::args::RehearseArgs;
 use super::history::mirror_of;
 use super::interrupt::interruptible;
-use crate::config::{Config, Container, format_share};
+use crate::config::{Config, Container, FIRST_TARGET, format_share};
 use crate::cosmos::Account;
 use crate::failure::{CommandError, Exit};
 use crate::history::instant;
@@ -25,6 +25,7 @@ pub(super) async fn run(args: &RehearseArgs, context: &Context) -> Result<(), Co
     let config = &context.config.config;
     let into = args.into.split_once('/').unwrap_or_default();
     require_scratch(config, into)?;
+    require_own_scratch(config, container, context.target.as_deref(), into)?;
     let (store, paths) = mirror_of(context, container)?;
     let cancel = CancellationToken::new();
     let units = args.request_units_per_second.unwrap_or(config.source.request_units_per_second_max);
@@ -67,6 +68,28 @@ fn require_scratch(config: &Config, (database, name): (&str, &str)) -> Result<()
     };
     let message = format!("--into {database}/{name}: that container {what}");
     Err(CommandError::new(Exit::Usage, message, "name a scratch container, empty or to be created"))
+}
+
+/// Rehearsals exclude each other by the record of the mirror that they rehearse, so a scratch container is for one mirror. That of the daemon is for the
+/// container that the settings say, as the first target holds it.
+fn require_own_scratch(
+    config: &Config,
+    rehearsed: &Container,
+    target: Option<&str>,
+    into: (&str, &str),
+) -> Result<(), CommandError> {
+    let of_first = target.is_none_or(|target| target == FIRST_TARGET);
+    let names = |of: &Container| (of.database.clone(), of.container.clone());
+    let another = config.containers.iter().find(|followed| {
+        let (database, name) = config.rehearsal.scratch(&followed.database, &followed.container);
+        (database.as_str(), name.as_str()) == into && !(of_first && names(followed) == names(rehearsed))
+    });
+    let Some(another) = another else { return Ok(()) };
+    let message = format!(
+        "--into {}/{}: by `rehearsal.into` that container is for rehearsals of {}/{} from the first target",
+        into.0, into.1, another.database, another.container
+    );
+    Err(CommandError::new(Exit::Usage, message, "name a scratch container in which nothing else is rehearsed"))
 }
 
 fn show(record: &Rehearsal, container: &Container, context: &Context) -> Result<(), CommandError> {
@@ -127,19 +150,40 @@ mod tests {
     use super::*;
     use crate::config::{FeedMode, Start};
 
-    #[test]
-    fn what_is_followed_or_holds_the_leases_is_no_scratch_container() {
-        let container = Container {
-            database: "shop".to_owned(),
-            container: "orders".to_owned(),
+    fn followed(database: &str, container: &str) -> Container {
+        Container {
+            database: database.to_owned(),
+            container: container.to_owned(),
             feed: FeedMode::default(),
             start: Start::default(),
             versions_per_minute_max: 0,
-        };
-        let config = Config { containers: vec![container], ..Config::default() };
+        }
+    }
+
+    #[test]
+    fn what_is_followed_or_holds_the_leases_is_no_scratch_container() {
+        let config = Config { containers: vec![followed("shop", "orders")], ..Config::default() };
         for taken in [("shop", "orders"), ("shop", "leases")] {
             assert_eq!(require_scratch(&config, taken).unwrap_err().exit, Exit::Usage);
         }
         assert!(require_scratch(&config, ("scratch", "orders")).is_ok());
+    }
+
+    /// Two mirrors have two records, so neither rehearsal would know of the other one in the same container.
+    #[test]
+    fn the_daemons_scratch_container_is_for_its_own_mirror_alone() {
+        let (orders, customers) = (followed("shop", "orders"), followed("shop", "customers"));
+        let mut config = Config { containers: vec![orders.clone(), customers], ..Config::default() };
+        let required = |config: &Config, target, into| require_own_scratch(config, &orders, target, into);
+        assert!(required(&config, Some("south"), ("scratch", "orders")).is_ok(), "the daemon rehearses nowhere");
+        config.rehearsal.into = "scratch/{container}".to_owned();
+        for target in [None, Some(FIRST_TARGET)] {
+            assert!(required(&config, target, ("scratch", "orders")).is_ok());
+            assert!(required(&config, target, ("scratch", "other")).is_ok());
+            let refused = required(&config, target, ("scratch", "customers")).unwrap_err();
+            assert!(refused.exit == Exit::Usage && refused.message.contains("shop/customers"), "{refused}");
+        }
+        assert_eq!(required(&config, Some("south"), ("scratch", "orders")).unwrap_err().exit, Exit::Usage);
+        assert!(required(&config, Some("south"), ("scratch", "south")).is_ok());
     }
 }

@@ -358,16 +358,17 @@ fn recipients(at: &str, recipients: &[String], faults: &mut Faults) {
     }
 }
 
-/// What is written and deleted there must be nobody's.
+/// What is written and deleted there must be nobody's. A job rehearses there without an interval too.
 fn rehearsal(config: &Config, faults: &mut Faults) {
     let rehearsal = &config.rehearsal;
-    if rehearsal.interval.is_zero() {
+    if !rehearsal.interval.is_zero() {
+        faults.at_least("rehearsal.interval", rehearsal.interval, REHEARSAL_INTERVAL_MIN);
+        if !config.target.recipients.is_empty() {
+            let message = "the daemon cannot read encrypted content: rehearse by the command, with --identity";
+            faults.add("rehearsal.interval", message);
+        }
+    } else if rehearsal.into.is_empty() {
         return;
-    }
-    faults.at_least("rehearsal.interval", rehearsal.interval, REHEARSAL_INTERVAL_MIN);
-    if !config.target.recipients.is_empty() {
-        let message = "the daemon cannot read encrypted content: rehearse by the command, with --identity";
-        faults.add("rehearsal.interval", message);
     }
     let mut scratches: Vec<(String, String)> = Vec::new();
     for container in &config.containers {

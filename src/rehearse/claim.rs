@@ -9,10 +9,10 @@ use std::time::Duration;
 use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::rehearsal::{self, Counts, FORMAT, Rehearsal, State, Took, Trace};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 use super::scratch::Scratch;
 use super::{Rehearse, lost};
-use crate::cosmos::ServiceClock;
 use crate::failure::{CommandError, Failure, Kind};
 use crate::history::{MirrorReader, instant};
 use crate::records;
@@ -22,6 +22,8 @@ use crate::store::{Condition, VersionStore};
 
 /// How often it is said that the rehearsal goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long a rehearsal goes on behind the last sign of life that was taken: less than [`EXPIRATION`] by what a write under way may take.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How often a record is put over one of our own that was not known.
 const PUTS_MAX: u32 = 5;
 /// Seconds without a sign of life after which a rehearsal counts as dead: several signs and a slow answer.
@@ -147,12 +149,13 @@ async fn put(
 /// A claim that says now and then that it is alive.
 pub(super) struct Claimed {
     claim: Mutex<Claim>,
-    clock: Arc<ServiceClock>,
+    /// When the time of its first sign of life was asked for.
+    signed: Instant,
 }
 
 impl Claimed {
-    pub(super) fn new(claim: Claim, clock: Arc<ServiceClock>) -> Self {
-        Self { claim: Mutex::new(claim), clock }
+    pub(super) fn new(claim: Claim, signed: Instant) -> Self {
+        Self { claim: Mutex::new(claim), signed }
     }
 
     /// The record as it is by now.
@@ -165,25 +168,42 @@ impl Claimed {
         self.claim.lock().await.update(change).await
     }
 
-    /// Does the work and says meanwhile that it goes on; where the claim is lost, the work ends.
-    pub(super) async fn while_alive<T>(
+    /// Does the work and says meanwhile that it goes on. Where the claim is lost, or no sign was taken for so long that it may be lost soon,
+    /// the work ends: whoever takes it over must not find documents that come behind its back.
+    pub(super) async fn while_alive<T, F>(
         &self,
+        now: impl Fn() -> F,
         work: impl Future<Output = Result<T, CommandError>>,
-    ) -> Result<T, CommandError> {
-        let beating = async {
-            loop {
-                tokio::time::sleep(ALIVE_INTERVAL).await;
-                match self.clock.now().await {
-                    Ok(now) => self.update(|record| record.alive = now).await?,
-                    // The next sign comes in time.
-                    Err(failure) => tracing::debug!(error = %failure, "no sign of life was given"),
-                }
-            }
-        };
+    ) -> Result<T, CommandError>
+    where
+        F: Future<Output = Result<i64, Failure>>,
+    {
+        // A process that was stopped for a while must not write once more before it looks.
         tokio::select! {
+            biased;
+            failure = self.beat(now) => Err(failure.into()),
             worked = work => worked,
-            lost = beating => { let lost: Result<T, Failure> = lost; lost.map_err(CommandError::from) }
         }
+    }
+
+    /// Gives signs of life, and the reason why no more can be given.
+    async fn beat<F: Future<Output = Result<i64, Failure>>>(&self, now: impl Fn() -> F) -> Failure {
+        let mut last = self.signed;
+        loop {
+            match timeout_at(last + SILENCE_MAX, self.sign(&now)).await {
+                Ok(Ok(signed)) => last = signed,
+                Ok(Err(failure)) => return failure,
+                Err(_) => return silent(),
+            }
+        }
+    }
+
+    /// Gives the next sign of life when it is time, and the moment for which it stands at least.
+    async fn sign<F: Future<Output = Result<i64, Failure>>>(&self, now: &impl Fn() -> F) -> Result<Instant, Failure> {
+        tokio::time::sleep(ALIVE_INTERVAL).await;
+        let (asked, now) = persist(|| async { Ok((Instant::now(), now().await?)) }).await?;
+        self.update(|record| record.alive = now).await?;
+        Ok(asked)
     }
 
     /// Puts the last state and gives it.
@@ -194,8 +214,19 @@ impl Claimed {
     }
 }
 
+/// What stops a rehearsal whose signs of life are not taken.
+fn silent() -> Failure {
+    let seconds = SILENCE_MAX.as_secs();
+    Failure::new(Kind::Transient, format!("no sign of life of the rehearsal could be recorded for {seconds} s")).remedy(
+        "see whether the source and the target answer; the next rehearsal with --clean removes what was written",
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
     use serde_json::json;
 
     use super::*;
@@ -251,5 +282,43 @@ mod tests {
         claim.update(|record| record.state = State::Equal).await.unwrap();
         let last = last(store.as_ref(), &paths()).await.unwrap().unwrap();
         assert_eq!(last.state, State::Equal);
+    }
+
+    async fn claimed(store: &Arc<MemoryStore>) -> Claimed {
+        Claimed::new(taken(store, "one", 100).await.unwrap(), Instant::now())
+    }
+
+    /// Cut off from the mirror it used to write on for as long as its requests had patience, when another one had its place long since.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_say_that_it_is_alive_ends_before_it_counts_as_dead() {
+        let store = covered_store(&json!({}));
+        for hangs in [true, false] {
+            let (claimed, begun) = (claimed(&store).await, Instant::now());
+            let now = || async move {
+                if hangs { std::future::pending().await } else { Err(Failure::new(Kind::Transient, "no")) }
+            };
+            let ended = claimed.while_alive(now, std::future::pending::<Result<(), CommandError>>()).await;
+            assert!(ended.unwrap_err().message.contains("no sign of life"));
+            assert!(i64::try_from(begun.elapsed().as_secs()).unwrap() < EXPIRATION - 20);
+            claimed.end(|record| record.state = State::Failed).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_says_so_goes_on_through_a_sign_that_fails() {
+        let store = covered_store(&json!({}));
+        let claimed = claimed(&store).await;
+        let (begun, asked) = (Instant::now(), Cell::new(0));
+        let now = || {
+            asked.set(asked.get() + 1);
+            let seconds = i64::try_from(begun.elapsed().as_secs()).unwrap();
+            ready(if asked.get() % 2 == 0 { Ok(100 + seconds) } else { Err(Failure::new(Kind::Transient, "no")) })
+        };
+        let work = async {
+            tokio::time::sleep(Duration::from_secs(1_000)).await;
+            Ok(())
+        };
+        claimed.while_alive(now, work).await.unwrap();
+        assert!(claimed.record().await.alive > 1_000);
     }
 }

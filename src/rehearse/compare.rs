@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cosmirror_formats::rehearsal::{Counts, Rehearsal};
 use futures::TryStreamExt as _;
 
-use super::Rehearse;
+use super::{Rehearse, cancelled};
 use crate::documents::Documents;
 use crate::documents::cosmos::CosmosDocuments;
 use crate::failure::{CommandError, Exit, Failure, Kind};
@@ -18,14 +18,14 @@ use crate::sha256::sha256_hex;
 
 /// Documents compared at the same time.
 const DOCUMENTS_AT_ONCE: usize = 16;
-/// Differences that are told one by one.
+/// Documents that are told one by one.
 const NOTES_MAX: usize = 20;
 
 /// What was found.
 #[derive(Default)]
 pub(super) struct Compared {
     pub(super) counts: Counts,
-    /// The first differences.
+    /// The first that are not equal, and why.
     pub(super) notes: Vec<String>,
 }
 
@@ -37,8 +37,8 @@ enum Verdict {
     Different(String),
     Missing(String),
     Extra(String),
-    /// The mirror cannot tell; whether it is in the scratch container.
-    Unknown(bool),
+    /// The mirror cannot tell, for this reason; whether it is in the scratch container.
+    Unknown(bool, String),
     Damaged(String),
     /// Neither then nor now.
     Nothing,
@@ -63,7 +63,7 @@ pub(super) async fn compare(
     let progress = (asked.shows)("comparing");
     while let Some(verdict) = verdicts.try_next().await? {
         if asked.cancel.is_cancelled() {
-            return Err(CommandError::new(Exit::Cancelled, "cancelled", "rehearse again with --clean"));
+            return Err(cancelled());
         }
         progress.inc(1);
         there += compared.count(verdict);
@@ -88,7 +88,7 @@ impl Compared {
             Verdict::Different(note) => (&mut counts.different, 1, Some(note)),
             Verdict::Missing(note) => (&mut counts.missing, 0, Some(note)),
             Verdict::Extra(note) => (&mut counts.extra, 1, Some(note)),
-            Verdict::Unknown(there) => (&mut counts.unknown, u64::from(there), None),
+            Verdict::Unknown(there, note) => (&mut counts.unknown, u64::from(there), Some(note)),
             Verdict::Damaged(note) => (&mut counts.damaged, 0, Some(note)),
         };
         *count += 1;
@@ -120,7 +120,9 @@ async fn verdict(
     let expected = match look(mirror, &history, Which::At(at)).await {
         Ok(Seen::Document { bytes, .. }) => Some(bytes),
         Ok(Seen::Absent(_)) => None,
-        Err(error) if error.exit == Exit::NotCovered => return Ok(Verdict::Unknown(scratch.is_some())),
+        Err(error) if error.exit == Exit::NotCovered => {
+            return Ok(Verdict::Unknown(scratch.is_some(), error.message));
+        }
         Err(error) if error.exit == Exit::Integrity => return Ok(Verdict::Damaged(error.message)),
         Err(error) => return Err(error),
     };

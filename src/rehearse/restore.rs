@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cosmirror_formats::records::Window;
 use cosmirror_formats::rehearsal::{Rehearsal, Took};
 use cosmirror_formats::restore_plan::{FORMAT, Part, PlanHead};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
-use super::Rehearse;
 use super::scratch::Scratch;
+use super::{Rehearse, cancelled};
 use crate::documents::Documents;
 use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit};
@@ -34,10 +35,7 @@ pub(super) async fn restore(
     scratch: &Scratch,
     record: &Rehearsal,
 ) -> Result<(Written, i64, Took), CommandError> {
-    let at = asked.at.or_else(|| newest(mirror)).ok_or_else(|| {
-        let message = "no instant is covered yet: the first backfill has not ended, or a range is not mirrored";
-        CommandError::new(Exit::NotCovered, message, "wait until `cosmirror run` has caught up")
-    })?;
+    let at = asked.at.or_else(|| newest(mirror.window())).ok_or_else(|| nothing_known(mirror.window()))?;
     let folder = tempfile::tempdir().map_err(|error| crate::spool::unusable(&error))?;
     let begun = Instant::now();
     let request = Request {
@@ -136,16 +134,23 @@ async fn applied(
     }
 }
 
-fn cancelled() -> CommandError {
-    let remedy = "what was written stays in the scratch container; the next rehearsal with --clean removes it";
-    CommandError::new(Exit::Cancelled, "cancelled", remedy)
+/// The newest instant at which every state is known, deletes included; none where there is no such instant yet.
+pub(crate) fn newest(window: &Window) -> Option<i64> {
+    window.deletes_until.filter(|deletes| window.from.is_some_and(|from| from <= *deletes))
 }
 
-/// The newest instant at which every state is known, deletes included where they were looked for.
-fn newest(mirror: &MirrorReader) -> Option<i64> {
-    let window = mirror.window();
-    let known = window.deletes_until.filter(|deletes| window.from.is_some_and(|from| from <= *deletes));
-    known.or(window.until).filter(|_| window.from.is_some())
+fn nothing_known(window: &Window) -> CommandError {
+    let (message, remedy) = match window.from {
+        None => (
+            "no instant is covered yet: the first backfill has not ended, or a range is not mirrored",
+            "wait until `cosmirror run` has caught up",
+        ),
+        Some(_) => (
+            "no instant is known completely yet: in latest-version mode the feed shows no deletes, and no reconciliation has looked for them",
+            "run `cosmirror run --once --reconcile`, or wait for the daemon's reconciliation (`reconcile.interval`); what does not start at the beginning is never reconciled and needs the mode all-versions-and-deletes",
+        ),
+    };
+    CommandError::new(Exit::NotCovered, message, remedy)
 }
 
 /// What undoes it is never used, and holds nothing: the container was empty.
@@ -168,5 +173,27 @@ fn part(asked: &Rehearse, mirror: &MirrorReader, scratch: &Scratch, request: &Re
         before_change: None,
         overwrite: request.overwrite.name().to_owned(),
         delete_extra: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mirror's end stood in for it, at which a document that was deleted unseen would still be there.
+    #[test]
+    fn the_newest_instant_is_one_at_which_deletes_are_known() {
+        let newest = |from, until, deletes_until| newest(&Window { from, until, deletes_until });
+        assert_eq!(newest(Some(5), Some(20), Some(15)), Some(15));
+        assert_eq!(newest(Some(5), Some(20), None), None, "nobody has looked for them");
+        assert_eq!(newest(Some(10), Some(20), Some(9)), None, "only before what is covered begins");
+        assert_eq!(newest(None, None, None), None);
+    }
+
+    #[test]
+    fn what_an_instant_lacks_and_what_to_do_about_it_is_said() {
+        let covered = nothing_known(&Window { from: Some(5), until: Some(20), deletes_until: None });
+        assert!(covered.remedy.contains("--reconcile"), "{}", covered.remedy);
+        assert!(nothing_known(&Window::default()).message.contains("backfill"));
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use cosmirror_formats::partition_key::KeyValue;
-use cosmirror_formats::rehearsal::{Rehearsal, Trace};
+use cosmirror_formats::rehearsal::{Rehearsal, State, Trace};
 use cosmirror_formats::{KeyDefinition, PartitionKey};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Rehearse;
 use super::claim::Claimed;
+use super::{Rehearse, cancelled};
 use crate::config::same_account;
 use crate::cosmos::Resolved;
 use crate::crash::crash_point;
@@ -35,6 +35,8 @@ pub(super) struct Scratch {
     created: bool,
     /// What earlier ones may have left in it.
     traces: Vec<Trace>,
+    /// That of one which never said that it ended: what it had sent may come after everything was removed.
+    unended: Option<Trace>,
     name: String,
 }
 
@@ -57,7 +59,14 @@ impl Scratch {
         let resolved = match asked.account.resolve(&asked.into.0, &asked.into.1).await {
             Ok(resolved) => resolved,
             Err(failure) if failure.kind == Kind::NotFound => {
-                return Ok(Self { resolved: None, documents: None, created: false, traces: Vec::new(), name });
+                return Ok(Self {
+                    resolved: None,
+                    documents: None,
+                    created: false,
+                    traces: Vec::new(),
+                    unended: None,
+                    name,
+                });
             }
             Err(failure) => return Err(failure.into()),
         };
@@ -84,7 +93,9 @@ impl Scratch {
         });
         let created = ours.is_some_and(|before| before.scratch.created);
         let traces = ours.map(|before| before.traces.clone()).unwrap_or_default();
-        let mut found = Self { resolved: None, documents: None, created, traces, name };
+        let unended = ours.filter(|before| before.state == State::Running);
+        let unended = unended.and_then(|before| before.traces.iter().find(|trace| trace.id == before.id).cloned());
+        let mut found = Self { resolved: None, documents: None, created, traces, unended, name };
         found.open(asked, resolved);
         found.require_usable(asked, ours).await?;
         Ok(found)
@@ -150,7 +161,7 @@ impl Scratch {
         if self.resolved.is_some() {
             self.remove_documents(asked, mirror, claimed).await?;
             let own = claimed.record().await.traces.pop();
-            claimed.update(|record| record.traces = own.into_iter().collect()).await?;
+            claimed.update(|record| record.traces = self.unended.iter().cloned().chain(own).collect()).await?;
             return Ok(());
         }
         let settings = mirror.settings().and_then(Value::as_object).ok_or_else(|| {
@@ -158,15 +169,15 @@ impl Scratch {
             CommandError::new(Exit::NotFound, message, format!("create {} yourself", self.name))
         })?;
         tracing::info!(container = self.name, "creating the scratch container");
-        asked.account.create_container(&asked.into.0, properties(settings, &asked.into.1)).await?;
+        let created = asked.account.create_container(&asked.into.0, properties(settings, &asked.into.1)).await?;
         crash_point!("rehearsal-created");
         let resolved = persist(|| asked.account.resolve(&asked.into.0, &asked.into.1)).await?;
         self.open(asked, resolved);
-        // Somebody may have been quicker; then it is theirs.
+        // Somebody may have been quicker; then it is theirs, is used only while it is empty, and stays.
         self.require_usable(asked, None).await?;
-        self.created = true;
+        self.created = created;
         let rid = self.rid().map(str::to_owned);
-        claimed.update(|record| (record.scratch.rid, record.scratch.created) = (rid, true)).await?;
+        claimed.update(|record| (record.scratch.rid, record.scratch.created) = (rid, created)).await?;
         Ok(())
     }
 
@@ -186,11 +197,14 @@ impl Scratch {
             persist(|| asked.account.delete_container(resolved, &self.name)).await?;
             claimed.update(|record| (record.scratch.rid, record.scratch.created) = (None, false)).await?;
         }
-        claimed.update(|record| (record.cleaned, record.traces) = (true, Vec::new())).await?;
+        claimed
+            .update(|record| (record.cleaned, record.traces) = (true, self.unended.iter().cloned().collect()))
+            .await?;
         Ok(())
     }
 
-    /// Removes every document, if each of them is a rehearsal's.
+    /// Removes every document, if each of them is a rehearsal's. A cancelled one leaves some and is an error: the traces that say whose they are
+    /// must stay in the record.
     async fn remove_documents(
         &self,
         asked: &Rehearse,
@@ -220,7 +234,7 @@ impl Scratch {
             }
         });
         removals.buffer_unordered(DOCUMENTS_AT_ONCE).try_collect::<Vec<()>>().await?;
-        Ok(())
+        if asked.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
     /// All documents, on disk; an error where one of them is no rehearsal's.

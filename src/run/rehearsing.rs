@@ -15,7 +15,7 @@ use crate::failure::{CommandError, Exit, Failure};
 use crate::feed::ChangeFeed;
 use crate::history::Coverage;
 use crate::jobs::AskedRehearsal as Asked;
-use crate::rehearse::{EXPIRATION, Rehearse, last, unseen, verdict};
+use crate::rehearse::{EXPIRATION, Rehearse, last, newest, unseen, verdict};
 use cosmirror_formats::MirrorPaths;
 use cosmirror_formats::rehearsal::{Rehearsal, State};
 
@@ -86,7 +86,7 @@ impl Rehearser {
             return Ok(LOOK_INTERVAL_OFF);
         }
         let pause = (interval / LOOKS).min(LOOK_INTERVAL_MAX);
-        if !is_due(found.as_ref(), interval, now) || !self.is_covered().await? {
+        if !is_due(found.as_ref(), interval, now) || !self.is_possible().await? {
             return Ok(pause);
         }
         let (database, container) = (self.database.as_str(), self.container.as_str());
@@ -115,10 +115,10 @@ impl Rehearser {
         format!("{}/{}", self.database, self.container)
     }
 
-    /// Before the first backfill has ended there is nothing that could be restored.
-    async fn is_covered(&self) -> Result<bool, Failure> {
+    /// Before the first backfill has ended there is nothing that could be restored, and before deletes are known nothing that could be compared.
+    async fn is_possible(&self) -> Result<bool, Failure> {
         let coverage = Coverage::read(self.shared.store.as_ref(), &self.paths, &[]).await?;
-        Ok(coverage.window.from.is_some())
+        Ok(newest(&coverage.window).is_some())
     }
 
     /// A rehearsal by the daemon's settings.

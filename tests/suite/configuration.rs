@@ -268,7 +268,9 @@ fn limits_that_would_stop_everything_or_mean_nothing_are_told_with_their_reason(
 fn a_rehearsal_needs_a_scratch_container_that_is_nobodys() {
     let containers = "[[containers]]\ndatabase = \"shop\"\ncontainer = \"orders\"\n[[containers]]\ndatabase = \"crm\"\ncontainer = \"orders\"\n";
     let of = |into: &str| faults(&format!("{containers}[rehearsal]\ninterval = \"1d\"\ninto = \"{into}\""), &[], &[]);
-    assert!(load(&format!("{containers}[rehearsal]\ninto = \"shop/orders\""), &[], &[]).is_ok(), "it is off");
+    assert!(load(&format!("{containers}[rehearsal]\ninterval = \"0s\"\ninto = \"\""), &[], &[]).is_ok(), "it is off");
+    let by_jobs = faults(&format!("{containers}[rehearsal]\ninto = \"shop/orders\""), &[], &[]);
+    assert!(by_jobs.contains("rehearsal.into: shop/orders is followed"), "{by_jobs}");
     let right = "interval = \"1d\"\ninto = \"rehearsals/{database}-{container}\"\nsample = \"0.5%\"\nclean = false";
     let loaded = load(&format!("{containers}[rehearsal]\n{right}"), &[], &[]).unwrap();
     assert_eq!(loaded.config.rehearsal.sample, 5_000);

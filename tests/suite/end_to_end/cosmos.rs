@@ -60,8 +60,13 @@ impl Source<'_> {
 
     /// Writes a document whether or not it exists; `key` is a JSON array.
     pub(super) async fn put(&self, key: &str, document: &str) {
+        self.put_into(DATABASE, key, document).await;
+    }
+
+    /// The same in another database.
+    pub(super) async fn put_into(&self, database: &str, key: &str, document: &str) {
         let headers = [("x-ms-documentdb-partitionkey", ascii(key)), ("x-ms-documentdb-is-upsert", "True".to_owned())];
-        let path = ["dbs", DATABASE, "colls", self.container, "docs"];
+        let path = ["dbs", database, "colls", self.container, "docs"];
         let (status, text) = self.send("POST", &path, &headers, document.to_owned()).await;
         assert!(status == 200 || status == 201, "{status} {text}: {document}");
     }
