@@ -85,7 +85,7 @@ pub(super) async fn look(place: &Place, key: &PartitionKey, id: &str, until: i64
     // Metadata of another document under this name, or damaged ones, end it here.
     place.mirror.history(key, id).await?;
     let name = place.mirror.paths.document(key, id);
-    let letters::Letters { names, unknown } = letters::of(place, key, id).await?;
+    let letters::Letters { names, unknown } = letters::of(place, key, id, until).await?;
     let mut found = Found {
         target: place.target.clone(),
         recoverable_days: place.eraser.recoverable_days().await,

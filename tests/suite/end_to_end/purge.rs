@@ -9,6 +9,7 @@ use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
 mod away;
 mod held;
+mod letters;
 
 /// The steps of the command.
 pub(super) const POINTS: [&str; 3] = ["purge-recorded", "purge-marked", "purge-erased"];

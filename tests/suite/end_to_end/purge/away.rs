@@ -5,11 +5,8 @@ use serde_json::json;
 use super::super::crash_points::die_at;
 use super::super::mirror;
 use super::super::observer::{admins, metrics, value};
-use super::super::wire::percent;
 use super::super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
-use super::{
-    ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge, world as purgeable,
-};
+use super::{ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge};
 
 const SOUTH: &str = "south";
 
@@ -219,27 +216,4 @@ async fn an_export_that_builds_on_one_from_before_says_that_it_is_gone_and_holds
         let ids = world.history(container).await;
         assert_eq!(ids.iter().map(|change| change.id.as_str()).collect::<Vec<_>>(), ["ada-2"]);
     }
-}
-
-#[tokio::test]
-async fn its_dead_letters_go_with_it_and_are_not_replayed() {
-    let world = purgeable(Target::Blobs, ALL_VERSIONS).await;
-    let path = format!("/documents/p/{ID}.json");
-    let refuse = json!({ "rules": [{ "service": "blob", "operation": "put", "path": path, "status": 400 }] });
-    world.emulator.control("faults", &refuse).await;
-    world.source("orders").put(KEY, &document(7)).await;
-    world.source("orders").delete(KEY, ID).await;
-    world.catch_up().await;
-    world.emulator.control("faults", &json!({ "rules": [] })).await;
-    let letters = world.json(&["dead-letters", "list"]).await;
-    assert!(!letters["dead_letters"].as_array().unwrap().is_empty(), "{letters} {}", percent(&path));
-    world.emulator.advance(2).await;
-    let looked = world.json(&PURGE).await;
-    assert!(looked["targets"][0]["dead_letters"].as_u64().unwrap() > 0, "{looked}");
-    let done = purge(&world).await;
-    assert_eq!(done["targets"][0]["dead_letters"], 0, "{done}");
-    assert_unreadable(&world).await;
-    let letters = world.json(&["dead-letters", "list"]).await;
-    assert_eq!(letters["dead_letters"].as_array().unwrap().len(), 0, "{letters}");
-    assert_eq!(operations(&world).await, ["purge"]);
 }
