@@ -8,10 +8,10 @@ use super::super::observer::{admins, metrics, value};
 use super::super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 use super::{ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge};
 
-const SOUTH: &str = "south";
+pub(super) const SOUTH: &str = "south";
 
 /// Another container of the account as a target.
-fn add_south(world: &mut World, required: bool) {
+pub(super) fn add_south(world: &mut World, required: bool) {
     world.set("TARGETS__0__NAME", SOUTH);
     world.set("TARGETS__0__REQUIRED", &required.to_string());
     world.set("TARGETS__0__ENDPOINT", &world.emulator.blob_endpoint());
@@ -19,7 +19,7 @@ fn add_south(world: &mut World, required: bool) {
 }
 
 /// Nothing of it is in the other target.
-async fn assert_not_in_south(world: &World) {
+pub(super) async fn assert_not_in_south(world: &World) {
     let held = mirror::of_container(&world.emulator, SOUTH).await;
     let versions = held.values().flatten();
     assert!(versions.clone().count() > 0);

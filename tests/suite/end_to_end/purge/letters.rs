@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::super::crash_points::die_at;
-use super::super::mirror::Mirror;
+use super::super::mirror::{self, Mirror};
 use super::super::world::{ALL_VERSIONS, Target, World};
-use super::{ID, KEY, PURGE, assert_unreadable, document, operations, purge, world as purgeable};
+use super::away::{SOUTH, add_south, assert_not_in_south};
+use super::{ID, KEY, PURGE, assert_unreadable, document, live, operations, purge, world as purgeable};
 
 /// Changes of the document that the target refuses, so that they become dead letters.
 async fn refuse_changes(world: &World) {
@@ -61,4 +62,27 @@ async fn a_purge_that_dies_inside_a_dead_letter_finds_it_again() {
     assert_eq!((&done["targets"][0]["dead_letters"], &done["targets"][0]["held"]), (&json!(0), &json!(0)), "{done}");
     assert_eq!(letters_in(&world.mirror().await), 0);
     assert_unreadable(&world).await;
+}
+
+#[tokio::test]
+async fn what_a_policy_keeps_in_one_target_comes_to_no_other_and_is_shown_to_nobody() {
+    let mut world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.set("TARGET__IMMUTABLE_FOR", "30d");
+    world.source("orders").make(&["/pk"]).await;
+    add_south(&mut world, true);
+    live(&world).await;
+    refuse_changes(&world).await;
+    let letter = listed(&world).await.remove(0);
+    assert!(letters_in(&mirror::of_container(&world.emulator, SOUTH).await) > 0);
+    let finished = world.run(&[&PURGE[..], &["--confirm"]].concat()).await;
+    assert_eq!(finished.code, Some(3), "{}", finished.err);
+    assert!(letters_in(&world.mirror().await) > 0, "they are there, protected");
+    // A start of the daemon compares the records of both.
+    world.catch_up().await;
+    assert_eq!(letters_in(&mirror::of_container(&world.emulator, SOUTH).await), 0);
+    assert_not_in_south(&world).await;
+    assert_eq!(listed(&world).await, Vec::<String>::new());
+    let shown = world.run(&["dead-letters", "show", &letter, "--raw"]).await;
+    assert_eq!((shown.code, shown.out), (Some(10), Vec::new()), "{}", shown.err);
+    assert!(shown.err.contains("was erased") && !shown.err.contains(ID), "{}", shown.err);
 }
