@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::crash_points::die_at;
 use super::super::mirror;
 use super::super::observer::{admins, metrics, value};
+use super::super::wire::account_sas;
 use super::super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 use super::{ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge};
 
@@ -177,6 +178,49 @@ async fn neither_a_plan_nor_what_undoes_a_restore_brings_it_back() {
     }
     assert_eq!(world.history("orders").await.len(), before);
     assert_eq!(history(&world).await, ["purge"]);
+}
+
+/// It may know of the purge, and nobody else does.
+#[tokio::test]
+async fn a_restore_waits_for_a_mirror_that_may_know_of_purges_and_cannot_be_read() {
+    let mut world = World::new(&[("orders", ALL_VERSIONS), ("copy", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
+    world.source("copy").make(&["/pk"]).await;
+    live(&world).await;
+    world.emulator.advance(10).await;
+    world.catch_up().await;
+    let at = world.complete_until("orders").await;
+    let plan = ["restore", "plan", "--all", "--at", &at, "--source", "shop/orders", "-f"];
+    world.source("orders").put(KEY, &document(9)).await;
+    world.catch_up().await;
+    world.succeed(&[&plan[..], &["first.plan"]].concat()).await;
+    world.succeed(&["restore", "apply", "first.plan", "--yes"]).await;
+    world.catch_up().await;
+    world.source("orders").delete(KEY, ID).await;
+    world.catch_up().await;
+    world.emulator.advance(2).await;
+    world.json(&[&PURGE[..], &["--source", "shop/orders", "--confirm"]].concat()).await;
+    world.succeed(&[&plan[..], &["copy.plan", "--into", "shop/copy"]].concat()).await;
+    let refused = async |world: &World, file: &str| {
+        let finished = world.run(&["restore", "apply", file, "--yes"]).await;
+        assert_eq!(finished.code, Some(12), "{file}: {}", finished.err);
+        assert!(finished.err.contains("tells which documents were purged"), "{file}: {}", finished.err);
+        assert!(finished.err.contains("nothing was written"), "{file}: {}", finished.err);
+    };
+    let before = (world.history("orders").await.len(), world.history("copy").await.len());
+    // The container that is written to is mirrored too.
+    let closed = json!({ "service": "blob", "path": "/shop/copy/_mirror/container.json", "status": 403 });
+    world.emulator.control("faults", &json!({ "rules": [closed] })).await;
+    refused(&world, "copy.plan").await;
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    world.set("TARGET__AUTH", "sas");
+    world.variable("COSMIRROR_TARGET_SAS", &account_sas("sco", "w"));
+    refused(&world, "first.plan.undo").await;
+    assert_eq!((world.history("orders").await.len(), world.history("copy").await.len()), before);
+    // To read it is enough.
+    world.variable("COSMIRROR_TARGET_SAS", &account_sas("sco", "rl"));
+    let done = world.json(&["restore", "apply", "first.plan.undo", "--yes"]).await;
+    assert_eq!((&done["purged"], &done["applied"]["create"]), (&json!(1), &json!(0)), "{done}");
 }
 
 /// The earlier export holds the document, and the mirror cannot tell so any more.
