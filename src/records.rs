@@ -21,7 +21,16 @@ pub fn put<T: Serialize>(name: String, record: &T, condition: Condition) -> Put 
 
 /// A record and the etag to replace it by; none if it is not there. One attempt.
 pub async fn get<T: DeserializeOwned>(store: &dyn VersionStore, name: &str) -> Result<Option<(T, String)>, Failure> {
-    let Some((head, body)) = store.get(name, None).await? else { return Ok(None) };
+    get_version(store, name, None).await
+}
+
+/// The same of one of its versions, by the store's name of it.
+pub async fn get_version<T: DeserializeOwned>(
+    store: &dyn VersionStore,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<(T, String)>, Failure> {
+    let Some((head, body)) = store.get(name, version).await? else { return Ok(None) };
     let record = serde_json::from_slice(&body)
         .map_err(|e| Failure::new(Kind::Integrity, format!("the record {name} cannot be read: {e}")))
         .map_err(|f| f.remedy("use the release that wrote it, or bring back its previous version"))?;

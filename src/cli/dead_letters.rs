@@ -18,9 +18,10 @@ use super::output::Format;
 use crate::config::Container;
 use crate::encryption::Identities;
 use crate::failure::{CommandError, Exit, Failure, Kind};
-use crate::history::{dead_letter_encryption, described, key_definition, resolution};
+use crate::history::{Purges, dead_letter_encryption, described, key_definition, resolution};
 use crate::records;
 use crate::replay::{Done, Outcome, Replay};
+use crate::retry::persist;
 use crate::store::VersionStore;
 
 mod view;
@@ -76,8 +77,10 @@ async fn list(args: &DeadLettersListArgs, context: &Context) -> Result<(), Comma
     let mut view = ListView::default();
     for container in context.containers(&args.sources)? {
         let mirror = Mirror::open(context, container, Identities::default()).await?;
-        for (name, record) in mirror.letters(args.unresolved).await? {
-            view.add(&mirror, &name, &record);
+        let purges = Purges::read(mirror.store.as_ref(), &mirror.paths).await?;
+        let letters = mirror.letters(args.unresolved).await?;
+        for (name, record) in letters.iter().filter(|(_, record)| !purges.cover_letter(record)) {
+            view.add(&mirror, name, record);
         }
     }
     match context.output.format {
@@ -92,6 +95,10 @@ async fn show(args: &DeadLettersShowArgs, context: &Context) -> Result<(), Comma
     let mirror = Mirror::open(context, context.source_container(&args.source)?, identities).await?;
     let name = mirror.full_name(&args.name);
     let record = mirror.letter(&name).await?.ok_or_else(|| missing(std::slice::from_ref(&args.name)))?;
+    let (store, paths) = (mirror.store.as_ref(), &mirror.paths);
+    if persist(|| Purges::of_letter(store, paths, &record)).await?.cover_letter(&record) {
+        return Err(purged(&args.name));
+    }
     let raw = mirror.raw(&name, &record)?;
     if args.raw {
         return context.output.bytes(&raw);
@@ -178,6 +185,16 @@ fn missing(names: &[String]) -> CommandError {
         Exit::NotFound,
         message,
         "`cosmirror dead-letters list` names them; --source chooses the container",
+    )
+}
+
+/// Of what nobody is to see, although a policy keeps it.
+fn purged(name: &str) -> CommandError {
+    let message = format!("the dead letter {:?} is not shown: its document's history was erased", without_folder(name));
+    CommandError::new(
+        Exit::NotFound,
+        message,
+        "`cosmirror purge` erases the dead letter too, when nothing protects it any more",
     )
 }
 

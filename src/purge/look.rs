@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Place, letters};
 use crate::failure::Failure;
+use crate::rehearse;
 use crate::retry::persist;
 use crate::store::{Left, Shape};
 
@@ -35,6 +36,8 @@ pub struct Found {
     pub recoverable_days: Option<u32>,
     /// Dead letters of no known document, or encrypted without a key: they may hold it.
     pub unknown_dead_letters: u64,
+    /// The container into which rehearsals restore, where they have not cleaned it: it may hold the document.
+    pub rehearsed_into: Option<String>,
     /// Up to when it was purged before, seconds since 1970.
     pub purged_until: Option<i64>,
     /// What the command has erased.
@@ -48,6 +51,11 @@ impl Found {
     /// Whether the target has never heard of the document.
     pub fn is_nothing(&self) -> bool {
         self.versions + self.snapshots + self.dead_letters + self.recoverable == 0 && self.purged_until.is_none()
+    }
+
+    /// Whether something of it is left that the target shows.
+    pub(super) fn is_left(&self) -> bool {
+        self.versions + self.snapshots + self.dead_letters > 0
     }
 
     /// What is left after it was erased, beside what there was before.
@@ -80,16 +88,22 @@ impl Found {
     }
 }
 
+async fn rehearsed_into(place: &Place) -> Result<Option<String>, Failure> {
+    let last = rehearse::last(place.mirror.store.as_ref(), &place.mirror.paths).await?;
+    Ok(last.filter(|last| !last.traces.is_empty()).map(|last| last.scratch.name))
+}
+
 /// Looks at one target.
 pub(super) async fn look(place: &Place, key: &PartitionKey, id: &str, until: i64) -> Result<Found, Failure> {
     // Metadata of another document under this name, or damaged ones, end it here.
     place.mirror.history(key, id).await?;
     let name = place.mirror.paths.document(key, id);
-    let letters::Letters { names, unknown } = letters::of(place, key, id).await?;
+    let letters::Letters { names, unknown } = letters::of(place, key, id, until).await?;
     let mut found = Found {
         target: place.target.clone(),
         recoverable_days: place.eraser.recoverable_days().await,
         unknown_dead_letters: unknown,
+        rehearsed_into: rehearsed_into(place).await?,
         ..Found::default()
     };
     for left in persist(|| place.eraser.left(&name)).await? {

@@ -27,6 +27,7 @@ use crate::failure::{Failure, Kind};
 
 mod fill;
 mod known;
+mod letters;
 mod replica;
 
 #[cfg(test)]

@@ -84,6 +84,9 @@ pub fn hex(bytes: &[u8]) -> String {
     out
 }
 
+/// Where the dead letters are beneath a mirror's base.
+const DEAD_LETTERS: &str = "/_mirror/dead-letters/";
+
 /// The names under which one container's mirror lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorPaths {
@@ -98,6 +101,12 @@ impl MirrorPaths {
         let database = shortened(encode_component(database));
         let container = shortened(encode_component(container));
         Self { base: format!("{prefix}{slash}{database}/{container}") }
+    }
+
+    /// The names of the mirror that the dead letter with this name is in; none where no dead letter is called so.
+    pub fn of_dead_letter(name: &str) -> Option<Self> {
+        let (base, _) = name.rsplit_once(DEAD_LETTERS)?;
+        Some(Self { base: base.to_owned() })
     }
 
     /// What all names begin with, without a slash at its end.
@@ -161,7 +170,7 @@ impl MirrorPaths {
 
     /// The prefix of all dead letters.
     pub fn dead_letters(&self) -> String {
-        format!("{}/_mirror/dead-letters/", self.base)
+        format!("{}{DEAD_LETTERS}", self.base)
     }
 
     /// One dead letter, by range, LSN and the SHA-256 of its bytes.

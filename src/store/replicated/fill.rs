@@ -9,7 +9,7 @@ use cosmirror_formats::MirrorPaths;
 use futures::{Stream, TryStreamExt as _};
 
 use super::Replicated;
-use super::replica::{Replica, identity, missing};
+use super::replica::{Replica, lacks};
 use crate::failure::Failure;
 use crate::history::{Pair, pairs};
 use crate::retry::persist;
@@ -26,7 +26,7 @@ impl Replicated {
         let mut brought = 0;
         for replica in &self.replicas {
             tracing::info!(target = replica.name(), "looking for what the target lacks of the first one");
-            let documents = self.fill_under(replica, &paths.documents(), Listing::Versions, lacks_versions).await?;
+            let documents = self.fill_under(replica, &paths.documents(), Listing::Versions, lacks).await?;
             let records = self.fill_records(replica, paths).await?;
             tracing::info!(
                 target = replica.name(),
@@ -108,12 +108,6 @@ type Lacks = fn(&[Head], &[Head]) -> bool;
 
 /// What only a look at the content can tell.
 const ANYTHING: Lacks = |_, _| true;
-
-fn lacks_versions(versions: &[Head], here: &[Head]) -> bool {
-    let of_current = |heads: &[Head]| heads.iter().find(|head| head.current).and_then(identity);
-    let held = here.iter().filter_map(identity).collect();
-    of_current(versions) != of_current(here) || missing(versions, &held).next().is_some()
-}
 
 fn lacks_record(versions: &[Head], here: &[Head]) -> bool {
     let length = |heads: &[Head]| heads.iter().find(|head| head.current).map(|head| head.length);

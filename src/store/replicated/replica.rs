@@ -6,9 +6,10 @@
 //! behind it, and then the newest once more: what is current is the same in both, and readers take each identity once.
 //!
 //! What is older than the oldest version that the replica holds stays away: it was there, and a lifecycle rule of its account removed it.
-//! So does what is beneath the mark of a purge, which the first store's service may be bound to keep for a while.
+//! So does what is beneath the mark of a purge, which the first store's service may be bound to keep for a while, and what the mark of a purge
+//! covers that was done in the replica alone: then the mark stays what is current here.
 //!
-//! A record has no identity; of it the current content counts.
+//! A record has no identity; of it the current content counts. A dead letter of a document that was purged stays away too.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use cosmirror_formats::Version;
 use cosmirror_formats::version::purged_until;
 
 use super::known::Known;
+use super::letters;
 use crate::failure::{Failure, Kind};
 use crate::store::{Claim, Claimant, Condition, Head, Listing, Put, VersionStore};
 
@@ -101,6 +103,7 @@ impl Replica {
             let Some(current) = first.head(name).await? else { return Ok(brought) };
             let done = match identity(&current) {
                 Some(_) => self.bring_versions(first, name, &mut brought).await,
+                None if letters::is_purged(first, name).await? => return Ok(brought),
                 None => self.bring_record(first, &current, &mut brought).await,
             };
             match done {
@@ -131,11 +134,11 @@ impl Replica {
         let here = versions_of(self.store(), &self.named(name)).await?;
         let versions = versions_of(first, name).await?;
         let Some(current) = versions.iter().find(|head| head.current) else { return Ok(None) };
-        let held: HashSet<String> = here.iter().filter_map(identity).collect();
+        let mut missing = missing(&versions, &here);
+        let is_purged = is_purged(current, mark_of(&here));
         let mut top = here.into_iter().find(|head| head.current);
-        let mut missing: Vec<&Head> = missing(&versions, &held).collect();
         let newest = missing.last().copied().or(top.as_ref());
-        if newest.and_then(identity) != identity(current) {
+        if newest.and_then(identity) != identity(current) && !is_purged {
             missing.push(current);
         }
         for head in missing {
@@ -197,14 +200,33 @@ pub(crate) fn identity(head: &Head) -> Option<String> {
     Version::from_metadata(&head.metadata).ok().map(|version| version.identity())
 }
 
-/// The versions of a name that are not held, oldest first. What is older than all that is held was removed, as lifecycle rules do, and does
-/// not come back.
-pub(super) fn missing<'a>(versions: &'a [Head], held: &HashSet<String>) -> impl Iterator<Item = &'a Head> {
+/// Whether a replica lacks something of a name, by what the first store and it hold of it.
+pub(super) fn lacks(versions: &[Head], here: &[Head]) -> bool {
+    let of_current = |heads: &[Head]| heads.iter().find(|head| head.current).and_then(identity);
+    let is_purged = versions.iter().any(|head| head.current && is_purged(head, mark_of(here)));
+    (of_current(versions) != of_current(here) && !is_purged) || !missing(versions, here).is_empty()
+}
+
+/// The versions of a name that are not here, oldest first. What is older than all that is here was removed, as lifecycle rules do, and does
+/// not come back; nor does what was purged there or here.
+fn missing<'a>(versions: &'a [Head], here: &[Head]) -> Vec<&'a Head> {
+    let held: HashSet<String> = here.iter().filter_map(identity).collect();
     let is_held = |head: &Head| identity(head).is_none_or(|identity| held.contains(&identity));
     let is_mark = |head: &Head| identity(head).is_some_and(|identity| purged_until(&identity).is_some());
     let purged = versions.iter().rposition(is_mark).unwrap_or_default();
     let first = versions.iter().position(is_held).unwrap_or_default().max(purged);
-    versions[first..].iter().filter(move |head| !is_held(head))
+    let mark = mark_of(here);
+    versions[first..].iter().filter(|head| !is_held(head) && !is_purged(head, mark)).collect()
+}
+
+/// Up to when the latest purge goes of which these hold the mark.
+fn mark_of(heads: &[Head]) -> Option<i64> {
+    heads.iter().filter_map(identity).filter_map(|identity| purged_until(&identity)).max()
+}
+
+/// Whether a version was committed up to then.
+fn is_purged(head: &Head, mark: Option<i64>) -> bool {
+    mark.is_some_and(|mark| Version::from_metadata(&head.metadata).is_ok_and(|version| version.ts <= mark))
 }
 
 /// All versions under exactly this name, oldest first. One attempt.

@@ -26,7 +26,12 @@ fn name() -> String {
 }
 
 fn put_of(etag: &str, condition: Condition) -> Put {
-    let metadata = version("d", etag, 1, Some(1), b"{}").to_metadata();
+    put_at(etag, 1, condition)
+}
+
+/// The same of a version that was committed in this second.
+fn put_at(etag: &str, ts: i64, condition: Condition) -> Put {
+    let metadata = version("d", etag, ts, Some(1), b"{}").to_metadata();
     Put { name: name(), body: Bytes::from(format!("{{\"{etag}\":1}}")), metadata, condition }
 }
 
@@ -210,14 +215,59 @@ async fn what_is_beneath_the_mark_of_a_purge_is_not_brought() {
     let (replicated, first, south) = replicated();
     let mut stored = first.put(put_of("a", Condition::Absent)).await.unwrap();
     stored = first.put(put_of("b", Condition::Matches(stored.etag))).await.unwrap();
-    let mark = cosmirror_formats::Version::purge(9, "rid", "d", &key("p"));
-    let condition = Condition::Matches(stored.etag);
-    let put = Put { name: name(), body: Bytes::new(), metadata: mark.to_metadata(), condition };
-    let stored = first.put(put).await.unwrap();
+    let stored = first.put(mark_at(9, name(), Condition::Matches(stored.etag))).await.unwrap();
     replicated.fill(&paths()).await.unwrap();
     let marked = ("purge:9".to_owned(), String::new());
     assert_eq!(held(&south, &there()).await, std::slice::from_ref(&marked));
-    first.put(put_of("c", Condition::Matches(stored.etag))).await.unwrap();
+    first.put(put_at("c", 10, Condition::Matches(stored.etag))).await.unwrap();
     replicated.fill(&paths()).await.unwrap();
     assert_eq!(held(&south, &there()).await, [vec![marked], expected(&["c"])].concat());
+}
+
+/// Only one target was purged, as `--target` says.
+#[tokio::test]
+async fn what_the_mark_of_a_purge_covers_in_the_replica_alone_is_not_brought() {
+    let (replicated, first, south) = replicated();
+    let one = first.put(put_of("a", Condition::Absent)).await.unwrap();
+    let two = first.put(put_of("b", Condition::Matches(one.etag))).await.unwrap();
+    south.put(mark_at(9, there().document(&key("p"), "d"), Condition::Absent)).await.unwrap();
+    let marked = ("purge:9".to_owned(), String::new());
+    assert_eq!(replicated.fill(&paths()).await.unwrap(), 0);
+    replicated.keep(&first.head(&name()).await.unwrap().unwrap()).await.unwrap();
+    assert_eq!(held(&south, &there()).await, std::slice::from_ref(&marked));
+    // What is committed later goes on top of the mark; an earlier purge of the first one says nothing new.
+    let three = first.put(mark_at(5, name(), Condition::Matches(two.etag))).await.unwrap();
+    assert_eq!(replicated.fill(&paths()).await.unwrap(), 0);
+    replicated.put(put_at("c", 10, Condition::Matches(three.etag))).await.unwrap();
+    assert_eq!(replicated.fill(&paths()).await.unwrap(), 0);
+    assert_eq!(held(&south, &there()).await, [vec![marked], expected(&["c"])].concat());
+}
+
+/// A policy keeps the letter in the first store.
+#[tokio::test]
+async fn the_dead_letter_of_a_purged_document_is_not_brought() {
+    let (replicated, first, south) = replicated();
+    let letter = |id: &str, ts: i64| {
+        json!({
+            "format": 1, "reason": "refused", "range": { "min": "", "max": "FF" }, "lineage": "l", "lsn": 7, "page": "7",
+            "id": id, "partition_key": ["p"], "ts": ts, "metadata": null, "raw_base64": "e30=", "resolved": false,
+        })
+    };
+    let name = |number: u32| format!("{}-FF/{number}.json", paths().dead_letters());
+    for (number, (id, ts)) in (0..).zip([("d", 9), ("d", 10), ("another", 9)]) {
+        first.add_record(&name(number), &letter(id, ts));
+    }
+    let purge = paths().purge(&paths().document(&key("p"), "d"));
+    first.add_record(&purge, &json!({ "format": 1, "until": 9, "runs": [] }));
+    assert_eq!(replicated.fill(&paths()).await.unwrap(), 3);
+    let brought = south.names(&there().dead_letters());
+    assert_eq!(brought, [name(1), name(2)].map(|name| format!("{PREFIX}/{name}")));
+    // Who meets it as a conflict brings it no more than a filling does.
+    replicated.keep(&first.head(&name(0)).await.unwrap().unwrap()).await.unwrap();
+    assert_eq!(south.names(&there().dead_letters()), brought);
+}
+
+fn mark_at(until: i64, name: String, condition: Condition) -> Put {
+    let mark = cosmirror_formats::Version::purge(until, "rid", "d", &key("p"));
+    Put { name, body: Bytes::new(), metadata: mark.to_metadata(), condition }
 }

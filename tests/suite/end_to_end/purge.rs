@@ -7,8 +7,10 @@ use super::crash_points::die_at;
 use super::mirror::{self, CONTAINER, list, text};
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
+mod again;
 mod away;
 mod held;
+mod letters;
 
 /// The steps of the command.
 pub(super) const POINTS: [&str; 3] = ["purge-recorded", "purge-marked", "purge-erased"];

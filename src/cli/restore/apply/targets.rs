@@ -59,7 +59,7 @@ pub(super) async fn find(
         if let Some(resolved) = &found.resolved {
             warn_of_expiry(&part.into, &resolved.source.settings, "restore");
         }
-        found.recorded_in = recorder_of(part, context, found.mirror.as_ref()).await;
+        found.recorded_in = recorder_of(part, context, found.mirror.as_ref()).await?;
         parts.push(found);
     }
     Ok(Found { account, parts })
@@ -137,11 +137,17 @@ async fn find_for_plan(
     Ok(FoundPart { part: part.clone(), mirror: Some(Arc::new(mirror)), recorded_in: None, resolved })
 }
 
-/// An undo file holds all that it needs; the mirror is told of the undoing where it can be.
+/// An undo file holds all that it needs. The mirror tells which documents are not to be brought back, and is told of the undoing where it can be.
 async fn find_for_undo(part: &Part, context: &Context, account: &Account) -> Result<FoundPart, CommandError> {
     let mirror = match configured(context, &part.source) {
-        Some(source) => optional(open_mirror(context, source, &Identities::default()).await, &part.source),
-        None => None,
+        Some(source) => optional(context, source, &part.source).await?,
+        None => {
+            tracing::warn!(
+                "{0}: it is not configured, so whether documents of {0} were purged since is not known",
+                part.source
+            );
+            None
+        }
     };
     let resolved = resolve(part, account, false).await?;
     if let Some(resolved) = &resolved {
@@ -155,9 +161,24 @@ fn configured<'a>(context: &'a Context, name: &str) -> Option<&'a Container> {
     containers.iter().find(|container| name == format!("{}/{}", container.database, container.container))
 }
 
-/// A mirror that is only told of what was written may be missing; the writing does not depend on it.
-fn optional(mirror: Result<MirrorReader, CommandError>, name: &str) -> Option<MirrorReader> {
-    mirror.inspect_err(|error| tracing::warn!(%error, "{name}: its mirror cannot be told what is written")).ok()
+/// A container's mirror, if it has one. One that cannot be read may know of purges.
+async fn optional(context: &Context, container: &Container, name: &str) -> Result<Option<MirrorReader>, CommandError> {
+    match open_mirror(context, container, &Identities::default()).await {
+        Ok(mirror) => Ok(Some(mirror)),
+        Err(error) if error.exit == Exit::NotFound => {
+            tracing::warn!(%error, "{name}: it has no mirror that could be told what is written");
+            Ok(None)
+        }
+        Err(error) => {
+            let message = format!(
+                "the mirror of {name} cannot be read, and it tells which documents were purged; nothing was written: {}",
+                error.message
+            );
+            let again = "apply the file again when it can be read, or by --target with another target's mirror";
+            let remedy = if error.remedy.is_empty() { again.to_owned() } else { format!("{}; {again}", error.remedy) };
+            Err(CommandError::new(error.exit, message, remedy))
+        }
+    }
 }
 
 fn names(part: &Part) -> Result<(&str, &str), CommandError> {
@@ -227,16 +248,20 @@ pub(in crate::cli) fn warn_of_expiry(name: &str, settings: &Value, act: &str) {
 }
 
 /// The mirror in whose histories the writes will appear: the written container's, where it is mirrored, or else the source's.
-async fn recorder_of(part: &Part, context: &Context, mirror: Option<&Arc<MirrorReader>>) -> Option<Arc<MirrorReader>> {
+async fn recorder_of(
+    part: &Part,
+    context: &Context,
+    mirror: Option<&Arc<MirrorReader>>,
+) -> Result<Option<Arc<MirrorReader>>, CommandError> {
     // A container of another account is not the one that is mirrored here.
     if part.mirrored_account.is_none()
         && part.into != part.source
         && let Some(container) = configured(context, &part.into)
-        && let Ok(own) = open_mirror(context, container, &Identities::default()).await
+        && let Some(own) = optional(context, container, &part.into).await?
     {
-        return Some(Arc::new(own));
+        return Ok(Some(Arc::new(own)));
     }
-    mirror.cloned()
+    Ok(mirror.cloned())
 }
 
 #[cfg(test)]

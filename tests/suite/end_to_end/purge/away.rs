@@ -5,16 +5,14 @@ use serde_json::json;
 use super::super::crash_points::die_at;
 use super::super::mirror;
 use super::super::observer::{admins, metrics, value};
-use super::super::wire::percent;
+use super::super::wire::account_sas;
 use super::super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
-use super::{
-    ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge, world as purgeable,
-};
+use super::{ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge};
 
-const SOUTH: &str = "south";
+pub(super) const SOUTH: &str = "south";
 
 /// Another container of the account as a target.
-fn add_south(world: &mut World, required: bool) {
+pub(super) fn add_south(world: &mut World, required: bool) {
     world.set("TARGETS__0__NAME", SOUTH);
     world.set("TARGETS__0__REQUIRED", &required.to_string());
     world.set("TARGETS__0__ENDPOINT", &world.emulator.blob_endpoint());
@@ -22,7 +20,7 @@ fn add_south(world: &mut World, required: bool) {
 }
 
 /// Nothing of it is in the other target.
-async fn assert_not_in_south(world: &World) {
+pub(super) async fn assert_not_in_south(world: &World) {
     let held = mirror::of_container(&world.emulator, SOUTH).await;
     let versions = held.values().flatten();
     assert!(versions.clone().count() > 0);
@@ -182,6 +180,49 @@ async fn neither_a_plan_nor_what_undoes_a_restore_brings_it_back() {
     assert_eq!(history(&world).await, ["purge"]);
 }
 
+/// It may know of the purge, and nobody else does.
+#[tokio::test]
+async fn a_restore_waits_for_a_mirror_that_may_know_of_purges_and_cannot_be_read() {
+    let mut world = World::new(&[("orders", ALL_VERSIONS), ("copy", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
+    world.source("copy").make(&["/pk"]).await;
+    live(&world).await;
+    world.emulator.advance(10).await;
+    world.catch_up().await;
+    let at = world.complete_until("orders").await;
+    let plan = ["restore", "plan", "--all", "--at", &at, "--source", "shop/orders", "-f"];
+    world.source("orders").put(KEY, &document(9)).await;
+    world.catch_up().await;
+    world.succeed(&[&plan[..], &["first.plan"]].concat()).await;
+    world.succeed(&["restore", "apply", "first.plan", "--yes"]).await;
+    world.catch_up().await;
+    world.source("orders").delete(KEY, ID).await;
+    world.catch_up().await;
+    world.emulator.advance(2).await;
+    world.json(&[&PURGE[..], &["--source", "shop/orders", "--confirm"]].concat()).await;
+    world.succeed(&[&plan[..], &["copy.plan", "--into", "shop/copy"]].concat()).await;
+    let refused = async |world: &World, file: &str| {
+        let finished = world.run(&["restore", "apply", file, "--yes"]).await;
+        assert_eq!(finished.code, Some(12), "{file}: {}", finished.err);
+        assert!(finished.err.contains("tells which documents were purged"), "{file}: {}", finished.err);
+        assert!(finished.err.contains("nothing was written"), "{file}: {}", finished.err);
+    };
+    let before = (world.history("orders").await.len(), world.history("copy").await.len());
+    // The container that is written to is mirrored too.
+    let closed = json!({ "service": "blob", "path": "/shop/copy/_mirror/container.json", "status": 403 });
+    world.emulator.control("faults", &json!({ "rules": [closed] })).await;
+    refused(&world, "copy.plan").await;
+    world.emulator.control("faults", &json!({ "rules": [] })).await;
+    world.set("TARGET__AUTH", "sas");
+    world.variable("COSMIRROR_TARGET_SAS", &account_sas("sco", "w"));
+    refused(&world, "first.plan.undo").await;
+    assert_eq!((world.history("orders").await.len(), world.history("copy").await.len()), before);
+    // To read it is enough.
+    world.variable("COSMIRROR_TARGET_SAS", &account_sas("sco", "rl"));
+    let done = world.json(&["restore", "apply", "first.plan.undo", "--yes"]).await;
+    assert_eq!((&done["purged"], &done["applied"]["create"]), (&json!(1), &json!(0)), "{done}");
+}
+
 /// The earlier export holds the document, and the mirror cannot tell so any more.
 #[tokio::test]
 async fn an_export_that_builds_on_one_from_before_says_that_it_is_gone_and_holds_none_of_it() {
@@ -219,27 +260,4 @@ async fn an_export_that_builds_on_one_from_before_says_that_it_is_gone_and_holds
         let ids = world.history(container).await;
         assert_eq!(ids.iter().map(|change| change.id.as_str()).collect::<Vec<_>>(), ["ada-2"]);
     }
-}
-
-#[tokio::test]
-async fn its_dead_letters_go_with_it_and_are_not_replayed() {
-    let world = purgeable(Target::Blobs, ALL_VERSIONS).await;
-    let path = format!("/documents/p/{ID}.json");
-    let refuse = json!({ "rules": [{ "service": "blob", "operation": "put", "path": path, "status": 400 }] });
-    world.emulator.control("faults", &refuse).await;
-    world.source("orders").put(KEY, &document(7)).await;
-    world.source("orders").delete(KEY, ID).await;
-    world.catch_up().await;
-    world.emulator.control("faults", &json!({ "rules": [] })).await;
-    let letters = world.json(&["dead-letters", "list"]).await;
-    assert!(!letters["dead_letters"].as_array().unwrap().is_empty(), "{letters} {}", percent(&path));
-    world.emulator.advance(2).await;
-    let looked = world.json(&PURGE).await;
-    assert!(looked["targets"][0]["dead_letters"].as_u64().unwrap() > 0, "{looked}");
-    let done = purge(&world).await;
-    assert_eq!(done["targets"][0]["dead_letters"], 0, "{done}");
-    assert_unreadable(&world).await;
-    let letters = world.json(&["dead-letters", "list"]).await;
-    assert_eq!(letters["dead_letters"].as_array().unwrap().len(), 0, "{letters}");
-    assert_eq!(operations(&world).await, ["purge"]);
 }
