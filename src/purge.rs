@@ -14,7 +14,7 @@
 //!
 //! The order is: a record in every target, the mark in every target, and only then the first version is erased; so a target never brings back
 //! what another one has lost. A crash leaves a document that is partly erased and wholly invisible: readers show nothing beneath a mark. Running
-//! the command again goes on. Nothing is erased that was committed after the mark's second.
+//! the command again goes on, with the same second where the id is in use again. Nothing is erased that was committed after the second.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -62,6 +62,9 @@ pub struct Purge {
     pub id: String,
     /// Up to this second, since 1970, everything of it is erased. The document did not exist at its end.
     pub until: i64,
+    /// Whether an earlier purge is gone on with, behind which another document with the id was created. What is committed after
+    /// the second is that document's, and where a target holds some of it, that is mark enough: nothing older is put beneath.
+    pub finishes: bool,
 }
 
 impl Purge {
@@ -72,6 +75,21 @@ impl Purge {
             found.push(look::look(place, &self.key, &self.id, self.until).await?);
         }
         Ok(found)
+    }
+
+    /// The second of an earlier purge that began and has left something of the document; none where there is none.
+    pub async fn unfinished(&self) -> Result<Option<i64>, Failure> {
+        let mut begun = None;
+        for place in &self.places {
+            begun = begun.max(record::until(place, &self.name(place)).await?);
+        }
+        let Some(until) = begun else { return Ok(None) };
+        for place in &self.places {
+            if look::look(place, &self.key, &self.id, until).await?.is_left() {
+                return Ok(Some(until));
+            }
+        }
+        Ok(None)
     }
 
     /// Erases it, where any target knows of it, and tells what is left.
@@ -124,7 +142,7 @@ impl Purge {
                         return Ok(());
                     }
                     if known.ts > self.until {
-                        return Err(created_again());
+                        return if self.finishes { Ok(()) } else { Err(created_again()) };
                     }
                     Condition::Matches(known.etag)
                 }

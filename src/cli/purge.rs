@@ -1,7 +1,10 @@
 //! `purge`: erase a document's whole history from every target. Without `--confirm` it only says what there is.
 //!
 //! A document that its container still holds is not purged: what it is would come back with its next change, and the law is served at the
-//! source first. So the source is asked, at a second behind the one up to which everything is erased.
+//! source first. So the source is asked, at the second up to which everything is erased and at one behind it.
+//!
+//! Where an earlier purge is not through and the id is in use again, the command goes on with that purge, up to its second, and leaves the
+//! new document alone.
 
 use std::time::Duration;
 
@@ -62,10 +65,8 @@ async fn purge(args: &PurgeArgs, context: &Context) -> Result<(), CommandError> 
     let places = places(context, container, &args.identity.read()?).await?;
     let [first, ..] = &places[..] else { return Err(no_mirror(container)) };
     let key = key_or_only(&first.mirror, args.key.key(), &args.id).await?;
-    let until = newest(&places, &key, &args.id).await?;
-    let until =
-        if args.without_source { until } else { until.max(source_until(args, context, container, &key).await?) };
-    let purge = Purge { places, key, id: args.id.clone(), until };
+    let mut purge = Purge { places, key, id: args.id.clone(), until: 0, finishes: false };
+    choose_second(&mut purge, args, context, container).await?;
     let found = if args.confirm { purge.run(COMMAND).await? } else { purge.look().await? };
     if found.iter().all(Found::is_nothing) {
         return Err(purge.places[0].mirror.not_found(&purge.key, &purge.id).await);
@@ -99,48 +100,87 @@ fn no_mirror(container: &Container) -> CommandError {
     CommandError::new(Exit::NotFound, message, "check the configuration's targets and --source")
 }
 
-/// The newest instant of which some target knows something of the document, or at which it is complete.
-async fn newest(places: &[Place], key: &PartitionKey, id: &str) -> Result<i64, CommandError> {
-    let mut newest = 0;
-    for Place { mirror, .. } in places {
-        let history = mirror.history(key, id).await?;
-        let known = history.entries.iter().map(|entry| entry.version.ts).max();
-        newest = newest.max(known.unwrap_or_default()).max(mirror.window().until.unwrap_or_default());
-    }
-    Ok(newest)
-}
-
-/// The service's present second, after which the source was found not to hold the document.
-async fn source_until(
+/// Up to which second is erased: the present one, of a document that is gone. Of one that is there, that of an earlier purge which is not
+/// through, because the document was created again behind it.
+async fn choose_second(
+    purge: &mut Purge,
     args: &PurgeArgs,
     context: &Context,
     container: &Container,
-    key: &PartitionKey,
-) -> Result<i64, CommandError> {
+) -> Result<(), CommandError> {
+    let mirrored = ask_mirrors(purge).await?;
+    let source = match args.without_source {
+        true => None,
+        false => Some(ask_source(purge, args, context, container).await?),
+    };
+    let asked = source.as_ref().unwrap_or(&mirrored);
+    purge.until = asked.until.max(mirrored.until);
+    let Some(there) = asked.there else { return Ok(()) };
+    let name = format!("{}/{}", container.database, container.container);
+    // What the mirror alone shows may be what that purge is about.
+    if let Some(until) = purge.unfinished().await?.filter(|until| there > *until) {
+        (purge.until, purge.finishes) = (until, true);
+        let until = instant(until);
+        tracing::warn!(
+            "{name}: a document with this id was created again, and is left alone; this is about what was committed up to {until}"
+        );
+    } else if source.is_some() && args.confirm {
+        let message = format!("{name} still holds the document; nothing was erased");
+        return Err(CommandError::new(Exit::Conflict, message, "delete it there first, then run the purge again"));
+    } else if source.is_some() {
+        tracing::warn!("{name} still holds the document: it has to be deleted there before its history can be erased");
+    }
+    Ok(())
+}
+
+/// What somebody says of the document.
+struct Answer {
+    /// The last second of which they know.
+    until: i64,
+    /// When it was written, where it is there, as far as they say.
+    there: Option<i64>,
+}
+
+/// The newest instant of which some target knows something of the document, or at which it is complete.
+async fn ask_mirrors(purge: &Purge) -> Result<Answer, CommandError> {
+    let (mut until, mut newest) = (0, None);
+    for Place { mirror, .. } in &purge.places {
+        let history = mirror.history(&purge.key, &purge.id).await?;
+        let letters = history.unreadable.iter().filter_map(|letter| letter.ts).max();
+        let versions = history.entries.iter().map(|entry| entry.version.ts).max();
+        newest = newest.max(history.entries.last().map(|entry| (entry.version.ts, !entry.version.is_tombstone())));
+        let known = versions.max(letters).max(mirror.window().until);
+        until = until.max(known.unwrap_or_default());
+    }
+    Ok(Answer { until, there: newest.filter(|(_, exists)| *exists).map(|(ts, _)| ts) })
+}
+
+/// The source at the service's present second, and, before something is erased, at one that is behind it for every replica: what is
+/// there at the first and gone at the last may have been replaced in between.
+async fn ask_source(
+    purge: &Purge,
+    args: &PurgeArgs,
+    context: &Context,
+    container: &Container,
+) -> Result<Answer, CommandError> {
     let source = &context.config.config.source;
     let account = Account::connect(source).await?;
     let until = persist(|| account.clock().now()).await?;
     let resolved = account.resolve(&container.database, &container.container).await?;
-    let name = format!("{}/{}", container.database, container.container);
+    let documents =
+        CosmosDocuments::new(account.clone(), resolved, format!("{}/{}", container.database, container.container));
+    let is_there = async || persist(|| documents.read(&purge.key, &args.id)).await.map(|found| found.is_some());
+    // Whenever it was written, an earlier purge was about what had been there before.
+    let there = Answer { until, there: Some(i64::MAX) };
+    if is_there().await? {
+        return Ok(there);
+    }
     // What was written within this second is seen from the next one on, and where a replica lags after the margin.
     let margin = i64::try_from(source.staleness_margin.as_secs()).unwrap_or(i64::MAX);
     while args.confirm && persist(|| account.clock().now()).await? <= until.saturating_add(margin) {
         tokio::time::sleep(CLOCK_PAUSE).await;
     }
-    let documents = CosmosDocuments::new(account, resolved, name.clone());
-    match persist(|| documents.read(key, &args.id)).await? {
-        None => Ok(until),
-        Some(_) if !args.confirm => {
-            tracing::warn!(
-                "{name} still holds the document: it has to be deleted there before its history can be erased"
-            );
-            Ok(until)
-        }
-        Some(_) => {
-            let message = format!("{name} still holds the document; nothing was erased");
-            Err(CommandError::new(Exit::Conflict, message, "delete it there first, then run the purge again"))
-        }
-    }
+    Ok(if args.confirm && is_there().await? { there } else { Answer { until, there: None } })
 }
 
 fn show(purge: &Purge, found: &[Found], confirmed: bool, context: &Context) -> Result<(), CommandError> {

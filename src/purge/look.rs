@@ -50,6 +50,11 @@ impl Found {
         self.versions + self.snapshots + self.dead_letters + self.recoverable == 0 && self.purged_until.is_none()
     }
 
+    /// Whether something of it is left that the target shows.
+    pub(super) fn is_left(&self) -> bool {
+        self.versions + self.snapshots + self.dead_letters > 0
+    }
+
     /// What is left after it was erased, beside what there was before.
     pub(super) fn after(self, before: Self) -> Self {
         let erasable = |found: &Self| found.versions + found.snapshots + found.dead_letters;

@@ -32,6 +32,12 @@ pub(super) async fn begin(place: &Place, document: &str, until: i64, command: &s
     Ok(began)
 }
 
+/// Up to when the document was purged, or was about to be; none where it never was.
+pub(super) async fn until(place: &Place, document: &str) -> Result<Option<i64>, Failure> {
+    let name = place.mirror.paths.purge(document);
+    Ok(records::read::<PurgeRecord>(place.mirror.store.as_ref(), &name).await?.map(|record| record.until))
+}
+
 /// Says how it ended.
 pub(super) async fn end(place: &Place, document: &str, began: &str, found: &Found) -> Result<(), Failure> {
     let ended = crate::time::now().to_string();

@@ -7,6 +7,7 @@ use super::crash_points::die_at;
 use super::mirror::{self, CONTAINER, list, text};
 use super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
 
+mod again;
 mod away;
 mod held;
 mod letters;
