@@ -18,7 +18,7 @@ use super::args::PurgeArgs;
 use super::history::{key_or_only, open_mirror};
 use super::output::Format;
 use super::table;
-use crate::config::{Container, FIRST_TARGET};
+use crate::config::{Container, FIRST_TARGET, FurtherTarget};
 use crate::cosmos::Account;
 use crate::documents::Documents as _;
 use crate::documents::cosmos::CosmosDocuments;
@@ -84,6 +84,9 @@ async fn places(context: &Context, container: &Container, identities: &Identitie
     for target in names {
         let alone = context.on_target(&target)?;
         let mirror = match open_mirror(&alone, container, identities).await {
+            Err(error) if error.exit == Exit::NotFound && context.targets.required_targets().any(named(&target)) => {
+                return Err(not_filled(&target));
+            }
             Err(error) if error.exit == Exit::NotFound && target != FIRST_TARGET && context.target.is_none() => {
                 tracing::warn!(target, %error, "the target holds no mirror of the container yet");
                 continue;
@@ -93,6 +96,17 @@ async fn places(context: &Context, container: &Container, identities: &Identitie
         places.push(Place { target, mirror, eraser: open_eraser(&alone.config.config.target)? });
     }
     Ok(places)
+}
+
+fn named(target: &str) -> impl Fn(&FurtherTarget) -> bool {
+    move |further| further.name == target
+}
+
+/// A required target gets documents before it gets the mirror's description of itself.
+fn not_filled(target: &str) -> CommandError {
+    let message =
+        format!("the required target {target:?} is not filled yet, and may hold the document; nothing was erased");
+    CommandError::new(Exit::NotFound, message, "let the daemon fill it, then run the purge again")
 }
 
 fn no_mirror(container: &Container) -> CommandError {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::crash_points::die_at;
 use super::super::world::{ALL_VERSIONS, Target, World};
+use super::away::add_south;
 use super::{ID, KEY, PURGE, assert_unreadable, history, live, operations, world as purgeable};
 
 const CONFIRM: &str = "--confirm";
@@ -80,4 +81,19 @@ async fn a_document_that_is_there_at_the_purges_second_ends_it_before_it_waits()
     let finished = world.run(&[&PURGE[..], &[CONFIRM]].concat()).await;
     assert_eq!(finished.code, Some(7), "{}", finished.err);
     assert!(finished.err.contains("delete it there first"), "{}", finished.err);
+}
+
+/// It gets the documents before the mirror's description of itself.
+#[tokio::test]
+async fn a_required_target_that_is_not_filled_yet_is_not_passed_over() {
+    let mut world = purgeable(Target::Blobs, ALL_VERSIONS).await;
+    add_south(&mut world, true);
+    let before = world.mirror().await;
+    let refused = world.run(&[&PURGE[..], &[CONFIRM]].concat()).await;
+    assert_eq!(refused.code, Some(10), "{}", refused.err);
+    assert!(refused.err.contains("\"south\" is not filled yet"), "{}", refused.err);
+    assert_eq!(world.mirror().await, before);
+    world.catch_up().await;
+    world.succeed(&[&PURGE[..], &[CONFIRM]].concat()).await;
+    assert_unreadable(&world).await;
 }
