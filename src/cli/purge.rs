@@ -237,7 +237,8 @@ fn text(view: &View<'_>, key: &PartitionKey) -> Vec<String> {
 
 /// What a person has to know besides.
 fn notes(found: &Found, confirmed: bool) -> Vec<String> {
-    let Found { target, held, held_until, legal_hold, recoverable_days, unknown_dead_letters, .. } = found;
+    let Found { target, held, held_until, legal_hold, recoverable_days, unknown_dead_letters, rehearsed_into, .. } =
+        found;
     let mut notes = Vec::new();
     if *held > 0 {
         let until =
@@ -254,6 +255,9 @@ fn notes(found: &Found, confirmed: bool) -> Vec<String> {
         notes.push(format!(
             "{target}: {unknown_dead_letters} dead letters belong to no known document, or are encrypted: look whether one of them holds it"
         ));
+    }
+    if let Some(container) = rehearsed_into {
+        notes.push(format!("{target}: a rehearsal into {container} was not cleaned, and may have left it there: rehearse again with --clean"));
     }
     notes
 }

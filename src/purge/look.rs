@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Place, letters};
 use crate::failure::Failure;
+use crate::rehearse;
 use crate::retry::persist;
 use crate::store::{Left, Shape};
 
@@ -35,6 +36,8 @@ pub struct Found {
     pub recoverable_days: Option<u32>,
     /// Dead letters of no known document, or encrypted without a key: they may hold it.
     pub unknown_dead_letters: u64,
+    /// The container into which rehearsals restore, where they have not cleaned it: it may hold the document.
+    pub rehearsed_into: Option<String>,
     /// Up to when it was purged before, seconds since 1970.
     pub purged_until: Option<i64>,
     /// What the command has erased.
@@ -85,6 +88,11 @@ impl Found {
     }
 }
 
+async fn rehearsed_into(place: &Place) -> Result<Option<String>, Failure> {
+    let last = rehearse::last(place.mirror.store.as_ref(), &place.mirror.paths).await?;
+    Ok(last.filter(|last| !last.traces.is_empty()).map(|last| last.scratch.name))
+}
+
 /// Looks at one target.
 pub(super) async fn look(place: &Place, key: &PartitionKey, id: &str, until: i64) -> Result<Found, Failure> {
     // Metadata of another document under this name, or damaged ones, end it here.
@@ -95,6 +103,7 @@ pub(super) async fn look(place: &Place, key: &PartitionKey, id: &str, until: i64
         target: place.target.clone(),
         recoverable_days: place.eraser.recoverable_days().await,
         unknown_dead_letters: unknown,
+        rehearsed_into: rehearsed_into(place).await?,
         ..Found::default()
     };
     for left in persist(|| place.eraser.left(&name)).await? {

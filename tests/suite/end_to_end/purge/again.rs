@@ -97,3 +97,21 @@ async fn a_required_target_that_is_not_filled_yet_is_not_passed_over() {
     world.succeed(&[&PURGE[..], &[CONFIRM]].concat()).await;
     assert_unreadable(&world).await;
 }
+
+#[tokio::test]
+async fn a_rehearsal_that_was_not_cleaned_is_named() {
+    let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
+    world.source("orders").make(&["/pk"]).await;
+    live(&world).await;
+    world.emulator.advance(10).await;
+    world.catch_up().await;
+    world.succeed(&["rehearse", "--into", "rehearsals/orders"]).await;
+    world.source("orders").delete(KEY, ID).await;
+    world.catch_up().await;
+    world.emulator.advance(2).await;
+    let looked = String::from_utf8(world.succeed(&PURGE).await).unwrap();
+    assert!(looked.contains("a rehearsal into rehearsals/orders was not cleaned"), "{looked}");
+    world.succeed(&["rehearse", "--into", "rehearsals/orders", "--clean"]).await;
+    let looked = world.json(&PURGE).await;
+    assert_eq!(looked["targets"][0]["rehearsed_into"], Value::Null, "{looked}");
+}
