@@ -61,7 +61,7 @@ async fn a_put_that_is_under_way_while_the_history_is_erased_comes_too_late() {
     world.source("orders").make(&["/pk"]).await;
     live(&world).await;
     let path = format!("/documents/p/{ID}.json");
-    let late = json!({ "service": "blob", "operation": "put", "path": path, "delayMs": 6000, "count": 1 });
+    let late = json!({ "service": "blob", "operation": "put", "path": path, "delayMs": 10_000, "count": 1 });
     world.emulator.control("faults", &json!({ "rules": [late] })).await;
     let before = world.emulator.requests("cosmos", "feed", "200").await;
     world.source("orders").put(KEY, &document(7)).await;
