@@ -25,7 +25,7 @@ pub async fn get<T: DeserializeOwned>(store: &dyn VersionStore, name: &str) -> R
 }
 
 /// The same of one of its versions, by the store's name of it.
-pub async fn get_version<T: DeserializeOwned>(
+async fn get_version<T: DeserializeOwned>(
     store: &dyn VersionStore,
     name: &str,
     version: Option<&str>,
@@ -53,7 +53,17 @@ pub async fn all<T: DeserializeOwned, U>(
     all_where(store, prefix, count_max, |_| true, keep).await
 }
 
-/// The same of those whose head is `wanted`; the others are not read and do not count.
+/// The same of the newest version that is left of every record, also of those that have no current one.
+pub async fn all_left<T: DeserializeOwned, U>(
+    store: &dyn VersionStore,
+    prefix: &str,
+    count_max: usize,
+    keep: impl Fn(String, T) -> U,
+) -> Result<Vec<U>, Failure> {
+    gathered(store, prefix, count_max, Listing::Versions, |_| true, keep).await
+}
+
+/// What [`all`] gives, of those whose head is `wanted`; the others are not read and do not count.
 pub async fn all_where<T: DeserializeOwned, U>(
     store: &dyn VersionStore,
     prefix: &str,
@@ -61,11 +71,29 @@ pub async fn all_where<T: DeserializeOwned, U>(
     wanted: impl Fn(&Head) -> bool,
     keep: impl Fn(String, T) -> U,
 ) -> Result<Vec<U>, Failure> {
-    let (mut names, mut next) = (Vec::new(), None);
+    gathered(store, prefix, count_max, Listing::Current, wanted, keep).await
+}
+
+async fn gathered<T: DeserializeOwned, U>(
+    store: &dyn VersionStore,
+    prefix: &str,
+    count_max: usize,
+    listing: Listing,
+    wanted: impl Fn(&Head) -> bool,
+    keep: impl Fn(String, T) -> U,
+) -> Result<Vec<U>, Failure> {
+    let (mut found, mut next): (Vec<(String, Option<String>)>, _) = (Vec::new(), None);
     loop {
-        let page = persist(|| store.list(prefix, Listing::Current, next.clone())).await?;
-        names.extend(page.heads.into_iter().filter(&wanted).map(|head| head.name));
-        if names.len() > count_max {
+        let page = persist(|| store.list(prefix, listing, next.clone())).await?;
+        for head in page.heads.into_iter().filter(&wanted) {
+            let version = matches!(listing, Listing::Versions).then_some(head.version);
+            // Versions of a name come one behind the other, oldest first.
+            match found.last_mut() {
+                Some((name, last)) if *name == head.name => *last = version,
+                _ => found.push((head.name, version)),
+            }
+        }
+        if found.len() > count_max {
             return Err(Failure::new(
                 Kind::Internal,
                 format!("there are more than {count_max} records under {prefix}"),
@@ -76,9 +104,9 @@ pub async fn all_where<T: DeserializeOwned, U>(
             break;
         }
     }
-    let reads = names.into_iter().map(|name| async {
-        let record = read::<T>(store, &name).await?;
-        Ok::<_, Failure>(record.map(|record| (name, record)))
+    let reads = found.into_iter().map(|(name, version)| async move {
+        let record = persist(|| get_version::<T>(store, &name, version.as_deref())).await?;
+        Ok::<_, Failure>(record.map(|(record, _)| (name, record)))
     });
     let keep = &keep;
     stream::iter(reads)

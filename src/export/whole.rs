@@ -118,7 +118,6 @@ impl Whole {
 /// The container as it was at an instant. What it was created again as behind it has perhaps another partition key.
 fn described(mirror: &MirrorReader, at: i64) -> ExportedContainer {
     let (record, window) = (&mirror.record, mirror.window());
-    let lives = record.generations.iter().enumerate().filter(|(number, life)| *number == 0 || life.since <= at);
     let own = mirror.paths.base();
     let name = MirrorPaths::new("", &record.database, &record.container);
     let prefix = own.strip_suffix(name.base()).unwrap_or_default().trim_end_matches('/');
@@ -127,7 +126,7 @@ fn described(mirror: &MirrorReader, at: i64) -> ExportedContainer {
         database: record.database.clone(),
         container: record.container.clone(),
         prefix: prefix.to_owned(),
-        generations: lives.map(|(_, life)| life.clone()).collect(),
+        generations: record.lives_until(at).to_vec(),
         window: CoveredWindow { from: window.from, until: window.until, deletes_until: window.deletes_until },
         files: Vec::new(),
     }

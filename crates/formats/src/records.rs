@@ -28,6 +28,14 @@ pub struct ContainerRecord {
     pub generations: Vec<Generation>,
 }
 
+impl ContainerRecord {
+    /// Its lives up to an instant, seconds since 1970; before the first one was seen that one alone.
+    pub fn lives_until(&self, at: i64) -> &[Generation] {
+        let begun = self.generations.iter().take_while(|life| life.since <= at).count();
+        &self.generations[..begun.max(1).min(self.generations.len())]
+    }
+}
+
 /// One life of the source container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generation {

@@ -121,10 +121,9 @@ async fn part(
 
 /// Documents of an earlier life can only go into a container with the partition key of that life.
 fn require_same_key(mirror: &MirrorReader, source: &str, at: i64) -> Result<(), CommandError> {
-    let lives = &mirror.record.generations;
-    let then = lives.iter().rfind(|life| life.since <= at).or(lives.first());
+    let record = &mirror.record;
     let paths = |life: Option<&Generation>| life.map(|life| life.partition_key_paths.join(", ")).unwrap_or_default();
-    let (then, now) = (paths(then), paths(lives.last()));
+    let (then, now) = (paths(record.lives_until(at).last()), paths(record.generations.last()));
     if then == now {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use super::super::crash_points::die_at;
 use super::super::mirror;
 use super::super::observer::{admins, metrics, value};
 use super::super::wire::account_sas;
-use super::super::world::{ALL_VERSIONS, LATEST_VERSION, Target, World};
+use super::super::world::{ALL_VERSIONS, LATEST_VERSION, Running, Target, World};
 use super::{ID, KEY, PURGE, SECRET, assert_unreadable, document, history, live, operations, purge};
 
 pub(super) const SOUTH: &str = "south";
@@ -29,6 +29,18 @@ pub(super) async fn assert_not_in_south(world: &World) {
     }
 }
 
+/// The daemon skips so many changes at least, and stores none of them.
+async fn assert_leaves_away(world: &World, daemon: Running, admin: &str, least: f64) {
+    super::super::eventually("the page is done", async || {
+        let shown = metrics(world, admin).await;
+        value(&shown, "purged_skipped_total", None).filter(|skipped| *skipped >= least)
+    })
+    .await;
+    assert_eq!(daemon.terminate().await, Some(0));
+    assert_unreadable(world).await;
+    assert_eq!(operations(world).await, ["purge"]);
+}
+
 #[tokio::test]
 async fn the_replay_of_a_page_after_a_crash_leaves_it_away_and_counts_it() {
     let world = World::new(&[("orders", ALL_VERSIONS)], Target::Blobs).await;
@@ -44,14 +56,7 @@ async fn the_replay_of_a_page_after_a_crash_leaves_it_away_and_counts_it() {
     let daemon = world.start(&["run"]);
     // The log begins with the one that died.
     let admin = admins(&daemon, 2).await.remove(1);
-    super::super::eventually("the page is read again", async || {
-        let shown = metrics(&world, &admin).await;
-        value(&shown, "purged_skipped_total", None).filter(|skipped| *skipped >= 4.0)
-    })
-    .await;
-    assert_eq!(daemon.terminate().await, Some(0));
-    assert_unreadable(&world).await;
-    assert_eq!(operations(&world).await, ["purge"]);
+    assert_leaves_away(&world, daemon, &admin, 4.0).await;
 }
 
 /// The daemon has read the document's last changes and is about to store them; nobody tells it of the purge.
@@ -73,14 +78,7 @@ async fn a_put_that_is_under_way_while_the_history_is_erased_comes_too_late() {
     })
     .await;
     purge(&world).await;
-    super::super::eventually("the page is done", async || {
-        let shown = metrics(&world, &admin).await;
-        value(&shown, "purged_skipped_total", None).filter(|skipped| *skipped >= 1.0)
-    })
-    .await;
-    assert_eq!(daemon.terminate().await, Some(0));
-    assert_unreadable(&world).await;
-    assert_eq!(operations(&world).await, ["purge"]);
+    assert_leaves_away(&world, daemon, &admin, 1.0).await;
 }
 
 /// The source holds the document all along, as one that is asked to restore by mistake would.
